@@ -1,0 +1,1 @@
+"""torchkeras: the Keras 3 API as native PyTorch."""

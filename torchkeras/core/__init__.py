@@ -1,0 +1,1 @@
+"""The ground that everything else stands on; imports nothing else of torchkeras."""

@@ -1,0 +1,222 @@
+"""Operation, the unit of a graph; Node, one use of it; `@op`, which makes a function one.
+
+Layers, functions of `keras.ops` and raw torch functions all end up as Operations when they
+are called on KerasTensors.
+"""
+
+import functools
+import inspect
+
+import torch
+
+from torchkeras.core import naming, shapes
+from torchkeras.core.arguments import any_symbolic, symbols_of
+
+# Every function of keras.ops by its name; KerasTensor's operators and saved graphs look here.
+OPS = {}
+
+
+class Node:
+    """One use of an operation: its arguments and the symbols it gave.
+
+    Attributes:
+        operation: the Operation.
+        args, kwargs: its arguments, with KerasTensors where tensors will be.
+        outputs: list of KerasTensors.
+    """
+
+    def __init__(self, operation, args, kwargs, outputs):
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.input_tensors = symbols_of((args, kwargs))
+        self.outputs = symbols_of(outputs)
+        index = len(operation._inbound_nodes)
+        for i, tensor in enumerate(self.outputs):
+            tensor._keras_history = KerasHistory(operation, index, i)
+        operation._inbound_nodes.append(self)
+        for parent in {id(n): n for n in self.parent_nodes}.values():
+            parent.operation._outbound_nodes.append(self)
+
+    @property
+    def parent_nodes(self):
+        """Nodes whose outputs this one takes."""
+        histories = [getattr(x, "_keras_history", None) for x in self.input_tensors]
+        return [h.operation._inbound_nodes[h.node_index] for h in histories if h is not None]
+
+    @property
+    def is_input(self):
+        """Whether the node is an InputLayer's: it takes nothing."""
+        return not self.input_tensors
+
+    def __repr__(self):
+        return f"<Node operation={self.operation.name}, outputs={self.outputs}>"
+
+
+class KerasHistory:
+    """Where a KerasTensor comes from: operation, which of its calls, which output."""
+
+    __slots__ = ("operation", "node_index", "tensor_index")
+
+    def __init__(self, operation, node_index, tensor_index):
+        self.operation = operation
+        self.node_index = node_index
+        self.tensor_index = tensor_index
+
+    def __iter__(self):
+        return iter((self.operation, self.node_index, self.tensor_index))
+
+
+class Operation:
+    """A computation that runs on tensors and is recorded when called on KerasTensors.
+
+    Subclass it with a `call` method for a stateless operation of your own. `Layer` is the
+    stateful kind.
+
+    Args:
+        name: str without `/`; None for an automatic one.
+
+    Example:
+
+    >>> class Double(keras.Operation):
+    ...     def call(self, x):
+    ...         return 2 * x
+    >>> Double()(torch.ones(2))
+    tensor([2., 2.])
+    >>> Double()(keras.Input((3,))).shape
+    (None, 3)
+    """
+
+    def __init__(self, name=None):
+        self._init_operation(name)
+
+    def _init_operation(self, name):
+        name = naming.auto_name(type(self).__name__) if name is None else name
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(
+                f"`name` must be a string without '/'. Received: name={name!r} "
+                f"for {type(self).__name__}."
+            )
+        self.name = name
+        self._inbound_nodes = []
+        self._outbound_nodes = []
+
+    def __call__(self, *args, **kwargs):
+        if any_symbolic(args, kwargs):
+            return self.symbolic_call(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def call(self, *args, **kwargs):
+        """The computation on tensors; every operation defines its own."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define a `call` method to be used. Received: none."
+        )
+
+    def symbolic_call(self, *args, **kwargs):
+        """Record the call as a Node and return its symbols."""
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args, **kwargs):
+        """KerasTensors of the shapes and dtypes that `call` will give."""
+        return shapes.infer(self.call, args, kwargs)
+
+    @property
+    def input(self):
+        """Symbol, or structure of symbols, the operation was called on (when called once)."""
+        node = self._only_node("input")
+        args, kwargs = node.args, node.kwargs
+        if len(args) == 1 and not symbols_of(kwargs):
+            return args[0]
+        return node.input_tensors[0] if len(node.input_tensors) == 1 else node.input_tensors
+
+    @property
+    def output(self):
+        """Symbol, or list of symbols, the operation gave (when called once)."""
+        outputs = self._only_node("output").outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _only_node(self, what):
+        nodes = self._inbound_nodes
+        if len(nodes) != 1:
+            times = "never" if not nodes else f"{len(nodes)} times"
+            raise AttributeError(
+                f"'{self.name}' has no single symbolic {what}: it was called {times} on symbolic "
+                "tensors. Call it once on a keras.Input, or keep the tensor you want."
+            )
+        return nodes[0]
+
+    def get_config(self):
+        """Arguments that make the operation again."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """The operation that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<Operation name={self.name}>"
+
+
+class FunctionOperation(Operation):
+    """A function of `keras.ops` as a step of a graph."""
+
+    def __init__(self, op_name, name=None):
+        self.op_name = op_name
+        self.call = OPS[op_name]._run
+        self._init_operation(name or naming.auto_name(op_name))
+
+
+class TorchFunction(Operation):
+    """A raw torch function, such as `torch.relu` or `Tensor.view`, as a step of a graph."""
+
+    def __init__(self, function, name=None):
+        self.call = function
+        short = getattr(function, "__name__", "torch_function").strip("_")
+        if short in ("get", "set"):  # the getter of a Tensor property
+            short = getattr(getattr(function, "__self__", None), "__name__", short)
+        self._init_operation(name or naming.auto_name(short))
+
+    def symbolic_call(self, *args, **kwargs):
+        if getattr(self.call, "__name__", "") == "__get__":
+            raise AttributeError(
+                "This tensor attribute cannot be a step of a model. Received: "
+                f"{torch.overrides.resolve_name(self.call)}."
+            )
+        return super().symbolic_call(*args, **kwargs)
+
+
+def op(name):
+    """Make a plain function on tensors a function of `keras.ops`.
+
+    Called on tensors it simply runs (about 0.1 µs more); on KerasTensors it is recorded as a
+    Node, with the shape that running it on meta tensors gives.
+
+    Args:
+        name: its name in `keras.ops`.
+
+    Example:
+
+    >>> from torchkeras.core.operation import op
+    >>> @op("twice_example")
+    ... def twice(x):
+    ...     return x * 2
+    >>> twice(keras.Input((3,))).shape
+    (None, 3)
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            if any_symbolic(args, kwargs):
+                return FunctionOperation(name).symbolic_call(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        wrapper._run = function
+        wrapper.__signature__ = inspect.signature(function)
+        OPS[name] = wrapper
+        return wrapper
+
+    return decorate

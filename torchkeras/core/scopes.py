@@ -1,0 +1,155 @@
+"""The flags that every read of a weight and every call look at, and StatelessScope.
+
+`SCOPE` is one object with plain attributes, because a weight is read and a layer called many
+times a step: reading an attribute of a module global costs 15 to 30 ns.
+"""
+
+import contextlib
+
+
+class FastToken:
+    """Identity that says: layers prepared for exactly this situation may take their fast path."""
+
+
+class _Scope:
+    __slots__ = ("read", "fast_token", "autocast", "stateless", "meta", "depth", "tokens")
+
+    def __init__(self):
+        self.read = None  # None, or a function (variable, tensor) -> tensor
+        self.autocast = None  # None, or the torch dtype that float weights are read in
+        self.stateless = None  # the innermost StatelessScope
+        self.meta = False  # True during shape inference
+        self.depth = 0  # nesting of layer calls outside their fast path
+        self.tokens = {}
+        self.fast_token = self.token(None)
+
+    def token(self, dtype):
+        """The token of layers that compute under autocast `dtype` (None: no autocast)."""
+        if dtype not in self.tokens:
+            self.tokens[dtype] = FastToken()
+        return self.tokens[dtype]
+
+    def renew_tokens(self):
+        """Make every layer decide anew whether its fast path is right."""
+        self.tokens = {}
+        self.fast_token = self.token(self.autocast)
+
+
+SCOPE = _Scope()
+
+
+def _read_autocast(variable, tensor):
+    dtype = SCOPE.autocast
+    if variable.autocast and tensor.is_floating_point() and tensor.dtype is not dtype:
+        return tensor.to(dtype)
+    return tensor
+
+
+def _read_meta(variable, tensor):
+    if tensor.device.type != "meta":
+        tensor = tensor.detach().to("meta")
+    return _read_autocast(variable, tensor) if SCOPE.autocast is not None else tensor
+
+
+def _choose_reader():
+    if SCOPE.meta:
+        return _read_meta
+    return _read_autocast if SCOPE.autocast is not None else None
+
+
+@contextlib.contextmanager
+def autocast_scope(dtype):
+    """Inside, float weights that allow it are read in `dtype` (a torch dtype, or None)."""
+    previous = SCOPE.autocast, SCOPE.read, SCOPE.fast_token
+    SCOPE.autocast = dtype
+    SCOPE.read = _choose_reader()
+    SCOPE.fast_token = SCOPE.token(dtype)
+    try:
+        yield
+    finally:
+        SCOPE.autocast, SCOPE.read, SCOPE.fast_token = previous
+
+
+@contextlib.contextmanager
+def meta_scope():
+    """Inside, weights are read as meta tensors and `assign` does nothing: shapes only."""
+    previous = SCOPE.meta, SCOPE.read
+    SCOPE.meta = True
+    SCOPE.read = _choose_reader()
+    try:
+        yield
+    finally:
+        SCOPE.meta, SCOPE.read = previous
+
+
+class StatelessScope:
+    """Run code in which variables hold given values, and changes stay inside.
+
+    While the scope is open each variable of `state_mapping` holds its value, and `assign`
+    puts a new tensor in place of the old one instead of writing into it. On leaving, every
+    variable touched holds again what it held before.
+
+    Args:
+        state_mapping: list of `(variable, tensor)` pairs.
+        collect_losses: bool, whether `losses` collects what `add_loss` is given.
+
+    Example:
+
+    >>> v = keras.Variable(1.0)
+    >>> with keras.StatelessScope([(v, torch.tensor(5.0))]) as scope:
+    ...     _ = v.assign_add(1.0)
+    >>> float(v.value), float(scope.get_current_value(v))
+    (1.0, 6.0)
+    """
+
+    def __init__(self, state_mapping=None, collect_losses=False):
+        self.state_mapping = list(state_mapping or ())
+        self.collect_losses = collect_losses
+        self.losses = []
+        self._before = {}
+        self._after = {}
+        self._outer = None
+
+    def add_loss(self, loss):
+        """Keep a loss made inside the scope."""
+        self.losses.append(loss)
+
+    def set(self, variable, tensor):
+        """Let `variable` hold `tensor` until the scope ends."""
+        store, key = variable._store, variable._key
+        slot = (id(store), key)
+        if slot not in self._before:
+            self._before[slot] = (store, key, store[key])
+        store[key] = tensor
+
+    def get_current_value(self, variable):
+        """What `variable` holds in the scope (or held at its end); None if untouched."""
+        slot = (id(variable._store), variable._key)
+        if slot in self._after:
+            return self._after[slot]
+        if slot in self._before:
+            return variable._store[variable._key]
+        return None
+
+    def __enter__(self):
+        self._outer, SCOPE.stateless = SCOPE.stateless, self
+        try:
+            for variable, tensor in self.state_mapping:
+                self.set(variable, variable._as_slot_value(tensor))
+        except Exception:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        SCOPE.stateless = self._outer
+        for slot, (store, key, before) in self._before.items():
+            self._after[slot] = store[key]
+            store[key] = before
+        self._kept_alive = [entry[0] for entry in self._before.values()]
+        self._before = {}
+
+
+def in_stateless_scope():
+    """Whether a `StatelessScope` is open."""
+    return SCOPE.stateless is not None

@@ -1,0 +1,405 @@
+"""Variable: Keras's handle on a slot that holds a Parameter, a buffer, or a free tensor.
+
+The tensor lives in exactly one place, `_store[_key]`: for a layer's weight that is the module's
+own `_parameters` or `_buffers`. The handle reads and writes there and keeps only what torch
+does not know (path, initializer, regularizer, constraint), so whatever torch does to the slot
+(`.to`, `functional_call`, sharding) shows in the handle at once.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from torchkeras.core import naming
+from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
+from torchkeras.core.dtypes import standardize_dtype
+from torchkeras.core.scopes import SCOPE
+
+
+class Variable:
+    """A named piece of state: a weight, an optimizer moment, a counter.
+
+    It is not a tensor but stands wherever one may: operators, `torch` and `keras.ops`
+    functions, indexing and NumPy accept it. Attributes it does not define itself (`grad`,
+    `device`, `mean`, ...) are those of the current tensor.
+
+    Args:
+        initializer: the value (number, array, tensor), an initializer or its name, or a
+            function `(shape, dtype) -> tensor`; the last three need `shape`.
+        shape: tuple of ints.
+        dtype: name of a dtype; None means that of the value, or `floatx()`.
+        trainable: bool, whether optimizers update it. Integer variables never are.
+        autocast: bool, whether a mixed-precision layer reads it in its compute dtype.
+        aggregation: `"none"`, `"mean"`, `"sum"` or `"only_first_replica"`: how replicas of a
+            distributed job combine it.
+        synchronization: kept for Keras's signature.
+        name: str without `/`; None gives `variable`, `variable_1`, ...
+
+    Raises:
+        ValueError: an initializer without a shape, or a name with `/`.
+
+    Example:
+
+    >>> v = keras.Variable([1.0, 2.0], name="v")
+    >>> v.assign_add([1.0, 1.0])
+    tensor([2., 3.])
+    >>> v * 2
+    tensor([4., 6.], grad_fn=<MulBackward0>)
+    >>> v.shape, v.dtype
+    ((2,), 'float32')
+    """
+
+    def __init__(
+        self,
+        initializer,
+        shape=None,
+        dtype=None,
+        trainable=True,
+        autocast=True,
+        aggregation="none",
+        synchronization="auto",
+        name=None,
+    ):
+        name = name or naming.auto_name(type(self).__name__)
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"`name` must be a string without '/'. Received: name={name!r}.")
+        if isinstance(initializer, str):
+            # The one name a Variable must understand without the initializers module above it.
+            from torchkeras import initializers
+
+            initializer = initializers.get(initializer)
+        # A slot made under inference_mode could never be updated outside it.
+        with torch.inference_mode(False), torch.no_grad():
+            if callable(initializer) and not isinstance(initializer, torch.Tensor):
+                if shape is None:
+                    raise ValueError(
+                        "A Variable made by an initializer needs its shape. Received: "
+                        f"initializer={initializer}, shape=None. Pass shape=(...)."
+                    )
+                dtype = standardize_dtype(dtype)
+                value = initializer(tuple(shape), dtype=dtype)
+                value = convert_to_tensor(value, dtype)
+            else:
+                value = convert_to_tensor(initializer, dtype)
+                if isinstance(initializer, np.ndarray) or value is initializer:
+                    value = value.clone()
+                initializer = None
+        if shape is not None and tuple(value.shape) != tuple(shape):
+            raise ValueError(
+                f"Variable '{name}' expects a value of shape {tuple(shape)}. Received: a value "
+                f"of shape {tuple(value.shape)}."
+            )
+        differentiable = value.is_floating_point() or value.is_complex()
+        trainable = bool(trainable) and differentiable
+        if trainable:
+            value = nn.Parameter(value)
+        path = naming.current_path()
+        self._set_facts({"value": value}, "value", f"{path}/{name}" if path else name, trainable)
+        self.initializer = initializer
+        self.autocast = autocast
+        self.aggregation = aggregation
+        self.synchronization = synchronization
+
+    def _set_facts(self, store, key, path, trainable):
+        self._store = store
+        self._key = key
+        self._path = path
+        self._trainable = trainable
+        self._parameters = None  # of the module that owns the slot, where there is one
+        self.initializer = None
+        self.regularizer = None
+        self.constraint = None
+        self.autocast = True
+        self.aggregation = "none"
+        self.synchronization = "auto"
+        self.overwrite_with_gradient = False
+
+    @classmethod
+    def _of_slot(cls, store, key, path):
+        """A handle on a slot that already exists, such as `nn.Linear`'s `weight`."""
+        handle = cls.__new__(cls)
+        handle._set_facts(store, key, path, isinstance(store[key], nn.Parameter))
+        return handle
+
+    # Reading
+
+    @property
+    def value(self):
+        """The tensor in the slot now (a real Parameter for a trainable weight)."""
+        tensor = self._store[self._key]
+        return tensor if SCOPE.read is None else SCOPE.read(self, tensor)
+
+    def _as_tensor(self):
+        return self.value
+
+    @property
+    def path(self):
+        """Name with the names of the layers around it: `"model/dense/kernel"`."""
+        return self._path
+
+    @property
+    def name(self):
+        """Last part of the path."""
+        return self._path.rpartition("/")[2]
+
+    @property
+    def shape(self):
+        """Shape as a plain tuple of ints."""
+        return tuple(self._store[self._key].shape)
+
+    @property
+    def ndim(self):
+        """Number of axes."""
+        return self._store[self._key].ndim
+
+    @property
+    def dtype(self):
+        """Name of the dtype a read gives: `"float32"`, or the compute dtype under autocast."""
+        return standardize_dtype(self.value.dtype if SCOPE.read else self._store[self._key].dtype)
+
+    @property
+    def grad(self):
+        """Gradient that torch has accumulated, or None."""
+        return self._store[self._key].grad
+
+    @grad.setter
+    def grad(self, grad):
+        self._store[self._key].grad = grad
+
+    @property
+    def data(self):
+        """The tensor detached from autograd, sharing memory, as in torch."""
+        return self._store[self._key].data
+
+    @data.setter
+    def data(self, data):
+        self._store[self._key].data = data
+
+    @property
+    def requires_grad(self):
+        """Whether torch records gradients for the tensor."""
+        return self._store[self._key].requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad):
+        self._store[self._key].requires_grad = requires_grad
+
+    @property
+    def trainable(self):
+        """Whether optimizers update it. Setting it also switches torch's `requires_grad`."""
+        if not self._trainable:
+            return False
+        tensor = self._store[self._key]
+        return tensor.requires_grad if isinstance(tensor, nn.Parameter) else True
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        tensor = self._store[self._key]
+        if value and not (tensor.is_floating_point() or tensor.is_complex()):
+            raise ValueError(
+                f"Only float variables can be trained. Received: trainable=True for "
+                f"'{self.path}' of dtype {self.dtype}."
+            )
+        if value and not isinstance(tensor, nn.Parameter):
+            self._move_to_parameter(tensor)
+        elif isinstance(tensor, nn.Parameter) and tensor.requires_grad is not value:
+            tensor.requires_grad_(value)
+        self._trainable = value
+
+    def _move_to_parameter(self, tensor):
+        if self._parameters is not None and self._store is not self._parameters:
+            del self._store[self._key]
+            self._store = self._parameters
+        self._store[self._key] = nn.Parameter(tensor)
+
+    def numpy(self):
+        """The value as a NumPy array."""
+        return convert_to_numpy(self._store[self._key])
+
+    def stop_gradient(self):
+        """The value outside of autograd."""
+        return self.value.detach()
+
+    # Writing
+
+    def assign(self, value):
+        """Replace the value; shape must fit, dtype is converted. Returns the new value.
+
+        Example:
+
+        >>> keras.Variable(1.0).assign(3)
+        tensor(3.)
+        """
+        tensor = self._store[self._key]
+        if SCOPE.stateless is None and isinstance(value, (int, float)) and not tensor.dim():
+            return self._write(tensor.fill_, value)
+        value = self._as_slot_value(value)
+        if SCOPE.stateless is not None:
+            SCOPE.stateless.set(self, value)
+            return value
+        return self._write(tensor.copy_, value)
+
+    def assign_add(self, value):
+        """Add `value` in place. Returns the new value.
+
+        Example:
+
+        >>> keras.Variable(1.0).assign_add(2.0)
+        tensor(3.)
+        """
+        return self._accumulate(value, 1)
+
+    def assign_sub(self, value):
+        """Subtract `value` in place. Returns the new value.
+
+        Example:
+
+        >>> keras.Variable(1.0).assign_sub(2.0)
+        tensor(-1.)
+        """
+        return self._accumulate(value, -1)
+
+    def _accumulate(self, value, sign):
+        tensor = self._store[self._key]
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            value = self._as_slot_value(value)
+        elif isinstance(value, float) and not tensor.is_floating_point():
+            value = int(value)
+        if SCOPE.stateless is not None:
+            value = tensor + value if sign > 0 else tensor - value
+            SCOPE.stateless.set(self, value)
+            return value
+        return self._write(tensor.add_ if sign > 0 else tensor.sub_, value)
+
+    def _write(self, method, value):
+        if SCOPE.meta:
+            return self.value
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            value = value.detach()
+        tensor = self._store[self._key]
+        if tensor.requires_grad and torch.is_grad_enabled():
+            with torch.no_grad():
+                method(value)
+            return tensor.detach()
+        method(value)
+        return tensor
+
+    def _as_slot_value(self, value):
+        """`value` as a tensor of this variable's dtype, device and exact shape."""
+        tensor = self._store[self._key]
+        if type(value) is torch.Tensor and value.dtype is tensor.dtype:
+            converted = value
+        else:
+            converted = convert_to_tensor(value, tensor.dtype)
+        if converted.shape != tensor.shape:
+            raise ValueError(
+                f"Variable '{self.path}' expects a value of shape {tuple(tensor.shape)}. "
+                f"Received: a value of shape {tuple(converted.shape)}."
+            )
+        if converted.device != tensor.device and not SCOPE.meta:
+            converted = converted.to(tensor.device)
+        return converted
+
+    # Standing in for the tensor
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return getattr(self.value, name)
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return func(*_unwrap(args), **_unwrap(kwargs or {}))
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype)
+
+    def __float__(self):
+        return float(self._scalar("float"))
+
+    def __int__(self):
+        return int(self._scalar("int"))
+
+    def __bool__(self):
+        return bool(self._scalar("bool"))
+
+    def _scalar(self, kind):
+        tensor = self._store[self._key]
+        if tensor.dim():
+            raise TypeError(
+                f"Only a Variable of shape () can be made a Python {kind}. Received: "
+                f"'{self.path}' of shape {self.shape}."
+            )
+        return tensor.item()
+
+    def __index__(self):
+        return self._store[self._key].__index__()
+
+    def __len__(self):
+        return len(self._store[self._key])
+
+    def __iter__(self):
+        return iter(self.value)
+
+    def __getitem__(self, index):
+        return self.value[_unwrap(index)]
+
+    def __repr__(self):
+        value = self._store.get(self._key)
+        shown = f", value={convert_to_numpy(value)}" if _is_concrete(value) else ""
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}{shown}>"
+
+    def __format__(self, spec):
+        return format(self._scalar("float"), spec) if spec else repr(self)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other):
+        return self.value == _unwrap(other)
+
+    def __ne__(self, other):
+        return self.value != _unwrap(other)
+
+
+def _is_concrete(tensor):
+    return type(tensor) in (torch.Tensor, nn.Parameter) and tensor.device.type != "meta"
+
+
+def _unwrap(x):
+    if isinstance(x, Variable):
+        return x.value
+    if type(x) in (list, tuple):
+        return type(x)([_unwrap(item) for item in x])
+    if type(x) is dict:
+        return {key: _unwrap(item) for key, item in x.items()}
+    return x
+
+
+def _define_operators():
+    def binary(name):
+        def method(self, other):
+            return getattr(self.value, name)(_unwrap(other))
+
+        return method
+
+    def unary(name):
+        def method(self):
+            return getattr(self.value, name)()
+
+        return method
+
+    operators = "add sub mul truediv floordiv mod pow matmul and or xor".split()
+    names = [f"__{name}__" for name in operators] + [f"__r{name}__" for name in operators]
+    for name in [*names, "__lt__", "__le__", "__gt__", "__ge__"]:
+        method = binary(name)
+        method.__name__ = name
+        setattr(Variable, name, method)
+    for name in ("__neg__", "__pos__", "__abs__", "__invert__"):
+        method = unary(name)
+        method.__name__ = name
+        setattr(Variable, name, method)
+
+
+_define_operators()

@@ -1,0 +1,83 @@
+"""SeedGenerator: the random state of a layer, as a Variable."""
+
+import torch
+
+from torchkeras.core.scopes import SCOPE
+from torchkeras.core.variable import Variable
+
+
+def make_default_seed():
+    """A seed in [1, 1e9] from torch's default generator, so `torch.manual_seed` decides it."""
+    return int(torch.randint(1, 1_000_000_000, (), device="cpu"))
+
+
+class SeedGenerator:
+    """Source of seeds for random layers and functions; its state is a Variable.
+
+    The state is `[seed, counter]`. With `seed=` given, and inside every stateless call, a draw is
+    a function of the state alone and moves the counter on. Without a seed an eager draw comes
+    from torch's default generator of the device, so `torch.manual_seed`, activation
+    checkpointing and `torch.compile` behave as with torch's own dropout.
+
+    Args:
+        seed: int, at least 0, or None.
+        name: str, part of the state's path; None for an automatic one.
+
+    Raises:
+        ValueError: `seed` is not an int, or is negative.
+
+    Example:
+
+    >>> generator = keras.random.SeedGenerator(seed=7)
+    >>> generator.next()
+    tensor([7, 0])
+    >>> generator.next()
+    tensor([7, 1])
+    """
+
+    def __init__(self, seed=None, name=None):
+        from torchkeras.core import naming
+
+        if seed is not None and (
+            isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63
+        ):
+            raise ValueError(
+                f"`seed` must be an int from 0 to 2**63 - 1, or None. Received: seed={seed!r}."
+            )
+        self.name = name or naming.auto_name(type(self).__name__)
+        self.seed = seed
+        start = make_default_seed() if seed is None else seed
+        with naming.name_scope(self.name, caller=self):
+            self.state = Variable(
+                torch.tensor([start, 0], dtype=torch.int64),
+                trainable=False,
+                autocast=False,
+                name="seed_generator_state",
+            )
+
+    @property
+    def draws_from_state(self):
+        """Whether a draw is now a function of the state (else torch's default generator's)."""
+        return self.seed is not None or SCOPE.stateless is not None
+
+    def next(self, ordered=True):
+        """The state as a tensor `[seed, counter]`; moves the counter on.
+
+        Args:
+            ordered: kept for Keras's signature.
+        """
+        state = self.state.value.clone()
+        self.state.assign(state + _STEP.to(state.device))
+        return state
+
+    def get_config(self):
+        """`{"seed": ...}`."""
+        return {"seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        """The generator that `get_config` described, at the start of its sequence."""
+        return cls(**config)
+
+
+_STEP = torch.tensor([0, 1], dtype=torch.int64)
