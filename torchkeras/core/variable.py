@@ -113,12 +113,14 @@ class Variable:
         self.aggregation = "none"
         self.synchronization = "auto"
         self.overwrite_with_gradient = False
+        self.foreign = False  # whether a plain torch module owns the slot
 
     @classmethod
     def _of_slot(cls, store, key, path):
         """A handle on a slot that already exists, such as `nn.Linear`'s `weight`."""
         handle = cls.__new__(cls)
         handle._set_facts(store, key, path, isinstance(store[key], nn.Parameter))
+        handle.foreign = True
         return handle
 
     # Reading
@@ -353,6 +355,13 @@ class Variable:
 
     def __format__(self, spec):
         return format(self._scalar("float"), spec) if spec else repr(self)
+
+    def __getstate__(self):
+        # The initializer has done its work, and it may be a lambda.
+        return {**self.__dict__, "initializer": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
 
     __hash__ = object.__hash__
 

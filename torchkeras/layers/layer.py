@@ -1,0 +1,861 @@
+"""Layer: an `nn.Module` with Keras's protocol of building, calling, tracking and configs."""
+
+import contextlib
+import functools
+import inspect
+
+import torch
+
+from torchkeras.core import config, naming, shapes, tree
+from torchkeras.core import dtype_policy as dtype_policies
+from torchkeras.core.arguments import any_symbolic
+from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
+from torchkeras.core.keras_tensor import KerasTensor
+from torchkeras.core.operation import Node, Operation
+from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
+from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.core.variable import Variable
+from torchkeras.layers.call_spec import (
+    call_spec,
+    is_tensor_like,
+    shape_arguments,
+    shapes_of,
+)
+from torchkeras.layers.input_spec import assert_input_compatibility, describe
+from torchkeras.layers.tracked_module import TrackedModule
+
+_Tensor = torch.Tensor
+
+
+def _always(x):
+    return True
+
+
+class Layer(TrackedModule, Operation):
+    """Base class of all layers: weights made when first needed, and a computation, `call`.
+
+    A subclass sets its attributes in `__init__`, creates weights in `build(input_shape)` with
+    `add_weight`, and computes in `call`. It is an ordinary `torch.nn.Module`; its weights are
+    ordinary parameters and buffers.
+
+    Args:
+        activity_regularizer: regularizer of the output, by name or instance.
+        trainable: bool, whether optimizers may update the weights.
+        dtype: dtype name or DTypePolicy; None for the default policy.
+        autocast: bool, whether float inputs are cast to the compute dtype.
+        name: str without `/`; None for an automatic one.
+
+    Raises:
+        ValueError: an unknown keyword argument.
+
+    Example:
+
+    >>> class Scale(keras.layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones")
+    ...     def call(self, x):
+    ...         return x * self.scale
+    >>> layer = Scale()
+    >>> layer.weights
+    []
+    >>> layer(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
+    >>> [w.shape for w in layer.weights]
+    [(3,)]
+    """
+
+    def __new__(cls, *args, **kwargs):
+        layer = super().__new__(cls)
+        state = layer.__dict__
+        state["_init_arguments"] = (args, kwargs) if cls.get_config is Layer.get_config else None
+        state["_losses"] = []
+        state["_adds_losses"] = False
+        state["_building"] = False
+        state["built"] = False
+        return layer
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _around_build(cls.__dict__["build"])
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer=None,
+        trainable=True,
+        dtype=None,
+        autocast=True,
+        name=None,
+        **kwargs,
+    ):
+        input_shape = kwargs.pop("input_shape", None)
+        if "input_dim" in kwargs:
+            input_shape = (kwargs.pop("input_dim"),)
+        if kwargs:
+            raise ValueError(
+                f"{type(self).__name__} takes no such keyword arguments. Received: "
+                f"{kwargs}. Check their spelling."
+            )
+        if not isinstance(trainable, bool):
+            raise ValueError(
+                f"`trainable` must be True or False. Received: trainable={trainable!r} of type "
+                f"{type(trainable).__name__}."
+            )
+        self._init_operation(name)
+        if activity_regularizer is not None:
+            from torchkeras import regularizers
+
+            activity_regularizer = regularizers.get(activity_regularizer)
+        state = self.__dict__
+        state["_trainable"] = trainable
+        state["autocast"] = autocast
+        state["activity_regularizer"] = activity_regularizer
+        state["_input_shape_arg"] = None if input_shape is None else tuple(input_shape)
+        state["_path"] = None
+        state["_build_shapes"] = None
+        state.setdefault("_input_spec", None)
+        state.setdefault("_supports_masking", type(self).compute_mask is not Layer.compute_mask)
+        self._set_policy(dtype_policies.get(dtype))
+
+    # Dtypes
+
+    def _set_policy(self, policy):
+        state = self.__dict__
+        state["_dtype_policy"] = policy
+        state["_fast"] = None
+        compute, variable = policy.compute_dtype, policy.variable_dtype
+        state["_compute_dtype"] = to_torch_dtype(compute) if compute != "string" else None
+        casts = self.autocast and is_float_dtype(compute)
+        state["_autocast_dtype"] = state["_compute_dtype"] if compute != variable else None
+        state["_input_torch_dtype"] = state["_compute_dtype"] if casts else None
+
+    @property
+    def dtype_policy(self):
+        """The layer's DTypePolicy; it may be set."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        self._set_policy(dtype_policies.get(value))
+
+    @property
+    def dtype(self):
+        """Dtype name of the weights; same as `variable_dtype`."""
+        return self._dtype_policy.variable_dtype
+
+    @property
+    def variable_dtype(self):
+        """Dtype name of the weights."""
+        return self._dtype_policy.variable_dtype
+
+    @property
+    def compute_dtype(self):
+        """Dtype name of the computation."""
+        return self._dtype_policy.compute_dtype
+
+    @property
+    def input_dtype(self):
+        """Dtype name that float inputs are cast to."""
+        return self._dtype_policy.compute_dtype
+
+    def _apply(self, fn, recurse=True):
+        # `.half()`, `.to(torch.bfloat16)` and the like change the policy with the weights.
+        old = to_torch_dtype(self.variable_dtype)
+        super()._apply(fn, recurse)
+        for metric in self._metrics:
+            for variable in metric.variables:
+                with torch.no_grad():
+                    moved = fn(variable._store[variable._key])
+                variable._store[variable._key] = moved.to(to_torch_dtype(variable.dtype))
+        with torch.no_grad():
+            new = fn(torch.empty(0, dtype=old)).dtype
+        if new is not old and new.is_floating_point:
+            self._set_policy(dtype_policies.get(new))
+        return self
+
+    # Building
+
+    def build(self, input_shape=None):
+        """Create the weights for inputs of this shape; subclasses with weights override it.
+
+        Args:
+            input_shape: tuple with None for unknown sizes, or a structure of such tuples. A
+                `build` with several parameters receives `<argument>_shape` for each tensor
+                argument of `call`.
+        """
+        self._finish_build({} if input_shape is None else {"input_shape": input_shape})
+
+    def _finish_build(self, build_shapes):
+        state = self.__dict__
+        if state.get("_path") is None:
+            state["_path"] = self._path_here()
+        if state.get("_build_shapes") is None and build_shapes:
+            state["_build_shapes"] = build_shapes
+        state["built"] = True
+        if not self._trainable:
+            for variable in self._own_variables():
+                variable.trainable = False
+
+    def _path_here(self):
+        path = naming.current_path()
+        if path.rpartition("/")[2] == self.name:
+            return path
+        return f"{path}/{self.name}" if path else self.name
+
+    def _build_for(self, arguments, args, kwargs):
+        """Build for the tensor arguments of a call, on the device they are on."""
+        build = type(self).build
+        if build is Layer.build:
+            return
+        device = next(
+            (
+                leaf.device
+                for leaf in tree.flatten((args, kwargs))
+                if isinstance(leaf, _Tensor) and leaf.device.type != "meta"
+            ),
+            None,
+        )
+        shape_kwargs = shape_arguments(build, shapes_of(arguments))
+        with config.device(device) if device is not None else contextlib.nullcontext():
+            self.build(**shape_kwargs)
+
+    def get_build_config(self):
+        """What `build_from_config` needs to create the weights again, or None."""
+        build_shapes = self.__dict__.get("_build_shapes")
+        if not build_shapes:
+            return None
+        if set(build_shapes) == {"input_shape"}:
+            return {"input_shape": build_shapes["input_shape"]}
+        return {"shapes_dict": dict(build_shapes)}
+
+    def build_from_config(self, config):
+        """Create the weights as `get_build_config` recorded."""
+        if not config or self.built:
+            return
+        build_shapes = config.get("shapes_dict", config)
+        self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
+
+    def add_weight(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable=True,
+        autocast=True,
+        regularizer=None,
+        constraint=None,
+        aggregation="none",
+        overwrite_with_gradient=False,
+        name=None,
+    ):
+        """Create a weight of the layer and return its Variable.
+
+        Args:
+            shape: tuple of ints; None means a scalar.
+            initializer: by name, instance or function; None means `"glorot_uniform"` for floats
+                and `"zeros"` for integers and booleans.
+            dtype: dtype name; None for the layer's variable dtype.
+            trainable: bool, a parameter (True) or a buffer (False).
+            autocast: bool, whether it is read in the compute dtype.
+            regularizer: by name or instance.
+            constraint: by name or instance; applied after each update.
+            aggregation: how replicas combine it.
+            overwrite_with_gradient: bool, whether the "gradient" is the new value itself.
+            name: str; None to take the name of the attribute it is assigned to.
+
+        Raises:
+            ValueError: `shape` has an unknown size.
+
+        Example:
+
+        >>> layer = keras.layers.Layer()
+        >>> layer.add_weight(shape=(2,), initializer="ones", name="scale").path
+        'scale'
+        """
+        from torchkeras import initializers
+
+        self._check_initialized()
+        shape = () if shape is None else tuple([shape] if isinstance(shape, int) else shape)
+        if any(size is None for size in shape):
+            raise ValueError(
+                f"A weight of layer '{self.name}' needs every size. Received: shape={shape} for "
+                f"'{name}'. Give the input's sizes in Input(shape=...), or call the layer on data."
+            )
+        dtype = self.variable_dtype if dtype is None else dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if is_float_dtype(dtype) else "zeros"
+        with self._name_scope() if self._building else contextlib.nullcontext():
+            variable = Variable(
+                initializers.get(initializer),
+                shape=shape,
+                dtype=dtype,
+                trainable=trainable,
+                autocast=autocast,
+                aggregation=aggregation,
+                name=name,
+            )
+        if regularizer is not None:
+            from torchkeras import regularizers
+
+            variable.regularizer = regularizers.get(regularizer)
+        if constraint is not None:
+            from torchkeras import constraints
+
+            variable.constraint = constraints.get(constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._adopt(variable, self._free_slot(variable.name))
+        return variable
+
+    # Calling
+
+    def call(self, *args, **kwargs):
+        """The computation; every layer defines its own."""
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} must define a `call` method. Received: a call of layer "
+            f"'{self.name}' without one."
+        )
+
+    def forward(self, *args, **kwargs):
+        """What `nn.Module.__call__` runs: `call`, with Keras's protocol around it.
+
+        One plain tensor of the right dtype, given to a layer that is ready for it, goes straight
+        to `call`; everything else takes the long way.
+        """
+        if self._fast is SCOPE.fast_token and len(args) == 1 and not kwargs:
+            x = args[0]
+            if (
+                type(x) is _Tensor
+                and (x.dtype is self._input_torch_dtype or not x.is_floating_point())
+                and self._fast_check(x)
+                and not hasattr(x, "_keras_mask")
+            ):
+                try:
+                    if self._fast_training:
+                        return self.call(x, training=self.training)
+                    return self.call(x)
+                except Exception as error:
+                    self._note_error(error, args, kwargs)
+                    raise
+        return self._keras_call(*args, **kwargs)
+
+    def _check_initialized(self):
+        if "_dtype_policy" not in self.__dict__:
+            raise RuntimeError(
+                f"Layer {type(self).__name__} must call super().__init__() in its __init__. "
+                "Received: a layer whose __init__ did not. Add the call as its first line."
+            )
+
+    def _keras_call(self, *args, **kwargs):
+        self._check_initialized()
+        spec = call_spec(type(self).call)
+        training = kwargs.get("training")
+        if training is None and len(args) > 1 and spec.takes_training:
+            training = spec.bind(args, kwargs).get("training")
+        if not spec.takes_training and not spec.has_var_keyword:
+            kwargs.pop("training", None)
+        args, kwargs = self._convert_arguments(args, kwargs)
+        if any_symbolic(args, kwargs):
+            return self._symbolic_call(spec, args, kwargs, training)
+        outermost = SCOPE.depth == 0
+        if outermost and SCOPE.stateless is None:
+            self._clear_losses()
+        SCOPE.depth += 1
+        try:
+            with (
+                naming.name_scope(self.name, caller=self),
+                _training_flags(self, training),
+            ):
+                outputs = self._build_and_run(spec, args, kwargs)
+        except Exception as error:
+            self._note_error(error, args, kwargs)
+            raise
+        finally:
+            SCOPE.depth -= 1
+        if self._fast is not SCOPE.token(self._autocast_dtype):
+            self._decide_fast_path(spec)
+        return outputs
+
+    def _build_and_run(self, spec, args, kwargs):
+        """Check, build, fill in masks and training, run `call`, attach the mask."""
+        simple = not kwargs and len(args) == 1
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        if self._input_spec is not None:
+            assert_input_compatibility(self._input_spec, first, self.name)
+        arguments = None
+        if not self.built:
+            arguments = spec.bind(args, kwargs)
+            self._build_for(arguments, args, kwargs)
+            if self._input_spec is not None:
+                assert_input_compatibility(self._input_spec, first, self.name)
+        if spec.takes_training and kwargs.get("training") is None:
+            if simple or "training" not in spec.bind(args, kwargs):
+                kwargs = {**kwargs, "training": self.training}
+        previous_mask = _mask_of(first)
+        if previous_mask is not None or not simple:
+            kwargs, previous_mask = self._fill_masks(spec, args, kwargs, previous_mask)
+        with self._dtype_scope():
+            outputs = self.call(*args, **kwargs)
+        if not self.built:
+            self._finish_build(shapes_of(arguments) if type(self).build is Layer.build else {})
+        if self.activity_regularizer is not None:
+            self._add_activity_losses(outputs)
+        if self._supports_masking and _any_mask(previous_mask):
+            self._attach_mask(first, outputs, previous_mask)
+        elif self._supports_masking and type(self).compute_mask is not Layer.compute_mask:
+            self._attach_mask(first, outputs, previous_mask)
+        return outputs
+
+    def _dtype_scope(self):
+        # A layer of one dtype inside a mixed one must read its weights as they are.
+        if SCOPE.autocast is self._autocast_dtype:
+            return contextlib.nullcontext()
+        return autocast_scope(self._autocast_dtype if self.autocast else None)
+
+    def _convert_arguments(self, args, kwargs):
+        """Arrays as tensors and floats in the compute dtype, leaving all else alone."""
+        if not kwargs and len(args) == 1 and type(args[0]) is _Tensor:
+            return (self._convert(args[0]),), kwargs
+        args = tuple(
+            tree.map_structure(self._convert, a) if tree.is_nested(a) else self._convert(a)
+            for a in args
+        )
+        kwargs = {
+            key: tree.map_structure(self._convert, a) if tree.is_nested(a) else self._convert(a)
+            for key, a in kwargs.items()
+        }
+        return args, kwargs
+
+    def _convert(self, x):
+        dtype = self._input_torch_dtype
+        if isinstance(x, _Tensor):
+            if dtype is None or x.dtype is dtype or not x.is_floating_point():
+                return x
+            y = x.to(dtype)
+            mask = getattr(x, "_keras_mask", None)
+            if mask is not None:
+                y._keras_mask = mask
+            return y
+        if isinstance(x, KerasTensor) or not is_tensor_like(x):
+            return x
+        if isinstance(x, Variable):
+            return self._convert(x.value)
+        device = next((p.device for p in self.parameters()), None)
+        with config.device(device) if device is not None else contextlib.nullcontext():
+            return self._convert(convert_to_tensor(x))
+
+    def _fill_masks(self, spec, args, kwargs, first_mask):
+        """Give `call` the masks that ride on its tensors, under the names it asks for."""
+        arguments = spec.bind(args, kwargs)
+        tensors = [
+            name
+            for name, value in arguments.items()
+            if name != "training"
+            and not name.endswith("mask")
+            and any(is_tensor_like(leaf) for leaf in tree.flatten(value))
+        ]
+        filled = dict(kwargs)
+        if len(tensors) == 1 and spec.takes_mask and arguments.get("mask") is None:
+            filled["mask"] = _mask_of(arguments[tensors[0]])
+        elif len(tensors) > 1:
+            for name in tensors:
+                key = f"{name}_mask"
+                if key in spec.names and arguments.get(key) is None:
+                    filled[key] = _mask_of(arguments[name])
+        mask = filled.get("mask")
+        return filled, first_mask if mask is None else mask
+
+    def _attach_mask(self, inputs, outputs, previous_mask):
+        masks = tree.flatten(self.compute_mask(inputs, previous_mask))
+        flat = tree.flatten(outputs)
+        if len(masks) == 1 and len(flat) > 1:
+            masks = masks * len(flat)
+        for tensor, mask in zip(flat, masks, strict=False):
+            if mask is not None and isinstance(tensor, _Tensor):
+                tensor._keras_mask = mask
+
+    def compute_mask(self, inputs, previous_mask):
+        """The mask of the output, from the inputs and their mask (here: the same mask)."""
+        return previous_mask
+
+    @property
+    def supports_masking(self):
+        """Whether the mask of the input passes on to the output."""
+        return self._supports_masking
+
+    @supports_masking.setter
+    def supports_masking(self, value):
+        self.__dict__["_supports_masking"] = bool(value)
+
+    @property
+    def input_spec(self):
+        """InputSpec, or structure of them, that inputs must fit; None for anything."""
+        return self._input_spec
+
+    @input_spec.setter
+    def input_spec(self, value):
+        self.__dict__["_input_spec"] = value
+        self.__dict__["_fast"] = None
+
+    def _decide_fast_path(self, spec):
+        """Find out whether calls with one plain tensor may skip the protocol from now on."""
+        state = self.__dict__
+        if SCOPE.stateless is not None or SCOPE.meta or not self.built:
+            return
+        ready = (
+            spec.takes_one
+            and self._input_torch_dtype is not None
+            and self.activity_regularizer is None
+            and not (tree.is_nested(self._input_spec))
+            and (type(self).compute_mask is Layer.compute_mask or not self._supports_masking)
+            and all(layer.built and not layer._adds_losses for layer in self._flatten_layers())
+        )
+        if not ready:
+            return
+        input_spec = self._input_spec
+        state["_fast_check"] = _always if input_spec is None else input_spec.quick_check()
+        state["_fast_training"] = spec.takes_training
+        state["_fast"] = SCOPE.token(self._autocast_dtype)
+
+    def _note_error(self, error, args, kwargs):
+        if hasattr(error, "add_note") and not any(
+            "while calling layer" in note for note in getattr(error, "__notes__", ())
+        ):
+            given = describe(args[0]) if len(args) == 1 else describe(list(args))
+            error.add_note(
+                f"This happened while calling layer '{self.__dict__.get('name')}' of class "
+                f"{type(self).__name__} on an input of {given}."
+            )
+
+    # Symbolic calls and shapes
+
+    def _symbolic_call(self, spec, args, kwargs, training):
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        if self._input_spec is not None:
+            assert_input_compatibility(self._input_spec, first, self.name)
+        with naming.name_scope(self.name, caller=self), _training_flags(self, training):
+            if not self.built:
+                self._build_for(spec.bind(args, kwargs), args, kwargs)
+                if self._input_spec is not None:
+                    assert_input_compatibility(self._input_spec, first, self.name)
+            try:
+                outputs = self.compute_output_spec(*args, **kwargs)
+            except Exception as error:
+                self._note_error(error, args, kwargs)
+                raise
+        if not self.built:
+            self._finish_build(shapes_of(spec.bind(args, kwargs)))
+        Node(self, args, kwargs, outputs)
+        self._decide_fast_path(spec)
+        return outputs
+
+    def symbolic_call(self, *args, **kwargs):
+        """Record a call on KerasTensors and return its symbols."""
+        return self(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """KerasTensors of the shapes and dtypes that a call will give.
+
+        They come from `compute_output_shape` where the layer defines it; else from running
+        `call` on tensors without data.
+        """
+        cls = type(self)
+        plain = (
+            cls.compute_output_shape is not Layer.compute_output_shape
+            and cls.compute_mask is Layer.compute_mask
+            and not any(_any_mask(_mask_of(a)) for a in (*args, *kwargs.values()))
+        )
+        if plain:
+            given = shapes_of(call_spec(cls.call).bind(args, kwargs))
+            shape = self.compute_output_shape(**shape_arguments(cls.compute_output_shape, given))
+            return _symbols_of_shape(shape, self.compute_dtype)
+        run = functools.partial(self._build_and_run, call_spec(cls.call))
+        return shapes.infer(lambda *a, **k: run(a, k), args, kwargs, modules=(self,))
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for an input of this shape, None where a size is unknown.
+
+        Args:
+            input_shape: tuple, or structure of tuples, with None for unknown sizes.
+        """
+        inputs = tree.map_shape_structure(
+            lambda shape: KerasTensor(shape, self.compute_dtype), input_shape
+        )
+        run = functools.partial(self._build_and_run, call_spec(type(self).call))
+        outputs = shapes.infer(lambda x: run((x,), {}), (inputs,), {}, modules=(self,))
+        return tree.map_structure(lambda symbol: symbol.shape, outputs)
+
+    # Losses
+
+    def add_loss(self, loss):
+        """Add to the losses of this call a scalar, or a list of scalars, made in `call`.
+
+        `fit` adds them to the loss it minimizes. They are kept until the next call.
+
+        Example:
+
+        >>> class Penalty(keras.layers.Layer):
+        ...     def call(self, x):
+        ...         self.add_loss(x.abs().mean())
+        ...         return x
+        >>> layer = Penalty()
+        >>> _ = layer(torch.ones(2))
+        >>> layer.losses
+        [tensor(1.)]
+        """
+        losses = tree.flatten(loss)
+        for value in losses:
+            if callable(value):
+                raise ValueError(
+                    "`add_loss` takes scalar tensors made in `call`. Received: the function "
+                    f"{value!r}. Pass its result."
+                )
+        if SCOPE.meta:
+            self._note_added_loss()
+            return
+        if SCOPE.stateless is not None and SCOPE.stateless.collect_losses:
+            for value in losses:
+                SCOPE.stateless.add_loss(value)
+            return
+        self._note_added_loss()
+        self._losses.extend(losses)
+
+    def _note_added_loss(self):
+        if not self._adds_losses:
+            self.__dict__["_adds_losses"] = True
+            SCOPE.renew_tokens()
+
+    def _add_activity_losses(self, outputs):
+        for output in tree.flatten(outputs):
+            if isinstance(output, _Tensor):
+                loss = self.activity_regularizer(output)
+                batch = output.shape[0] if output.dim() else 1
+                self.add_loss(loss / max(batch, 1))
+
+    def _clear_losses(self):
+        for layer in self._flatten_layers():
+            if layer._losses:
+                layer._losses.clear()
+
+    @property
+    def losses(self):
+        """Scalars added by `add_loss` and activity regularizers in the last call, and the
+        regularization of every trainable weight."""
+        losses = [loss for layer in self._flatten_layers() for loss in layer._losses]
+        for variable in self.trainable_weights:
+            if variable.regularizer is not None:
+                losses.append(variable.regularizer(variable.value))
+        return losses
+
+    # Stateless use
+
+    def stateless_call(
+        self,
+        trainable_variables,
+        non_trainable_variables,
+        *args,
+        return_losses=False,
+        **kwargs,
+    ):
+        """Call the layer with these values for its variables, changing nothing.
+
+        Args:
+            trainable_variables: tensors for `self.trainable_variables`.
+            non_trainable_variables: tensors for `self.non_trainable_variables`.
+            *args, **kwargs: arguments of the call.
+            return_losses: bool, whether to return the losses of the call too.
+
+        Returns:
+            `(outputs, new_non_trainable_variables)`, then the losses where asked for.
+
+        Raises:
+            ValueError: the layer is not built, or the number of values is wrong.
+
+        Example:
+
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> outputs, state = layer.stateless_call(
+        ...     [torch.ones(3, 2), torch.zeros(2)], [], torch.ones(1, 3)
+        ... )
+        >>> outputs
+        tensor([[3., 3.]])
+        """
+        self._check_initialized()
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' must be built before a stateless call. Received: an unbuilt "
+                "layer. Call `build(input_shape)` first."
+            )
+        trainable, others = self.trainable_variables, self.non_trainable_variables
+        for name, own, given in (
+            ("trainable_variables", trainable, trainable_variables),
+            ("non_trainable_variables", others, non_trainable_variables),
+        ):
+            if len(own) != len(given):
+                raise ValueError(
+                    f"Layer '{self.name}' has {len(own)} {name}. Received: {len(given)} values."
+                )
+        state = [_own_copy(*pair) for pair in zip(others, non_trainable_variables, strict=True)]
+        mapping = [*zip(trainable, trainable_variables, strict=True)]
+        mapping += zip(others, state, strict=True)
+        with StatelessScope(mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            if return_losses:
+                losses = scope.losses + self.losses
+        state = [scope.get_current_value(variable) for variable in others]
+        return (outputs, state, losses) if return_losses else (outputs, state)
+
+    # Configs
+
+    @property
+    def path(self):
+        """Names of the layers around it and its own, joined by `/`; None before it is built."""
+        return self.__dict__.get("_path")
+
+    def _name_scope(self):
+        return naming.name_scope(self.name, caller=self)
+
+    def get_config(self):
+        """Constructor arguments that make the layer again.
+
+        A subclass that takes only numbers, strings, layers and the like need not override it:
+        the arguments it was made with are remembered.
+
+        Raises:
+            NotImplementedError: an argument cannot be described in a config.
+        """
+        base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
+        if self.activity_regularizer is not None:
+            base["activity_regularizer"] = self.activity_regularizer
+        from torchkeras.core.serialization import serialize_keras_object
+
+        config = {key: serialize_keras_object(value) for key, value in base.items()}
+        if type(self).__init__ is Layer.__init__ or self._init_arguments is None:
+            return config
+        args, kwargs = self._init_arguments
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        own = dict(list(bound.arguments.items())[1:])
+        for parameter in bound.signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                own.update(own.pop(parameter.name, {}))
+            elif parameter.kind is parameter.VAR_POSITIONAL and own.pop(parameter.name, ()):
+                raise NotImplementedError(self._no_config(f"*{parameter.name}"))
+        takes_base = any(p.kind is p.VAR_KEYWORD for p in bound.signature.parameters.values())
+        for name, value in own.items():
+            try:
+                config[name] = serialize_keras_object(value) if name not in base else config[name]
+            except (TypeError, ValueError) as error:
+                raise NotImplementedError(self._no_config(name)) from error
+        if not takes_base:
+            config = {key: value for key, value in config.items() if key in own}
+        return config
+
+    def _no_config(self, argument):
+        return (
+            f"{type(self).__name__} needs a `get_config` method of its own: its argument "
+            f"'{argument}' cannot be described in a config. Return a dict of the constructor's "
+            "arguments from it."
+        )
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer that `get_config` described."""
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = deserialize_keras_object(config["dtype"])
+        if cls.get_config is Layer.get_config:
+            config = {key: deserialize_keras_object(value) for key, value in config.items()}
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise TypeError(
+                f"{cls.__name__} could not be made from its config. Received: config={config}. "
+                f"The constructor said: {error}. Give the class a `get_config` that returns its "
+                "constructor's arguments."
+            ) from error
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        state.update(_fast=None, _fast_check=None, _losses=[])
+        return state
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={self.built}>"
+
+    def __str__(self):
+        return repr(self)
+
+
+def _around_build(build):
+    """`build` in the layer's name scope, remembering its shapes; once for a chain of supers."""
+
+    @functools.wraps(build)
+    def wrapper(self, *args, **kwargs):
+        state = self.__dict__
+        if state["_building"]:
+            return build(self, *args, **kwargs)
+        self._check_initialized()
+        state["_building"] = True
+        try:
+            with naming.name_scope(self.name, caller=self):
+                state["_path"] = naming.current_path()
+                build(self, *args, **kwargs)
+        finally:
+            state["_building"] = False
+        bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
+        self._finish_build({k: v for k, v in list(bound.items())[1:]})
+
+    return wrapper
+
+
+def _as_shapes(shape):
+    if tree.is_shape(shape):
+        return tuple(shape)
+    if isinstance(shape, dict):
+        return {key: _as_shapes(value) for key, value in shape.items()}
+    return [_as_shapes(item) for item in shape] if isinstance(shape, (list, tuple)) else shape
+
+
+def _mask_of(x):
+    if tree.is_nested(x):
+        return tree.map_structure(lambda leaf: getattr(leaf, "_keras_mask", None), x)
+    return getattr(x, "_keras_mask", None)
+
+
+def _any_mask(mask):
+    return mask is not None and any(leaf is not None for leaf in tree.flatten(mask))
+
+
+def _symbols_of_shape(shape, dtype):
+    if tree.is_shape(shape):
+        return KerasTensor(shape, dtype)
+    if isinstance(shape, dict):
+        return {key: _symbols_of_shape(value, dtype) for key, value in shape.items()}
+    return type(shape)([_symbols_of_shape(item, dtype) for item in shape])
+
+
+def _own_copy(variable, tensor):
+    # A plain torch module updates its buffers in place; that must not reach the caller's tensor.
+    return tensor.clone() if variable.foreign and isinstance(tensor, _Tensor) else tensor
+
+
+@contextlib.contextmanager
+def _training_flags(layer, training):
+    """Set `training` on the layer and all below it meanwhile; None changes nothing."""
+    if training is None:
+        yield
+        return
+    training = bool(training)
+    changed = []
+    for module in layer.modules():
+        if module.training is not training:
+            changed.append(module)
+            module.__dict__["training"] = training
+    try:
+        yield
+    finally:
+        for module in changed:
+            module.__dict__["training"] = not training

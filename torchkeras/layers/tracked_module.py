@@ -1,0 +1,340 @@
+"""TrackedModule: an `nn.Module` that keeps hold of Variables, sublayers, metrics and seeds."""
+
+import functools
+
+import torch
+from torch import nn
+
+from torchkeras.core.variable import Variable
+from torchkeras.layers import tracking
+
+
+class TrackedModule(nn.Module):
+    """The half of a layer that owns things; the other half, `Layer`, computes.
+
+    Whatever is assigned to an attribute is put where torch looks for it: tensors of Variables
+    into `_parameters` and `_buffers`, modules into `_modules`. The attribute itself stays what
+    was assigned: a Variable, a layer, a list.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        # Torch's dicts exist before the subclass's __init__ runs, so that attributes may be set
+        # ahead of super().__init__(), as in Keras.
+        module = super().__new__(cls)
+        nn.Module.__init__(module)
+        state = module.__dict__
+        state["training"] = False
+        state["_handles"] = {}  # name of slot or attribute -> Variable
+        state["_tracked"] = {}  # attribute -> the modules, metrics and seeds in it
+        state["_fast"] = None  # see Layer.forward
+        return module
+
+    def _free_slot(self, name):
+        taken = {*self._parameters, *self._buffers, *self._modules}
+        slot, number = name.replace(".", "_"), 0
+        while slot in taken:
+            number += 1
+            slot = f"{name.replace('.', '_')}_{number}"
+        return slot
+
+    def _adopt(self, variable, slot, persistent=True):
+        """Move a free variable's tensor into this module's own dicts."""
+        tensor = variable._store[variable._key]
+        store = self._parameters if isinstance(tensor, nn.Parameter) else self._buffers
+        store[slot] = tensor
+        if not persistent:
+            self._non_persistent_buffers_set.add(slot)
+        variable._store, variable._key = store, slot
+        variable._parameters = self._parameters
+        self._handles[slot] = variable
+
+    def _bind_variable(self, name, variable):
+        if variable._parameters is None:
+            self._adopt(variable, name)
+        elif variable._parameters is self._parameters:
+            slot = variable._key
+            named = slot in self.__dict__
+            taken = name in self._parameters or name in self._buffers
+            if slot != name and not named and not taken:
+                # The slot takes the attribute's name: torch finds weights by attribute.
+                variable._store[name] = variable._store.pop(slot)
+                variable._key = name
+                self._handles.pop(slot, None)
+                self._handles[name] = variable
+        else:
+            self._handles[name] = variable  # shared with the layer that owns it
+        self.__dict__[name] = variable
+
+    def __setattr__(self, name, value):
+        state = self.__dict__
+        if isinstance(value, Variable):
+            self._forget(name)
+            self._bind_variable(name, value)
+            return
+        handles = state.get("_handles", ())
+        if isinstance(value, torch.Tensor) and name in handles and handles[name]._key == name:
+            handle = handles[name]
+            handle._store[name] = value
+            if type(value) in (torch.Tensor, nn.Parameter):
+                state[name] = handle
+            else:
+                # FSDP2 puts a DTensor here and reads the attribute again.
+                state.pop(name, None)
+            return
+        if name in state.get("_tracked", ()) or name in state.get("_modules", ()):
+            if not isinstance(value, nn.Module):
+                self._forget(name)
+        if isinstance(value, nn.Module):
+            if not isinstance(value, TrackedModule):
+                value.train(self.training)
+            state.pop(name, None)
+            nn.Module.__setattr__(self, name, value)
+            state["_fast"] = None
+            return
+        if tracking.is_tracked(value) or tracking.holds_tracked(value):
+            self._track(name, value)
+            return
+        if type(value) in (list, dict) and not value and "_handles" in state:
+            self._track(name, value)  # items may come later
+            return
+        nn.Module.__setattr__(self, name, value)
+
+    def _track(self, name, value):
+        value = tracking.wrap(value, functools.partial(_retrack, self.__dict__, name, self))
+        self.__dict__[name] = value
+        self._register_items(name, value)
+
+    def _register_items(self, name, value):
+        """Register what `value`, now held by the attribute `name`, contains.
+
+        What was there before keeps its place in torch's dicts, so an append to a list does not
+        reorder the weights.
+        """
+        modules, items = {}, {"metrics": [], "seeds": []}
+        for key, item in tracking.items_by_name(name, value):
+            if isinstance(item, nn.Module):
+                modules[key] = item
+            elif isinstance(item, Variable):
+                if item._parameters is None:
+                    self._adopt(item, self._free_slot(key))
+                elif item._parameters is not self._parameters:
+                    self._handles[key] = item
+            elif tracking.is_metric(item):
+                items["metrics"].append(item)
+            else:
+                items["seeds"].append(item)
+                if item.state._parameters is None:
+                    self._adopt(item.state, self._free_slot(f"{key}_state"), persistent=False)
+        before = self._tracked.get(name, {"modules": ()})["modules"]
+        for key, module in modules.items():
+            if key not in before and self._modules.get(key, module) is not module:
+                raise ValueError(
+                    f"Layer '{self.__dict__.get('name')}' has two sublayers for the name "
+                    f"'{key}'. Received: {module!r} in attribute '{name}'. Rename the attribute."
+                )
+        for key in before:
+            if key not in modules:
+                self._modules.pop(key, None)
+        for key, module in modules.items():
+            if not isinstance(module, TrackedModule):
+                module.train(self.training)
+            self._modules[key] = module
+        self._tracked[name] = {"modules": tuple(modules), **items}
+        self.__dict__["_fast"] = None
+
+    @property
+    def _metrics(self):
+        return [metric for items in self._tracked.values() for metric in items["metrics"]]
+
+    @property
+    def _seed_generators(self):
+        return [seed for items in self._tracked.values() for seed in items["seeds"]]
+
+    def _forget(self, name):
+        """Drop what the attribute `name` held, before it is given another kind of value."""
+        state = self.__dict__
+        if name in state.get("_tracked", ()):
+            self._register_items(name, None)
+            del state["_tracked"][name]
+        state.get("_modules", {}).pop(name, None)
+        state["_fast"] = None
+
+    def __delattr__(self, name):
+        handle = self._handles.pop(name, None)
+        if handle is not None:
+            self.__dict__.pop(name, None)
+            if handle._parameters is self._parameters:
+                del handle._store[handle._key]
+            return
+        self._forget(name)
+        if name in self.__dict__:
+            nn.Module.__delattr__(self, name)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for name in list(self._tracked):
+            value = self.__dict__[name]
+            track = functools.partial(_retrack, self.__dict__, name, self)
+            self.__dict__[name] = tracking.wrap(value, track)
+        self.__dict__["_fast"] = None
+
+    @property
+    def _layers(self):
+        return [module for module in self._modules.values() if isinstance(module, TrackedModule)]
+
+    def _flatten_layers(self, include_self=True, recursive=True):
+        modules = self.modules() if recursive else self.children()
+        for module in modules:
+            if isinstance(module, TrackedModule) and (include_self or module is not self):
+                yield module
+
+    def _own_variables(self):
+        seeds = {id(generator.state) for generator in self._seed_generators}
+        handles = [h for h in self._handles.values() if id(h) not in seeds]
+        own = [h for h in handles if h._parameters is self._parameters]
+        slots = {handle._key for handle in self._handles.values()}
+        foreign = tracking.foreign_handles(self, self.__dict__.get("_path") or self.name, slots)
+        shared = [h for h in handles if h._parameters is not self._parameters]
+        every = [*own, *foreign, *shared]
+        parameters = [h for h in every if isinstance(h._store[h._key], nn.Parameter)]
+        others = [h for h in every if not isinstance(h._store[h._key], nn.Parameter)]
+        return parameters + others
+
+    def _collect_variables(self, with_seeds):
+        found = {}
+
+        def visit(module, path):
+            if isinstance(module, TrackedModule):
+                path = module.__dict__.get("_path") or module.name
+                for variable in module._own_variables():
+                    found.setdefault(id(variable), variable)
+                if with_seeds:
+                    for generator in module._seed_generators:
+                        found.setdefault(id(generator.state), generator.state)
+            else:
+                for variable in tracking.foreign_handles(module, path):
+                    found.setdefault(id(variable), variable)
+            for key, child in module._modules.items():
+                if child is not None and id(child) not in seen:
+                    seen.add(id(child))
+                    visit(child, f"{path}/{key}")
+
+        seen = {id(self)}
+        visit(self, "")
+        return list(found.values())
+
+    @property
+    def variables(self):
+        """All Variables of the layer and its sublayers, seeds included, metrics not."""
+        return self._collect_variables(with_seeds=True)
+
+    @property
+    def weights(self):
+        """The weights of the layer and its sublayers: `variables` without the seeds."""
+        return self._collect_variables(with_seeds=False)
+
+    @property
+    def trainable_variables(self):
+        """The variables that optimizers update; none if the layer is frozen."""
+        return [v for v in self.variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self):
+        """The variables that optimizers leave alone, seeds included."""
+        variables = self.variables
+        return [v for v in variables if not v.trainable] if self.trainable else variables
+
+    @property
+    def trainable_weights(self):
+        """The weights that optimizers update; none if the layer is frozen."""
+        return [w for w in self.weights if w.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self):
+        """The weights that optimizers leave alone."""
+        weights = self.weights
+        return [w for w in weights if not w.trainable] if self.trainable else weights
+
+    @property
+    def metrics_variables(self):
+        """The variables of the metrics kept in the layer and its sublayers."""
+        metrics = [m for layer in self._flatten_layers() for m in layer._metrics]
+        return list({id(v): v for m in metrics for v in m.variables}.values())
+
+    @property
+    def trainable(self):
+        """Whether optimizers update the weights. Setting it reaches all sublayers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        for module in self.modules():
+            if isinstance(module, TrackedModule):
+                module.__dict__["_trainable"] = value
+                variables = module._own_variables()
+            else:
+                variables = tracking.foreign_handles(module, "")
+            for variable in variables:
+                if isinstance(variable._store[variable._key], nn.Parameter):
+                    variable.trainable = value
+
+    def get_weights(self):
+        """Values of `weights` as a list of NumPy arrays."""
+        return [weight.numpy() for weight in self.weights]
+
+    def set_weights(self, weights):
+        """Set all weights from a list of arrays, as `get_weights` gave; all or none.
+
+        Raises:
+            ValueError: the number or a shape differs.
+        """
+        own = self.weights
+        if len(own) != len(weights):
+            raise ValueError(
+                f"Layer '{self.name}' has {len(own)} weights. Received: a list of "
+                f"{len(weights)} values."
+            )
+        for variable, value in zip(own, weights, strict=True):
+            if tuple(variable.shape) != tuple(getattr(value, "shape", ())):
+                raise ValueError(
+                    f"Weight '{variable.path}' of layer '{self.name}' has shape "
+                    f"{variable.shape}. Received: a value of shape "
+                    f"{tuple(getattr(value, 'shape', ()))}."
+                )
+        for variable, value in zip(own, weights, strict=True):
+            variable.assign(value)
+
+    def count_params(self):
+        """Number of scalars in the weights.
+
+        Raises:
+            ValueError: the layer has not been built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' has no weights to count before it is built. Received: an "
+                "unbuilt layer. Call it on data, or `build(input_shape)`."
+            )
+        return sum(weight.value.numel() for weight in self.weights)
+
+    def save_own_variables(self, store):
+        """Put the values of the layer's own variables into the dict `store`, by number."""
+        for index, variable in enumerate(self._own_variables()):
+            store[str(index)] = variable.numpy()
+
+    def load_own_variables(self, store):
+        """Set the layer's own variables from `store`; the reverse of `save_own_variables`."""
+        own = self._own_variables()
+        if len(own) != len(store):
+            raise ValueError(
+                f"Layer '{self.name}' has {len(own)} variables of its own. Received: "
+                f"{len(store)} values. Build the layer before loading."
+            )
+        for index, variable in enumerate(own):
+            variable.assign(store[str(index)])
+
+
+def _retrack(state, name, layer):
+    if name in state.get("_tracked", ()):
+        layer._track(name, state[name])
