@@ -168,6 +168,9 @@ class FunctionOperation(Operation):
         self.call = OPS[op_name]._run
         self._init_operation(name or naming.auto_name(op_name))
 
+    def __reduce__(self):
+        return FunctionOperation, (self.op_name, self.name)
+
 
 class TorchFunction(Operation):
     """A raw torch function, such as `torch.relu` or `Tensor.view`, as a step of a graph."""

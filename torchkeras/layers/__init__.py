@@ -1,4 +1,88 @@
 """keras.layers: the layers."""
 
+from torchkeras.core import serialization
+from torchkeras.layers.activations import ELU as ELU
+from torchkeras.layers.activations import Activation as Activation
+from torchkeras.layers.activations import LeakyReLU as LeakyReLU
+from torchkeras.layers.activations import PReLU as PReLU
+from torchkeras.layers.activations import ReLU as ReLU
+from torchkeras.layers.activations import Softmax as Softmax
+from torchkeras.layers.core import Dense as Dense
+from torchkeras.layers.core import Identity as Identity
+from torchkeras.layers.core import Input as Input
+from torchkeras.layers.core import InputLayer as InputLayer
+from torchkeras.layers.core import Lambda as Lambda
+from torchkeras.layers.core import Masking as Masking
+from torchkeras.layers.core import TorchModuleWrapper as TorchModuleWrapper
 from torchkeras.layers.input_spec import InputSpec as InputSpec
 from torchkeras.layers.layer import Layer as Layer
+from torchkeras.layers.merging import Add as Add
+from torchkeras.layers.merging import Average as Average
+from torchkeras.layers.merging import Concatenate as Concatenate
+from torchkeras.layers.merging import Dot as Dot
+from torchkeras.layers.merging import Maximum as Maximum
+from torchkeras.layers.merging import Minimum as Minimum
+from torchkeras.layers.merging import Multiply as Multiply
+from torchkeras.layers.merging import Subtract as Subtract
+from torchkeras.layers.merging import add as add
+from torchkeras.layers.merging import average as average
+from torchkeras.layers.merging import concatenate as concatenate
+from torchkeras.layers.merging import dot as dot
+from torchkeras.layers.merging import maximum as maximum
+from torchkeras.layers.merging import minimum as minimum
+from torchkeras.layers.merging import multiply as multiply
+from torchkeras.layers.merging import subtract as subtract
+from torchkeras.layers.preprocessing import Rescaling as Rescaling
+from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
+from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
+from torchkeras.layers.regularization import Dropout as Dropout
+from torchkeras.layers.regularization import GaussianDropout as GaussianDropout
+from torchkeras.layers.regularization import GaussianNoise as GaussianNoise
+from torchkeras.layers.regularization import SpatialDropout1D as SpatialDropout1D
+from torchkeras.layers.regularization import SpatialDropout2D as SpatialDropout2D
+from torchkeras.layers.regularization import SpatialDropout3D as SpatialDropout3D
+from torchkeras.layers.reshaping import Flatten as Flatten
+from torchkeras.layers.reshaping import Permute as Permute
+from torchkeras.layers.reshaping import RepeatVector as RepeatVector
+from torchkeras.layers.reshaping import Reshape as Reshape
+
+
+def serialize(layer):
+    """The config of a layer, as `deserialize` and `keras.saving` read it.
+
+    Args:
+        layer: Layer.
+
+    Example:
+
+    >>> keras.layers.serialize(keras.layers.Flatten())["class_name"]
+    'Flatten'
+    """
+    return serialization.serialize_keras_object(layer)
+
+
+def deserialize(config, custom_objects=None):
+    """The layer that a config describes.
+
+    Args:
+        config: dict that `serialize` returned.
+        custom_objects: dict of names to classes or functions the config may name.
+
+    Raises:
+        ValueError: the config names an unknown class, or does not describe a layer.
+
+    Example:
+
+    >>> keras.layers.deserialize(keras.layers.serialize(keras.layers.Flatten(name="f")))
+    <Flatten name=f, built=False>
+    """
+    layer = serialization.deserialize_keras_object(config, custom_objects=custom_objects)
+    if not isinstance(layer, Layer):
+        raise ValueError(
+            "The config of a layer was expected. Received: one that describes "
+            f"{layer!r} of type {type(layer).__name__}."
+        )
+    return layer
+
+
+serialization.expose("keras.layers", globals())

@@ -82,7 +82,7 @@ class InputSpec:
         sizes = tuple((axis, size) for axis, size in sizes.items() if size is not None)
         least = self.min_ndim or max([0, *((a + 1 if a >= 0 else -a) for a, _ in sizes)])
         ndim, most = self.ndim, self.max_ndim
-        if self.dtype is not None or most is not None or self.allow_last_axis_squeeze:
+        if self.dtype is not None or most is not None:
             return lambda x: self.problem(tuple(x.shape), standardize_dtype(x.dtype)) is None
         if len(sizes) == 1:
             ((axis, size),) = sizes

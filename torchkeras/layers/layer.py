@@ -68,7 +68,8 @@ class Layer(TrackedModule, Operation):
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
         state = layer.__dict__
-        state["_init_arguments"] = (args, kwargs) if cls.get_config is Layer.get_config else None
+        remembers = getattr(cls.get_config, "_uses_init_arguments", False)
+        state["_init_arguments"] = (args, kwargs) if remembers else None
         state["_losses"] = []
         state["_adds_losses"] = False
         state["_building"] = False
@@ -546,7 +547,8 @@ class Layer(TrackedModule, Operation):
                 raise
         if not self.built:
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
-        Node(self, args, kwargs, outputs)
+        # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
+        Node(self, args, kwargs if training is None else {**kwargs, "training": training}, outputs)
         self._decide_fast_path(spec)
         return outputs
 
@@ -753,6 +755,8 @@ class Layer(TrackedModule, Operation):
             config = {key: value for key, value in config.items() if key in own}
         return config
 
+    get_config._uses_init_arguments = True
+
     def _no_config(self, argument):
         return (
             f"{type(self).__name__} needs a `get_config` method of its own: its argument "
@@ -780,6 +784,8 @@ class Layer(TrackedModule, Operation):
     def __getstate__(self):
         state = self.__dict__.copy()
         state.update(_fast=None, _fast_check=None, _losses=[])
+        # A copy of one layer must not drag the models it is part of along.
+        state.update(_inbound_nodes=[], _outbound_nodes=[])
         return state
 
     def __repr__(self):

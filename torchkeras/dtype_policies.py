@@ -1,0 +1,8 @@
+"""keras.dtype_policies: in which dtypes layers store and compute."""
+
+from torchkeras.core.dtype_policy import DTypePolicy as DTypePolicy
+from torchkeras.core.dtype_policy import deserialize as deserialize
+from torchkeras.core.dtype_policy import get as get
+from torchkeras.core.dtype_policy import serialize as serialize
+
+FloatDTypePolicy = DTypePolicy

@@ -1,0 +1,277 @@
+"""Model: a layer that can be trained, evaluated, saved and summarized."""
+
+import inspect
+import json
+
+from torchkeras.core import tree
+from torchkeras.core.keras_tensor import KerasTensor
+from torchkeras.core.serialization import serialize_keras_object
+from torchkeras.layers.layer import Layer
+from torchkeras.trainers.trainer import Trainer
+
+
+def _is_functional_call(args, kwargs):
+    return (
+        len(args) >= 2
+        or (len(args) == 1 and "outputs" in kwargs)
+        or {
+            "inputs",
+            "outputs",
+        }
+        <= set(kwargs)
+    )
+
+
+class Model(Trainer, Layer):
+    """A network with `compile`, `fit`, `evaluate`, `predict`, `save` and `summary`.
+
+    Three ways to make one: from symbolic inputs and outputs, `Model(inputs, outputs)`; as a
+    stack of layers, `keras.Sequential`; or as a subclass with a `call` method.
+
+    Args:
+        inputs: KerasTensor or nested structure of them, from `keras.Input`.
+        outputs: likewise, made from the inputs.
+        name: str without `/`, or None for an automatic name.
+        trainable: bool.
+        dtype: dtype name or DTypePolicy, for a subclass.
+
+    Example:
+
+    >>> inputs = keras.Input((3,))
+    >>> outputs = keras.layers.Dense(2)(inputs)
+    >>> model = keras.Model(inputs, outputs)
+    >>> model(torch.ones(1, 3)).shape
+    torch.Size([1, 2])
+    """
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and _is_functional_call(args, kwargs):
+            from torchkeras.models.functional import Functional
+
+            return Functional.__new__(Functional, *args, **kwargs)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args, **kwargs):
+        if _is_functional_call(args, kwargs):
+            from torchkeras.models.functional import Functional, become_functional
+
+            become_functional(type(self))
+            Functional.__init__(self, *args, **kwargs)
+            return
+        if args:
+            raise TypeError(
+                f"{type(self).__name__} takes keyword arguments, or `inputs` and `outputs`. "
+                f"Received: {len(args)} positional argument(s)."
+            )
+        Trainer.__init__(self)
+        Layer.__init__(self, **kwargs)
+
+    def call(self, *args, **kwargs):
+        """The computation; a subclass defines its own."""
+        raise NotImplementedError(
+            f"Model {type(self).__name__} must define a `call` method. Received: a call of model "
+            f"'{self.name}' without one. Or give `inputs` and `outputs` to its constructor."
+        )
+
+    @property
+    def layers(self):
+        """The layers directly in the model."""
+        return list(self._flatten_layers(include_self=False, recursive=False))
+
+    @layers.setter
+    def layers(self, _):
+        raise AttributeError(
+            "`layers` is the list of a model's layers and cannot be set. Received: an assignment "
+            f"to it in '{type(self).__name__}'. Choose another attribute name."
+        )
+
+    def get_layer(self, name=None, index=None):
+        """A layer by its name or its place in `layers`.
+
+        Args:
+            name: str.
+            index: int.
+
+        Raises:
+            ValueError: not exactly one of both is given, or there is no such layer.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.layers.Dense(1, name="head")])
+        >>> model.get_layer("head")
+        <Dense name=head, built=False>
+        """
+        if (name is None) is (index is None):
+            raise ValueError(
+                "Give either the name or the index of a layer. Received: "
+                f"name={name!r}, index={index!r}."
+            )
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(
+                    f"Model '{self.name}' has {len(self.layers)} layers. Received: index={index}."
+                )
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(
+            f"No such layer in model '{self.name}'. Received: name={name!r}. Its layers are "
+            f"{[layer.name for layer in self.layers]}."
+        )
+
+    def build(self, input_shape=None, **shapes):
+        """Create the weights for inputs of this shape, by a call without data.
+
+        Args:
+            input_shape: shape tuple with None for unknown sizes, or a list or dict of them.
+        """
+        if self.built:
+            return
+        if input_shape is not None:
+            args, kwargs = (_symbols(input_shape),), {}
+        else:
+            args = ()
+            kwargs = {key.removesuffix("_shape"): _symbols(s) for key, s in shapes.items()}
+        try:
+            self.compute_output_spec(*args, **kwargs)
+        except Exception as error:
+            error.args = (
+                f"Model '{self.name}' could not be built for input_shape={input_shape}: "
+                f"{error.args[0] if error.args else error}",
+                *error.args[1:],
+            )
+            raise
+        self._finish_build({} if input_shape is None else {"input_shape": input_shape})
+
+    def summary(
+        self,
+        line_length=None,
+        positions=None,
+        print_fn=None,
+        expand_nested=False,
+        show_trainable=False,
+        layer_range=None,
+    ):
+        """Print a table of the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            line_length: int, width of the table in characters.
+            positions: list of column ends, absolute or as fractions of the width.
+            print_fn: function of one string; None for `print`.
+            expand_nested: bool, list the layers of nested models too.
+            show_trainable: bool, add a column that tells which layers are trained.
+            layer_range: list of two names (regular expressions) of the first and last layer shown.
+
+        Example:
+
+        >>> keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).summary(print_fn=len)
+        """
+        from torchkeras.utils.summary_utils import print_summary
+
+        print_summary(
+            self,
+            line_length=line_length,
+            positions=positions,
+            print_fn=print_fn,
+            expand_nested=expand_nested,
+            show_trainable=show_trainable,
+            layer_range=layer_range,
+        )
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Save architecture, weights and compile state to one file.
+
+        Args:
+            filepath: str or path; `.safetensors` chooses the format.
+            overwrite: bool, whether an existing file may be replaced.
+            zipped: kept for Keras's signature.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> model.save(path)
+        >>> keras.models.load_model(path).count_params()
+        8
+        """
+        from torchkeras.saving import saving_api
+
+        saving_api.save_model(self, filepath, overwrite=overwrite, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        """Save the weights, under their `state_dict` names, to a `.safetensors` file."""
+        from torchkeras.saving import saving_api
+
+        saving_api.save_weights(self, filepath, overwrite=overwrite, **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Load weights from a `.safetensors` file; all fit or none is changed.
+
+        Args:
+            filepath: str or path.
+            skip_mismatch: bool, load what fits and warn about the rest.
+        """
+        from torchkeras.saving import saving_api
+
+        saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def to_json(self, **kwargs):
+        """The architecture as a JSON string, without weights.
+
+        Args:
+            **kwargs: for `json.dumps`.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> keras.models.model_from_json(model.to_json()).count_params()
+        8
+        """
+        return json.dumps(serialize_keras_object(self), **kwargs)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` described."""
+        from torchkeras.core.serialization import custom_object_scope
+
+        with custom_object_scope(custom_objects or {}):
+            if {"layers", "input_layers", "output_layers"} <= set(config):
+                from torchkeras.models.functional import functional_from_config, takes_graph
+
+                if cls is Model or takes_graph(cls):
+                    return functional_from_config(cls, config)
+            return super().from_config(config)
+
+
+def _symbols(shape):
+    if tree.is_shape(shape):
+        return KerasTensor(shape)
+    if isinstance(shape, dict):
+        return {key: _symbols(value) for key, value in shape.items()}
+    return [_symbols(item) for item in shape]
+
+
+def model_from_json(json_string, custom_objects=None):
+    """The model that `to_json` described, with fresh weights.
+
+    Args:
+        json_string: str.
+        custom_objects: dict of names to classes or functions the text may name.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> keras.models.model_from_json(model.to_json()).output_shape
+    (None, 2)
+    """
+    from torchkeras.core.serialization import deserialize_keras_object
+
+    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+
+
+def init_takes(cls, names):
+    """Whether the constructor of `cls` has exactly these arguments, or takes any."""
+    spec = inspect.getfullargspec(cls.__init__)
+    return spec.args[1:] == names or (spec.varargs is not None and spec.varkw is not None)

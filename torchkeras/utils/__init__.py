@@ -1,0 +1,32 @@
+"""keras.utils: helpers around models and data."""
+
+from torchkeras.core.config import disable_interactive_logging as disable_interactive_logging
+from torchkeras.core.config import enable_interactive_logging as enable_interactive_logging
+from torchkeras.core.config import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchkeras.core.dtypes import standardize_dtype as standardize_dtype
+from torchkeras.core.keras_tensor import is_keras_tensor as is_keras_tensor
+from torchkeras.core.naming import clear_session as clear_session
+from torchkeras.core.serialization import custom_object_scope as custom_object_scope
+from torchkeras.core.serialization import deserialize_keras_object as deserialize_keras_object
+from torchkeras.core.serialization import get_custom_objects as get_custom_objects
+from torchkeras.core.serialization import get_registered_name as get_registered_name
+from torchkeras.core.serialization import get_registered_object as get_registered_object
+from torchkeras.core.serialization import (
+    register_keras_serializable as register_keras_serializable,
+)
+from torchkeras.core.serialization import serialize_keras_object as serialize_keras_object
+from torchkeras.trainers.data_adapters.data_adapter_utils import (
+    pack_x_y_sample_weight as pack_x_y_sample_weight,
+)
+from torchkeras.trainers.data_adapters.data_adapter_utils import (
+    unpack_x_y_sample_weight as unpack_x_y_sample_weight,
+)
+from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset as PyDataset
+from torchkeras.utils.file_utils import get_file as get_file
+from torchkeras.utils.numerical_utils import normalize as normalize
+from torchkeras.utils.numerical_utils import to_categorical as to_categorical
+from torchkeras.utils.progbar import Progbar as Progbar
+from torchkeras.utils.random_utils import set_random_seed as set_random_seed
+
+CustomObjectScope = custom_object_scope
+Sequence = PyDataset
