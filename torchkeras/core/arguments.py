@@ -1,5 +1,7 @@
 """Walking the arguments of a call: nested tuples, lists, dicts and slices."""
 
+import torch
+
 
 def leaves_of(structure):
     """Leaves of nested tuples, lists, dicts and slices."""
@@ -28,12 +30,20 @@ def map_leaves(func, structure):
     return func(structure)
 
 
+# The types nearly every argument has; looking them up is quicker than asking for an attribute.
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, int, float, bool, str, type(None)})
+_NESTED = frozenset({list, tuple, dict, slice})
+
+
 def any_symbolic(args, kwargs):
     """Whether a KerasTensor is among the arguments, at any depth."""
     for arg in args:
-        if getattr(type(arg), "_is_symbolic", False):
+        cls = type(arg)
+        if cls in _PLAIN:
+            continue
+        if getattr(cls, "_is_symbolic", False):
             return True
-        if isinstance(arg, (list, tuple, dict, slice)) and _holds_symbol(arg):
+        if (cls in _NESTED or isinstance(arg, (list, tuple, dict))) and _holds_symbol(arg):
             return True
     return bool(kwargs) and any_symbolic(kwargs.values(), None)
 

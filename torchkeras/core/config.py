@@ -6,6 +6,8 @@ import threading
 
 import torch
 
+from torchkeras.core.scopes import SCOPE
+
 _FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 _settings = {
@@ -207,12 +209,18 @@ def default_device():
     """Device on which weights and converted arrays are created, as a `torch.device`.
 
     In order: the innermost `keras.device(...)` scope, a device set by
-    `torch.set_default_device`, the machine's accelerator, the CPU.
+    `torch.set_default_device`, the machine's accelerator, the CPU. While shapes are inferred it
+    is the meta device, where tensors have no data.
     """
+    if SCOPE.meta:
+        return torch.device("meta")
     stack = getattr(_local, "devices", None)
     if stack:
         return stack[-1]
-    device = torch.get_default_device()
+    if torch.compiler.is_compiling():
+        device = torch.empty(0).device  # Dynamo does not trace `get_default_device`
+    else:
+        device = torch.get_default_device()
     if device.type == "cpu" and torch.accelerator.is_available():
         device = torch.accelerator.current_accelerator()
     return device

@@ -164,10 +164,16 @@ def result_type(*dtypes):
     """
     if not dtypes:
         return config.floatx()
-    return _result_type(config.floatx(), *dtypes)
+    key = (config.floatx(), *dtypes)
+    found = _results.get(key)
+    if found is None:
+        found = _results[key] = _result_type(*key)
+    return found
 
 
-@functools.cache
+_results = {}  # a plain dict: Dynamo warns of functools.cache
+
+
 def _result_type(floatx, *dtypes):
     names = []
     for dtype in dtypes:

@@ -71,10 +71,13 @@ def autocast_scope(dtype):
 
 
 @contextlib.contextmanager
-def meta_scope():
-    """Inside, weights are read as meta tensors and `assign` does nothing: shapes only."""
+def meta_scope(active=True):
+    """Inside, weights are read as meta tensors and `assign` does nothing: shapes only.
+
+    With `active=False` an outer scope is lifted meanwhile, to create a weight that is to last.
+    """
     previous = SCOPE.meta, SCOPE.read
-    SCOPE.meta = True
+    SCOPE.meta = active
     SCOPE.read = _choose_reader()
     try:
         yield

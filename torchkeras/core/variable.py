@@ -13,7 +13,7 @@ from torch import nn
 from torchkeras.core import naming
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import standardize_dtype
-from torchkeras.core.scopes import SCOPE
+from torchkeras.core.scopes import SCOPE, meta_scope
 
 
 class Variable:
@@ -69,7 +69,7 @@ class Variable:
 
             initializer = initializers.get(initializer)
         # A slot made under inference_mode could never be updated outside it.
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), meta_scope(False):
             if callable(initializer) and not isinstance(initializer, torch.Tensor):
                 if shape is None:
                     raise ValueError(

@@ -188,6 +188,8 @@ class Layer(TrackedModule, Operation):
         """
         self._finish_build({} if input_shape is None else {"input_shape": input_shape})
 
+    build._is_default = True  # a first call needs no build of its own: sublayers build themselves
+
     def _finish_build(self, build_shapes):
         state = self.__dict__
         if state.get("_path") is None:
@@ -208,7 +210,7 @@ class Layer(TrackedModule, Operation):
     def _build_for(self, arguments, args, kwargs):
         """Build for the tensor arguments of a call, on the device they are on."""
         build = type(self).build
-        if build is Layer.build:
+        if getattr(build, "_is_default", False):
             return
         device = next(
             (
@@ -227,13 +229,16 @@ class Layer(TrackedModule, Operation):
         build_shapes = self.__dict__.get("_build_shapes")
         if not build_shapes:
             return None
-        if set(build_shapes) == {"input_shape"}:
-            return {"input_shape": build_shapes["input_shape"]}
+        if len(build_shapes) == 1:
+            return {"input_shape": next(iter(build_shapes.values()))}
         return {"shapes_dict": dict(build_shapes)}
 
     def build_from_config(self, config):
         """Create the weights as `get_build_config` recorded."""
         if not config or self.built:
+            return
+        if "input_shape" in config:
+            self.build(_as_shapes(config["input_shape"]))
             return
         build_shapes = config.get("shapes_dict", config)
         self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
@@ -399,7 +404,7 @@ class Layer(TrackedModule, Operation):
         with self._dtype_scope():
             outputs = self.call(*args, **kwargs)
         if not self.built:
-            self._finish_build(shapes_of(arguments) if type(self).build is Layer.build else {})
+            self._finish_build(shapes_of(arguments))
         if self.activity_regularizer is not None:
             self._add_activity_losses(outputs)
         if self._supports_masking and _any_mask(previous_mask):
@@ -771,7 +776,9 @@ class Layer(TrackedModule, Operation):
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = deserialize_keras_object(config["dtype"])
         if cls.get_config is Layer.get_config:
+            dtype = {"dtype": config.pop("dtype")} if "dtype" in config else {}
             config = {key: deserialize_keras_object(value) for key, value in config.items()}
+            config.update(dtype)
         try:
             return cls(**config)
         except TypeError as error:

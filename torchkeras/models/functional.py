@@ -87,7 +87,6 @@ class Functional(Model):
         state["input_names"] = [start.name for start in starts]
         state["output_names"] = [self._origin(x).name for x in self._outputs]
         state["_input_torch_dtype"] = self._input_dtypes[0]
-        state["_input_spec"] = self._make_input_spec()
         register_layers(self, [op for op in operations if isinstance(op, Layer)])
         if self.__dict__.get("_path") is None:
             state["_path"] = self._path_here()
@@ -166,7 +165,11 @@ class Functional(Model):
         """Shape of the output, or structure of shapes."""
         return _shapes(self._outputs_struct)
 
-    def _make_input_spec(self):
+    @property
+    def input_spec(self):
+        """InputSpecs of the inputs, in a list; None for deeply nested inputs."""
+        if self._input_spec is not None:
+            return self._input_spec
         struct = self._inputs_struct
         if isinstance(struct, dict):
             if not all(isinstance(x, KerasTensor) for x in struct.values()):
@@ -183,6 +186,10 @@ class Functional(Model):
             )
             for name, x in items
         ]
+
+    @input_spec.setter
+    def input_spec(self, value):
+        Layer.input_spec.fset(self, value)
 
     # Calling
 

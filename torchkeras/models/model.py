@@ -144,6 +144,8 @@ class Model(Trainer, Layer):
             raise
         self._finish_build({} if input_shape is None else {"input_shape": input_shape})
 
+    build._is_default = True
+
     def summary(
         self,
         line_length=None,

@@ -1,0 +1,1 @@
+"""The training loop behind `fit`, `evaluate` and `predict`, and the reading of data."""

@@ -1,0 +1,304 @@
+"""ArrayDataAdapter: batches cut out of arrays that lie in memory."""
+
+import itertools
+import math
+import operator
+
+import numpy as np
+import torch
+
+from torchkeras.core import config, tree
+from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.trainers.data_adapters import data_adapter_utils as utils
+from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
+
+# Batches whose indices or views are made in one torch call. One call for a whole epoch would
+# hold a tensor object for every batch at once; this many keeps the objects in cache.
+_BLOCK = 256
+
+
+class ArrayDataAdapter(DataAdapter):
+    """Batches of arrays: the rows in order, or by a new permutation each epoch.
+
+    Floats become `floatx()`; integers and booleans stay as they are, unsigned ones of 16 bits
+    and more are widened to a signed type. NumPy memory is shared. Without shuffling a batch is
+    a view of the data, so writing into a batch writes into the data; read-only arrays are
+    copied batch by batch. The last batch may be smaller.
+
+    The permutation is drawn on the CPU from torch's default generator, so `torch.manual_seed`
+    fixes the order, the same on every device.
+
+    Args:
+        x: structure of arrays (NumPy, tensors, pandas, SciPy sparse, lists of numbers), the
+            inputs; all arrays have the same first axis, the samples.
+        y: like `x`, or None, the targets.
+        sample_weight: like `y`, or one array of `(samples,)` or `(samples, 1)` used for each
+            array of `y`, or None.
+        batch_size: int, at least 1, or None: 32, or what makes `steps` batches.
+        steps: int or None, the number of batches that fixes `batch_size` where that is None.
+        shuffle: bool, or `"batch"`: shuffle inside each batch, the batches staying in order.
+        class_weight: dict of class index to weight, or None.
+        device: torch device of the batches, or None to leave them where the data is.
+
+    Raises:
+        ValueError: arrays of different or zero length, of anything but numbers, or a wrong
+            combination of arguments.
+
+    Example:
+
+    >>> adapter = ArrayDataAdapter(np.arange(4.0), np.arange(4), batch_size=3)
+    >>> list(adapter.batches())[1]
+    (tensor([3.]), tensor([3]))
+    """
+
+    def __init__(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        batch_size=None,
+        steps=None,
+        shuffle=False,
+        class_weight=None,
+        device=None,
+    ):
+        if x is None:
+            raise ValueError(
+                "`x` must hold the inputs. Received: x=None. Give an array, a structure of "
+                "arrays, a DataLoader, a PyDataset or a generator."
+            )
+        if isinstance(shuffle, str) and shuffle != "batch":
+            raise ValueError(
+                f"`shuffle` must be True, False or 'batch'. Received: shuffle={shuffle!r}."
+            )
+        x = utils.map_arrays(utils.as_rows, x, "x")
+        y = utils.map_arrays(utils.as_rows, y, "y")
+        sample_weight = self._sample_weight(y, sample_weight, class_weight)
+        parts = [part for part in (x, y, sample_weight) if part is not None]
+        leaves = []
+        for name, part in zip(utils.DATA_NAMES, parts, strict=False):
+            leaves.extend(utils.named_leaves(part, name))
+        self._num_samples = utils.check_lengths(leaves)
+        self._batch_size = _batch_size(batch_size, steps, self._num_samples)
+        self._shuffle = shuffle
+        self._device = utils.full_device(device)
+        self._rows = [_Rows(array) for _, array in leaves]
+        self._pack = _packer(parts)
+        self.bare_batches = len(parts) == 1 and not isinstance(x, (list, tuple))
+
+    def _sample_weight(self, y, sample_weight, class_weight):
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise utils.both_weights_error()
+            return utils.class_weight_to_sample_weights(y, class_weight)
+        if sample_weight is None:
+            return None
+        if y is None:
+            raise ValueError(
+                "`sample_weight` weighs the loss between `y` and the predictions. Received: "
+                "sample_weight without `y`. Give `y` too, or leave `sample_weight` out."
+            )
+        sample_weight = utils.map_arrays(utils.as_rows, sample_weight, "sample_weight")
+        if not tree.is_nested(y):
+            if tree.is_nested(sample_weight):
+                raise ValueError(
+                    "`sample_weight` must be one array, as `y` is. Received: a "
+                    f"{type(sample_weight).__name__} of {len(sample_weight)} arrays."
+                )
+            return sample_weight
+        if tree.is_nested(sample_weight):
+            _check_same_outputs(y, sample_weight)
+            return sample_weight
+        shape = tuple(sample_weight.shape)
+        if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+            raise ValueError(
+                "One `sample_weight` array for several outputs must have shape (samples,) or "
+                f"(samples, 1). Received: sample_weight of shape {shape}. Give one array per "
+                "output instead, in the structure of `y`."
+            )
+        return utils.map_arrays(lambda array, name: sample_weight, y, "y")
+
+    @property
+    def num_batches(self):
+        return math.ceil(self._num_samples / self._batch_size)
+
+    @property
+    def batch_size(self):
+        return self._batch_size
+
+    @property
+    def has_partial_batch(self):
+        return self._num_samples % self._batch_size > 0
+
+    @property
+    def partial_batch_size(self):
+        return self._num_samples % self._batch_size or None
+
+    def batches(self):
+        if all(rows.is_plain(self._device, selecting=self._shuffle) for rows in self._rows):
+            tensors = [rows.tensor for rows in self._rows]
+            groups = self._selections(tensors) if self._shuffle else self._views(tensors)
+        else:
+            groups = self._moved_groups()
+        return groups if self._pack is None else map(self._pack, groups)
+
+    def _views(self, tensors):
+        step, block = self._batch_size, self._batch_size * _BLOCK
+        if self._num_samples <= block:
+            return zip(*[tensor.split(step) for tensor in tensors], strict=True)
+        return self._views_in_blocks(tensors, step, block)
+
+    def _views_in_blocks(self, tensors, step, block):
+        for start in range(0, self._num_samples, block):
+            parts = [t[start : start + block].split(step) for t in tensors]
+            yield from zip(*parts, strict=True)
+
+    def _selections(self, tensors):
+        select = torch.index_select
+        if len({tensor.device for tensor in tensors}) > 1:
+            for index in self._indices("cpu"):
+                yield tuple([select(t, 0, index.to(t.device)) for t in tensors])
+            return
+        indices = self._indices(tensors[0].device)
+        if len(tensors) == 2:  # the common case, written out: 0.3 µs a batch
+            x, y = tensors
+            for index in indices:
+                yield select(x, 0, index), select(y, 0, index)
+            return
+        for index in indices:
+            yield tuple([select(t, 0, index) for t in tensors])
+
+    def _moved_groups(self):
+        device, pinned = self._device, self._device is not None and self._device.type == "cuda"
+        step = self._batch_size
+        indices = self._indices("cpu") if self._shuffle else None
+        for start in range(0, self._num_samples, step):
+            if indices is None:
+                stop = min(start + step, self._num_samples)
+                group = [rows.span(start, stop) for rows in self._rows]
+            else:
+                index = next(indices)
+                group = [rows.take(index) for rows in self._rows]
+            if pinned:
+                group = [utils.pin(t) if t.device.type == "cpu" else t for t in group]
+            if device is not None:
+                group = [
+                    t if t.device == device else t.to(device, non_blocking=True) for t in group
+                ]
+            yield tuple(group)
+
+    def _indices(self, device):
+        """The sample numbers of each batch, int64 tensors on `device`, in this epoch's order."""
+        step = self._batch_size
+        if self._shuffle == "batch":
+            for start in range(0, self._num_samples, step):
+                count = min(step, self._num_samples - start)
+                yield (torch.randperm(count) + start).to(device)
+            return
+        order = torch.randperm(self._num_samples).to(device)
+        for block in order.split(step * _BLOCK):
+            yield from block.split(step)
+
+
+class _Rows:
+    """One array and its two ways of giving rows: a span, or the rows of an index tensor.
+
+    Read batch by batch are SciPy sparse matrices (made dense), memory-mapped files of another
+    float type than `floatx()` (cast), and spans of read-only arrays (copied).
+    """
+
+    def __init__(self, array):
+        self.tensor = self._sparse = self._cast = None
+        self._read_only = False
+        if hasattr(array, "tocsr"):
+            self._sparse = array
+            return
+        is_numpy = not isinstance(array, torch.Tensor)
+        self.tensor = utils.share_memory(array) if is_numpy else array
+        floatx = to_torch_dtype(config.floatx())
+        if self.tensor.is_floating_point() and self.tensor.dtype is not floatx:
+            if isinstance(array, np.memmap):
+                self._cast = floatx
+                return
+            self.tensor = self.tensor.to(floatx)
+        elif is_numpy:
+            self._read_only = not array.flags.writeable
+
+    def is_plain(self, device, selecting):
+        """Whether a batch is a torch selection, or else a view, of `tensor` and nothing more."""
+        return (
+            self._sparse is None
+            and self._cast is None
+            and (selecting or not self._read_only)
+            and (device is None or self.tensor.device == device)
+        )
+
+    def span(self, start, stop):
+        if self._sparse is not None:
+            return _dense(self._sparse[start:stop])
+        rows = self.tensor[start:stop]
+        if self._cast is not None:
+            return rows.to(self._cast)
+        return rows.clone() if self._read_only else rows
+
+    def take(self, index):
+        if self._sparse is not None:
+            return _dense(self._sparse[index.numpy()])
+        rows = torch.index_select(self.tensor, 0, index.to(self.tensor.device))
+        return rows if self._cast is None else rows.to(self._cast)
+
+
+def _dense(sparse_rows):
+    tensor = torch.from_numpy(sparse_rows.toarray())
+    return tensor.to(to_torch_dtype(config.floatx())) if tensor.is_floating_point() else tensor
+
+
+def _check_same_outputs(y, sample_weight):
+    try:
+        tree.assert_same_structure(y, sample_weight)
+    except ValueError as error:
+        outline = [
+            tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), part)
+            for part in (y, sample_weight)
+        ]
+        raise ValueError(
+            "`sample_weight` must be one array, or one per output in the structure of `y`. "
+            f"Received: y with shapes {outline[0]} and sample_weight with shapes {outline[1]}."
+        ) from error
+
+
+def _batch_size(batch_size, steps, num_samples):
+    if batch_size is None:
+        return math.ceil(num_samples / steps) if steps else 32
+    try:
+        batch_size = operator.index(batch_size)
+    except TypeError as error:
+        raise TypeError(
+            "`batch_size` must be an integer of at least 1. Received: batch_size="
+            f"{batch_size!r} of type {type(batch_size).__name__}."
+        ) from error
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
+    return batch_size
+
+
+def _packer(parts):
+    """The function from a flat tuple of arrays to the structure of `parts`.
+
+    None where the parts are plain arrays, so that the flat tuple is the batch.
+    """
+    if not any(tree.is_nested(part) for part in parts):
+        return None
+    counter = itertools.count()
+    positions = [utils.map_arrays(lambda array, name: next(counter), part, "") for part in parts]
+
+    def fill(position, values):
+        if type(position) is int:
+            return values[position]
+        if position is None:
+            return None
+        if isinstance(position, dict):
+            return utils.like(position, {k: fill(v, values) for k, v in position.items()})
+        return utils.like(position, [fill(item, values) for item in position])
+
+    return lambda values: tuple([fill(position, values) for position in positions])

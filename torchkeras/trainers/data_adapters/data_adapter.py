@@ -1,0 +1,60 @@
+"""DataAdapter: what every source of batches offers to the training loop."""
+
+
+class DataAdapter:
+    """Base class of the readers that turn one kind of data into batches.
+
+    A batch is a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`. A subclass defines
+    `batches()`; the other members have defaults for a source of unknown length.
+
+    Attributes:
+        bare_batches: bool, True where Keras would hand `train_step` the inputs alone instead
+            of a tuple of one: the source gave `x` with nothing around it.
+        one_shot: bool, True if the source can be read only once (a generator).
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+    >>> adapter = ArrayDataAdapter(np.zeros((5, 2)), batch_size=2)
+    >>> [x.shape[0] for (x,) in adapter.batches()]
+    [2, 2, 1]
+    """
+
+    bare_batches = False
+    one_shot = False
+
+    def batches(self):
+        """An iterator over one full pass of the data; each call starts a new pass."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `batches()`, an iterator over the batches of one "
+            "pass. Received: a call of the base method. Override it in the subclass."
+        )
+
+    @property
+    def num_batches(self):
+        """Batches in one pass, or None where that is not known before the end."""
+        return None
+
+    @property
+    def batch_size(self):
+        """Samples in a full batch, or None where the source decides."""
+        return None
+
+    @property
+    def has_partial_batch(self):
+        """Whether the last batch of a pass is smaller, or None where that is not known."""
+        return None
+
+    @property
+    def partial_batch_size(self):
+        """Samples in a smaller last batch, or None."""
+        return None
+
+    def on_epoch_begin(self):
+        """Called before the first batch of each epoch."""
+
+    def on_epoch_end(self):
+        """Called after the last batch of each epoch."""
+
+    def close(self):
+        """Release workers; the adapter can be read again afterwards."""
