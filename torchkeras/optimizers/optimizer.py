@@ -1,0 +1,802 @@
+"""Optimizer: what every optimizer shares, from gradients to the updated variables."""
+
+import re
+import warnings
+
+import torch
+
+from torchkeras.core import config, naming, serialization
+from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.scopes import SCOPE, StatelessScope
+from torchkeras.core.variable import Variable
+from torchkeras.optimizers.schedules.learning_rate_schedule import (
+    FormulaSchedule,
+    LearningRateSchedule,
+)
+from torchkeras.optimizers.update_paths import UpdatePaths
+
+
+class Optimizer(UpdatePaths):
+    """Base class of optimizers: turns gradients into updates of variables.
+
+    An optimizer keeps its own state in Variables: the step counter and the learning rate, on
+    the CPU so that reading them never waits for a device, and what `build` makes for each
+    trainable variable, on that variable's device. `apply` does, in this order: undo the loss
+    scale, accumulate, clip, decay the weights, update, average (EMA), apply constraints, count.
+    The gradients passed in are never written to.
+
+    An optimizer of your own defines `build`, `update_step` and `get_config`.
+
+    Args:
+        learning_rate: float; a Variable, whose value is taken; a `LearningRateSchedule`; or a
+            function without arguments that returns the rate.
+        weight_decay: float or None. Before each update a variable is multiplied by
+            `1 - learning_rate * weight_decay` (decoupled decay, arXiv:1711.05101).
+        clipnorm: float or None, the highest L2 norm of each gradient.
+        clipvalue: float or None, the highest absolute value in a gradient.
+        global_clipnorm: float or None, the highest L2 norm of all gradients together. At most
+            one of the three clips may be given.
+        use_ema: bool, whether to keep an exponential moving average of every variable.
+        ema_momentum: float in [0, 1], the weight of the old average at each step.
+        ema_overwrite_frequency: int, every how many updates the variables are set to their
+            averages; None for only in `finalize_variable_values`.
+        loss_scale_factor: float or None. `scale_loss` multiplies the loss by it and `apply`
+            divides the gradients by it, against underflow in float16.
+        gradient_accumulation_steps: int, at least 2, or None. Variables are updated every so
+            many calls, with the mean of the gradients. A schedule counts calls, `iterations`
+            counts updates (as in Keras).
+        name: str, first part of the state's paths; None for an automatic one.
+
+    Raises:
+        ValueError: an argument outside the ranges above, or an unknown one.
+
+    Example:
+
+    >>> class Halving(keras.optimizers.Optimizer):
+    ...     def update_step(self, gradient, variable, learning_rate):
+    ...         variable.assign(variable.value / 2)
+    >>> v = keras.Variable(8.0)
+    >>> _ = Halving(learning_rate=1.0).apply_gradients([(torch.tensor(1.0), v)])
+    >>> float(v)
+    4.0
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        self._variables = []
+        if kwargs.pop("decay", None) is not None:
+            warnings.warn(
+                "The argument `decay` has no effect since Keras 3. Pass a schedule as "
+                "learning_rate instead, e.g. keras.optimizers.schedules.InverseTimeDecay.",
+                stacklevel=3,
+            )
+        if kwargs:
+            raise ValueError(
+                f"Argument(s) not recognized by '{type(self).__name__}'. Received: {kwargs}."
+            )
+        _check_arguments(
+            {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm},
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            gradient_accumulation_steps,
+        )
+        self.name = name or naming.auto_name(type(self).__name__)
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.built = False
+        self._trainable_variables = []
+        self._trainable_variables_indices = {}
+        self._model_variables_moving_average = []
+        self._accumulated_gradients = []
+        self._undecayed_variables = []
+        self._undecayed_pattern = None
+        self._mirrors = []  # pairs (state, the variable whose device and dtype it follows)
+        self._plans = {}
+        self._iterations = self._host_variable(0, "int32", "iteration")
+        self._learning_rate = self._make_learning_rate(learning_rate)
+
+    def _host_variable(self, value, dtype, name):
+        """A scalar Variable on the CPU, wherever the model is."""
+        with config.device("cpu"), naming.name_scope(self.name, caller=self):
+            return Variable(
+                value,
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+                name=name,
+            )
+
+    def __setattr__(self, name, value):
+        if name != "_variables" and "_variables" not in self.__dict__:
+            raise RuntimeError(
+                f"'{type(self).__name__}.__init__' must call `super().__init__(...)` before it "
+                f"sets attributes. Received: the attribute '{name}' first."
+            )
+        # Variables that a subclass keeps as attributes are part of its state.
+        if isinstance(value, Variable):
+            self._track_variable(value)
+        super().__setattr__(name, value)
+
+    def _track_variable(self, variable):
+        if not any(variable is known for known in self._variables):
+            self._variables.append(variable)
+
+    # State
+
+    @property
+    def variables(self):
+        """List of the state Variables: counter, learning rate, then those made by `build`."""
+        return self._variables[:]
+
+    @property
+    def iterations(self):
+        """Number of updates done: an int32 scalar, on the CPU."""
+        if self.gradient_accumulation_steps:
+            return self._iterations.value // self.gradient_accumulation_steps
+        return self._iterations
+
+    def build(self, variables):
+        """Make the state for the given trainable variables.
+
+        Args:
+            variables: list of Variables; later calls of `apply` may pass these only.
+
+        Raises:
+            TypeError: an item is not a Variable.
+
+        Example:
+
+        >>> optimizer = keras.optimizers.SGD(momentum=0.9)
+        >>> optimizer.build([keras.Variable([1.0, 2.0], name="w")])
+        >>> [v.path for v in optimizer.variables][2:]
+        ['sgd/w_momentum']
+        """
+        variables = list(variables)
+        for variable in variables:
+            if not isinstance(variable, Variable):
+                raise TypeError(
+                    "An optimizer is built on a list of keras Variables. Received: an item of "
+                    f"type {type(variable).__name__}. Pass `model.trainable_variables`; for "
+                    "plain torch parameters, use a torch.optim optimizer."
+                )
+        if self.use_ema:
+            self._model_variables_moving_average = self.add_optimizer_variables(
+                variables, "average"
+            )
+        if self.gradient_accumulation_steps:
+            self._accumulated_gradients = [
+                self.add_variable_from_reference(variable, name="gradient_accumulator")
+                for variable in variables
+            ]
+        self._trainable_variables = variables
+        self._index_variables()
+        self.built = True
+
+    def _index_variables(self):
+        self._trainable_variables_indices = {
+            id(variable): i for i, variable in enumerate(self._trainable_variables)
+        }
+
+    def _get_variable_index(self, variable):
+        return self._trainable_variables_indices[id(variable)]
+
+    def add_variable(
+        self,
+        shape,
+        initializer="zeros",
+        dtype=None,
+        aggregation="none",
+        layout=None,
+        name=None,
+    ):
+        """Make a state Variable.
+
+        Args:
+            shape: tuple of ints.
+            initializer: name, instance, or function `(shape, dtype) -> tensor`.
+            dtype: name of a dtype; None for `floatx()`.
+            aggregation: as for `keras.Variable`.
+            layout: kept for Keras's signature.
+            name: str, last part of the path.
+
+        Example:
+
+        >>> keras.optimizers.SGD().add_variable((2,), name="extra").path
+        'sgd/extra'
+        """
+        constant = _constant(initializer)
+        if constant is not None:
+
+            def initializer(shape, dtype):
+                device = config.default_device()
+                return torch.full(shape, constant, dtype=to_torch_dtype(dtype), device=device)
+
+        return self._add_state(initializer, shape, dtype, aggregation, name)
+
+    def _add_state(self, value, shape, dtype, aggregation, name):
+        with naming.name_scope(self.name, caller=self):
+            variable = Variable(
+                value,
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                aggregation=aggregation,
+                name=name,
+            )
+        self._variables.append(variable)
+        return variable
+
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        """Make a state Variable of the shape, dtype and device of another.
+
+        Args:
+            reference_variable: Variable. A sharded one gets sharded state.
+            name: str, end of the name: `"<path of the reference, with _>_<name>"`.
+            initializer: as in `add_variable`.
+
+        Example:
+
+        >>> v = keras.Variable([1.0, 2.0], name="w")
+        >>> keras.optimizers.SGD().add_variable_from_reference(v, "momentum").path
+        'sgd/w_momentum'
+        """
+        reference = reference_variable._store[reference_variable._key].detach()
+        name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
+        constant = _constant(initializer)
+        if constant is not None:
+            # In the reference's own memory layout and, for a DTensor, its sharding.
+            value = torch.full_like(reference, constant)
+            variable = self._add_state(value, None, None, "none", name)
+        else:
+            with config.device(reference.device):
+                variable = self.add_variable(
+                    tuple(reference.shape), initializer, reference.dtype, name=name
+                )
+        self._mirrors.append((variable, reference_variable))
+        return variable
+
+    def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
+        """Make one or more state Variables for each trainable variable.
+
+        Args:
+            trainable_variables: list of Variables.
+            name: str, or list of str for several kinds of state.
+            initializer: one for all, or a list as long as `name`.
+
+        Returns:
+            A list as long as `trainable_variables`, with None for a variable that is
+            overwritten with its gradient; a tuple of such lists where `name` is a list.
+
+        Raises:
+            ValueError: the lists of names and initializers differ in length.
+
+        Example:
+
+        >>> optimizer = keras.optimizers.SGD()
+        >>> m, v = optimizer.add_optimizer_variables([keras.Variable([1.0])], ["m", "v"])
+        >>> len(m), len(v)
+        (1, 1)
+        """
+        names = [name] if isinstance(name, str) else list(name)
+        initializers = (
+            list(initializer)
+            if isinstance(initializer, (list, tuple))
+            else [initializer] * len(names)
+        )
+        if len(names) != len(initializers):
+            raise ValueError(
+                "Every name needs its initializer: the lists must be of equal length. "
+                f"Received: name={name!r}, initializer={initializer!r}."
+            )
+        made = tuple([] for _ in names)
+        for variable in trainable_variables:
+            for kind, (kind_name, kind_initializer) in enumerate(
+                zip(names, initializers, strict=True)
+            ):
+                skip = getattr(variable, "overwrite_with_gradient", False)
+                made[kind].append(
+                    None
+                    if skip
+                    else self.add_variable_from_reference(variable, kind_name, kind_initializer)
+                )
+        return made[0] if isinstance(name, str) else made
+
+    # Learning rate
+
+    def _make_learning_rate(self, learning_rate):
+        if isinstance(learning_rate, LearningRateSchedule):
+            return learning_rate
+        if isinstance(learning_rate, Variable):
+            learning_rate = float(learning_rate)
+        elif callable(learning_rate):
+            return learning_rate
+        if not isinstance(learning_rate, float):
+            raise ValueError(
+                "Argument `learning_rate` should be float, or an instance of "
+                "LearningRateSchedule, or a callable without arguments that returns the "
+                f"learning rate. Received: learning_rate={learning_rate!r}."
+            )
+        return self._host_variable(learning_rate, config.floatx(), "learning_rate")
+
+    @property
+    def learning_rate(self):
+        """The learning rate now: the Variable, or what the schedule or function gives."""
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        current = self._learning_rate
+        is_rule = isinstance(learning_rate, LearningRateSchedule) or (
+            callable(learning_rate) and not isinstance(learning_rate, (Variable, torch.Tensor))
+        )
+        if is_rule:
+            self._learning_rate = learning_rate
+            self._variables = [v for v in self._variables if v is not current]
+        elif isinstance(current, Variable):
+            current.assign(learning_rate)
+        else:
+            kind = (
+                "a `LearningRateSchedule`"
+                if isinstance(current, LearningRateSchedule)
+                else "a function"
+            )
+            raise TypeError(
+                f"The learning rate of optimizer '{self.name}' comes from {kind}, so it is not "
+                f"settable to a number. Received: learning_rate={learning_rate!r}. Make the "
+                "optimizer with a float learning_rate, or assign another schedule."
+            )
+
+    def _get_current_learning_rate(self):
+        rate = self._learning_rate
+        if isinstance(rate, Variable):
+            return rate
+        return rate(self._iterations) if isinstance(rate, LearningRateSchedule) else rate()
+
+    def _host_learning_rate(self, calls):
+        """The learning rate after `calls` calls of `apply`, as a Python float."""
+        rate = self._learning_rate
+        if isinstance(rate, Variable):
+            return rate._store[rate._key].item()
+        if type(rate).__call__ is FormulaSchedule.__call__:
+            return rate._at(calls)
+        return float(self._get_current_learning_rate())
+
+    # Updating
+
+    def apply_gradients(self, grads_and_vars):
+        """Update variables from `(gradient, variable)` pairs. Returns the counter of calls.
+
+        Example:
+
+        >>> v = keras.Variable(1.0)
+        >>> optimizer = keras.optimizers.SGD(learning_rate=0.5)
+        >>> int(optimizer.apply_gradients([(torch.tensor(1.0), v)])), float(v)
+        (1, 0.5)
+        """
+        pairs = list(grads_and_vars)
+        self.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
+        return self._iterations
+
+    def apply(self, grads, trainable_variables=None):
+        """Update the variables once.
+
+        Args:
+            grads: list of tensors, one for each variable. None is skipped with a warning.
+            trainable_variables: list of Variables; None for those the optimizer was built on.
+                The first call builds the optimizer on them.
+
+        Raises:
+            ValueError: all gradients are None; a variable is unknown; numbers or shapes of
+                gradients and variables differ; or the optimizer is not built and
+                `trainable_variables` is None.
+
+        Example:
+
+        >>> v = keras.Variable([1.0, 2.0])
+        >>> keras.optimizers.SGD(learning_rate=0.5).apply([torch.ones(2)], [v])
+        >>> v.numpy()
+        array([0.5, 1.5], dtype=float32)
+        """
+        grads = list(grads)
+        if not grads:
+            return
+        variables = self._given_variables(grads, trainable_variables)
+        if type(None) in map(type, grads):  # `None in grads` would compare tensors
+            grads, variables = _without_missing(grads, variables)
+        if SCOPE.stateless is not None:
+            # Without no_grad: a stateless update may be differentiated.
+            self._apply(grads, self._known(variables))
+            return
+        with torch.no_grad():
+            self._apply(grads, variables)
+
+    def _given_variables(self, grads, trainable_variables):
+        if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "The optimizer must be built before gradients can be applied without "
+                    f"variables. Received: {len(grads)} gradients, trainable_variables=None. "
+                    "Pass the variables, or call `optimizer.build(variables)` first."
+                )
+            variables = self._trainable_variables
+        else:
+            variables = list(trainable_variables)
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"Optimizer '{self.name}' needs one gradient for each variable. Received: "
+                f"{len(grads)} gradients for {len(variables)} variables."
+            )
+        if not self.built:
+            with naming.name_scope(self.name, caller=self):
+                self.build(variables)
+            self.built = True
+        return variables
+
+    def _known(self, variables):
+        """The optimizer's own handles on the given variables.
+
+        Another handle on the same slot stands for the same variable.
+        """
+        indices = self._trainable_variables_indices
+        if all(id(v) in indices for v in variables):
+            return variables
+        known = {(id(v._store), v._key): v for v in self._trainable_variables}
+        found = []
+        for variable in variables:
+            slot = (id(getattr(variable, "_store", None)), getattr(variable, "_key", None))
+            match = variable if id(variable) in indices else known.get(slot)
+            if match is None:
+                raise ValueError(
+                    f"Unknown variable: {variable!r}. Optimizer '{self.name}' was built on "
+                    f"{len(indices)} other variables. Make a new optimizer for a new set of "
+                    "variables, e.g. after changing which layers are trainable."
+                )
+            found.append(match)
+        return found
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable and its state; a subclass defines it.
+
+        Args:
+            gradient: tensor of the variable's shape.
+            variable: Variable; write to it with `assign`.
+            learning_rate: scalar: float, tensor or Variable.
+        """
+        raise NotImplementedError(
+            f"'{type(self).__name__}' must define `update_step(gradient, variable, learning_rate)`."
+        )
+
+    def assign(self, variable, value):
+        """Same as `variable.assign(value)`; for `update_step` written as in Keras."""
+        variable.assign(value)
+
+    def assign_add(self, variable, value):
+        """Same as `variable.assign_add(value)`."""
+        variable.assign_add(value)
+
+    def assign_sub(self, variable, value):
+        """Same as `variable.assign_sub(value)`."""
+        variable.assign_sub(value)
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        """One update as a pure function: nothing is modified, new values are returned.
+
+        It may be differentiated, and runs inside `torch.func` transforms.
+
+        Args:
+            optimizer_variables: list of tensors, values of `optimizer.variables`.
+            grads: list of tensors, one for each trainable variable.
+            trainable_variables: list of tensors, values of the variables it was built on.
+
+        Returns:
+            `(trainable_variables, optimizer_variables)`: lists of new tensors.
+
+        Raises:
+            ValueError: the optimizer is not built, or a list has the wrong length.
+
+        Example:
+
+        >>> v = keras.Variable(1.0)
+        >>> optimizer = keras.optimizers.SGD(learning_rate=0.5)
+        >>> optimizer.build([v])
+        >>> state = [s.value for s in optimizer.variables]
+        >>> new, _ = optimizer.stateless_apply(state, [torch.tensor(1.0)], [torch.tensor(3.0)])
+        >>> float(new[0]), float(v)
+        (2.5, 1.0)
+        """
+        if not self.built:
+            raise ValueError(
+                f"To call `stateless_apply`, {type(self).__name__} must be built. Received: an "
+                "optimizer without variables. Call `optimizer.build(variables)` first."
+            )
+        for argument, given, own in (
+            ("optimizer_variables", optimizer_variables, self._variables),
+            ("trainable_variables", trainable_variables, self._trainable_variables),
+        ):
+            if len(given) != len(own):
+                raise ValueError(
+                    f"Argument `{argument}` must be a list of {len(own)} tensors, one for each "
+                    f"of the variables of '{self.name}'. Received: a list of length {len(given)}."
+                )
+        mapping = [
+            *zip(self._trainable_variables, trainable_variables, strict=True),
+            *zip(self._variables, optimizer_variables, strict=True),
+        ]
+        with StatelessScope(state_mapping=mapping) as scope:
+            self.apply(grads)
+        return (
+            [scope.get_current_value(v) for v in self._trainable_variables],
+            [scope.get_current_value(v) for v in self._variables],
+        )
+
+    def scale_loss(self, loss):
+        """The loss times `loss_scale_factor`; the loss itself without one.
+
+        Example:
+
+        >>> keras.optimizers.SGD(loss_scale_factor=8.0).scale_loss(0.5)
+        4.0
+        """
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    # Weight decay and moving average
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Choose variables that weight decay leaves alone; replaces an earlier choice.
+
+        Args:
+            var_list: list of Variables.
+            var_names: list of regular expressions; a variable is left alone if one of them is
+                found in its name (not its path).
+
+        Example:
+
+        >>> optimizer = keras.optimizers.AdamW()
+        >>> optimizer.exclude_from_weight_decay(var_names=["bias", "gamma"])
+        """
+        self._undecayed_variables = list(var_list or ())
+        self._undecayed_pattern = "|".join(var_names) if var_names else None
+        self._plans.clear()
+
+    def _use_weight_decay(self, variable):
+        if any(variable is excluded for excluded in self._undecayed_variables):
+            return False
+        pattern = self._undecayed_pattern
+        return pattern is None or re.search(pattern, variable.name) is None
+
+    def finalize_variable_values(self, var_list):
+        """Set the variables to their moving averages, where `use_ema` keeps them.
+
+        `fit` does this at its end.
+
+        Args:
+            var_list: the list of Variables the optimizer was built on.
+
+        Raises:
+            ValueError: the list has another length.
+
+        Example:
+
+        >>> v = keras.Variable(1.0)
+        >>> optimizer = keras.optimizers.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
+        >>> for _ in range(2):
+        ...     optimizer.apply([torch.tensor(1.0)], [v])
+        >>> optimizer.finalize_variable_values([v])
+        >>> float(v)
+        -0.5
+        """
+        if not self.use_ema:
+            return
+        averages = self._model_variables_moving_average
+        if len(var_list) != len(averages):
+            raise ValueError(
+                f"The moving averages of optimizer '{self.name}' belong to {len(averages)} "
+                f"variables. Received: a list of {len(var_list)}. Pass the variables that the "
+                "optimizer was built on."
+            )
+        for variable, average in zip(var_list, averages, strict=True):
+            if average is not None:
+                variable.assign(average.value)
+
+    # Saving
+
+    def set_weights(self, weights):
+        """Set the values of `variables`.
+
+        Args:
+            weights: list of arrays, tensors or Variables in the order of `variables`.
+
+        Raises:
+            ValueError: the optimizer is not built, or a shape differs.
+
+        Example:
+
+        >>> v = keras.Variable(1.0)
+        >>> first, second = keras.optimizers.Adam(), keras.optimizers.Adam()
+        >>> first.build([v]), second.build([v])
+        (None, None)
+        >>> second.set_weights(first.variables)
+        """
+        if not self.built:
+            raise ValueError(
+                "You are calling `set_weights()` on an optimizer that has not yet been built. "
+                f"Received: {len(weights)} weights. Call `optimizer.build(variables)` first."
+            )
+        for variable, weight in zip(self._variables, weights, strict=False):
+            if tuple(variable.shape) != tuple(weight.shape):
+                raise ValueError(
+                    f"Optimizer variable '{variable.path}' has shape {variable.shape}. "
+                    f"Received: a weight of shape {tuple(weight.shape)}."
+                )
+            variable.assign(weight)
+
+    def save_own_variables(self, store):
+        """Write the state into a dict-like store, as arrays under "0", "1", ...
+
+        Example:
+
+        >>> store = {}
+        >>> keras.optimizers.SGD(learning_rate=0.5).save_own_variables(store)
+        >>> store
+        {'0': array(0, dtype=int32), '1': array(0.5, dtype=float32)}
+        """
+        for i, variable in enumerate(self._variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store):
+        """Read the state that `save_own_variables` wrote.
+
+        A store with another number of arrays is skipped with a warning (as in Keras).
+
+        Example:
+
+        >>> optimizer = keras.optimizers.SGD()
+        >>> optimizer.load_own_variables({"0": np.array(3), "1": np.array(0.5)})
+        >>> int(optimizer.iterations)
+        3
+        """
+        if len(store.keys()) != len(self._variables):
+            hint = "" if self.built else " Build it first: `optimizer.build(variables)`."
+            warnings.warn(
+                f"Skipping variable loading for optimizer '{self.name}', because it has "
+                f"{len(self._variables)} variables whereas the saved optimizer has "
+                f"{len(store.keys())} variables.{hint}",
+                stacklevel=2,
+            )
+            return
+        for i, variable in enumerate(self._variables):
+            variable.assign(store[str(i)])
+
+    def get_config(self):
+        """The constructor arguments as a JSON-ready dict; the learning rate as it is now.
+
+        Example:
+
+        >>> keras.optimizers.SGD(learning_rate=0.5).get_config()["learning_rate"]
+        0.5
+        """
+        rate = self._learning_rate
+        return {
+            "name": self.name,
+            "learning_rate": (
+                float(rate)
+                if isinstance(rate, Variable)
+                else serialization.serialize_keras_object(rate)
+            ),
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "global_clipnorm": self.global_clipnorm,
+            "clipvalue": self.clipvalue,
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            "loss_scale_factor": self.loss_scale_factor,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """An optimizer with the arguments that `get_config` returned, without its state.
+
+        Args:
+            config: dict; it is not modified.
+            custom_objects: dict of names to classes or functions the config may name.
+
+        Example:
+
+        >>> config = keras.optimizers.SGD(momentum=0.9).get_config()
+        >>> keras.optimizers.SGD.from_config(config).momentum
+        0.9
+        """
+        config = dict(config)
+        if isinstance(config.get("learning_rate"), dict):
+            config["learning_rate"] = serialization.deserialize_keras_object(
+                config["learning_rate"], custom_objects
+            )
+        return cls(**config)
+
+    def __getstate__(self):
+        # The tensors gathered for kernels are found anew in a copy or another process.
+        return {**self.__dict__, "_plans": {}}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._index_variables()
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+def _check_arguments(clips, use_ema, ema_momentum, ema_overwrite_frequency, accumulation_steps):
+    if sum(clip is not None for clip in clips.values()) > 1:
+        raise ValueError(
+            "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
+            + ", ".join(f"{name}={value}" for name, value in clips.items())
+            + "."
+        )
+    if accumulation_steps and not accumulation_steps >= 2:
+        raise ValueError(
+            "`gradient_accumulation_steps` must be an integer >= 2, or None. Received: "
+            f"gradient_accumulation_steps={accumulation_steps}."
+        )
+    if not use_ema:
+        return
+    if not 0 <= ema_momentum <= 1:
+        raise ValueError(
+            f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}."
+        )
+    if ema_overwrite_frequency and (
+        not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1
+    ):
+        raise ValueError(
+            "`ema_overwrite_frequency` must be an integer >= 1, or None. Received: "
+            f"ema_overwrite_frequency={ema_overwrite_frequency}."
+        )
+
+
+def _without_missing(grads, variables):
+    """Gradients that exist with their variables; warns of the others."""
+    pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+    missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
+    if not pairs:
+        raise ValueError(
+            "No gradients provided for any variable. Received: None for each of "
+            f"{missing}. Check that the loss depends on these variables, and that it was not "
+            "computed under torch.no_grad()."
+        )
+    warnings.warn(
+        f"Gradients do not exist for variables {missing} when minimizing the loss. If using "
+        "`model.compile()`, did you forget to provide a `loss` argument?",
+        stacklevel=3,
+    )
+    return [g for g, _ in pairs], [v for _, v in pairs]
+
+
+def _constant(initializer):
+    """The number that an initializer fills with, or None where it is not a constant."""
+    if isinstance(initializer, str):
+        return {"zeros": 0.0, "ones": 1.0}.get(initializer)
+    return initializer if isinstance(initializer, (int, float)) else None

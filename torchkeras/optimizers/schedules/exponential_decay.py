@@ -1,0 +1,67 @@
+"""ExponentialDecay: a learning rate that shrinks by a constant factor per period."""
+
+from torchkeras.optimizers.schedules.learning_rate_schedule import (
+    FormulaSchedule,
+    as_number,
+    check_positive,
+)
+
+
+class ExponentialDecay(FormulaSchedule):
+    """Learning rate multiplied by `decay_rate` every `decay_steps` steps.
+
+    Computes `initial_learning_rate * decay_rate ** (step / decay_steps)`.
+
+    Args:
+        initial_learning_rate: float, the learning rate at step 0.
+        decay_steps: int above 0, the steps of one period.
+        decay_rate: float above 0, the factor per period.
+        staircase: bool, whether `step / decay_steps` is rounded down, so that the rate stays
+            constant within a period.
+        name: str, kept in the config.
+
+    Raises:
+        ValueError: `decay_steps` is not above 0.
+
+    Example:
+
+    >>> keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5)(200)
+    tensor(0.0250)
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        decay_rate,
+        staircase=False,
+        name="ExponentialDecay",
+    ):
+        check_positive("decay_steps", decay_steps)
+        self.initial_learning_rate = as_number(initial_learning_rate)
+        self.decay_steps = decay_steps
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+        self.name = name
+
+    def _formula(self, step, m):
+        periods = step / self.decay_steps
+        if self.staircase:
+            periods = m.floor(periods)
+        return self.initial_learning_rate * self.decay_rate**periods
+
+    def get_config(self):
+        """The constructor arguments as a JSON-ready dict.
+
+        Example:
+
+        >>> keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5).get_config()["decay_steps"]
+        10
+        """
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "decay_rate": self.decay_rate,
+            "staircase": self.staircase,
+            "name": self.name,
+        }

@@ -1,0 +1,246 @@
+"""TorchOptimizer: a torch.optim optimizer where a model expects one of ours."""
+
+import torch
+from torch import nn
+
+from torchkeras.core import config
+from torchkeras.core.variable import Variable
+
+
+class TorchOptimizer:
+    """Lets a model be compiled with any optimizer from `torch.optim`.
+
+    `optimizers.get`, and so `Model.compile`, makes one from such an argument. The torch
+    optimizer does the update as ever; weight decay, clipping and averages are its own matter.
+
+    Args:
+        optimizer: a `torch.optim.Optimizer` over the model's parameters; or a function or
+            class that makes one from a list of parameters, called at build.
+
+    Raises:
+        TypeError: `optimizer` is neither.
+
+    Example:
+
+    >>> v = keras.Variable(1.0)
+    >>> optimizer = keras.optimizers.get(lambda params: torch.optim.SGD(params, lr=0.5))
+    >>> optimizer.apply([torch.tensor(1.0)], [v])
+    >>> float(v)
+    0.5
+    """
+
+    use_ema = False
+    loss_scale_factor = None
+    gradient_accumulation_steps = None
+
+    def __init__(self, optimizer):
+        is_optimizer = isinstance(optimizer, torch.optim.Optimizer)
+        if not is_optimizer and not callable(optimizer):
+            raise TypeError(
+                "A torch.optim.Optimizer, or a function from parameters to one, was expected. "
+                f"Received: {optimizer!r} of type {type(optimizer).__name__}."
+            )
+        self.optimizer = optimizer if is_optimizer else None
+        self._factory = None if is_optimizer else optimizer
+        self.name = "torch_optimizer"
+        self.built = False
+        self._learning_rate = None  # set before the build
+        self._trainable_variables = []
+        with config.device("cpu"):
+            self._iterations = Variable(0, dtype="int32", trainable=False, name="iteration")
+
+    def build(self, variables):
+        """Make the optimizer, or check that it holds exactly these variables' parameters.
+
+        Args:
+            variables: list of trainable Variables.
+
+        Raises:
+            TypeError: the function given did not return a torch optimizer.
+            ValueError: the optimizer's parameters are not those of the variables.
+        """
+        if self.built:
+            return
+        variables = list(variables)
+        if self._factory is not None:
+            made = self._factory([v._store[v._key] for v in variables])
+            if not isinstance(made, torch.optim.Optimizer):
+                raise TypeError(
+                    "The function given as optimizer must return a torch.optim.Optimizer. "
+                    f"Received: {made!r} from {self._factory!r}."
+                )
+            self.optimizer = made
+        _check_same_parameters(self.optimizer, variables)
+        self._trainable_variables = variables
+        self.built = True
+        if self._learning_rate is not None:
+            self.learning_rate = self._learning_rate
+
+    def apply(self, grads, trainable_variables=None):
+        """Put the gradients into `.grad` where they are not yet, and take one step.
+
+        Args:
+            grads: list of tensors or None, one for each variable.
+            trainable_variables: list of Variables; None for those of the build. The optimizer's
+                other parameters stay as they are.
+
+        Raises:
+            ValueError: not built and no variables given, or the lists differ in length.
+        """
+        grads = list(grads)
+        variables = self._given(grads, trainable_variables)
+        tensors = [v._store[v._key] for v in variables]
+        for grad, tensor in zip(grads, tensors, strict=True):
+            if tensor.grad is not grad:
+                tensor.grad = grad
+        if len(tensors) == len(self._trainable_variables):
+            self.optimizer.step()
+        else:
+            self._step_only(tensors)
+        for variable in variables:
+            if variable.constraint is not None:
+                with torch.no_grad():
+                    variable.assign(variable.constraint(variable.value))
+        self._iterations.assign_add(1)
+
+    def _given(self, grads, trainable_variables):
+        if trainable_variables is None and not self.built:
+            raise ValueError(
+                "The optimizer must be built before gradients can be applied without variables. "
+                f"Received: {len(grads)} gradients, trainable_variables=None. Pass the "
+                "variables, or call `optimizer.build(variables)` first."
+            )
+        variables = (
+            self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        )
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"Optimizer '{self.name}' needs one gradient for each variable. Received: "
+                f"{len(grads)} gradients for {len(variables)} variables."
+            )
+        self.build(variables)
+        return variables
+
+    def _step_only(self, tensors):
+        """Step with the gradients of the other parameters out of sight."""
+        chosen = {id(tensor) for tensor in tensors}
+        hidden = [(p, p.grad) for p in _parameters(self.optimizer) if id(p) not in chosen]
+        for param, _ in hidden:
+            param.grad = None
+        try:
+            self.optimizer.step()
+        finally:
+            for param, grad in hidden:
+                param.grad = grad
+
+    def apply_gradients(self, grads_and_vars):
+        """Update variables from `(gradient, variable)` pairs. Returns the step counter."""
+        pairs = list(grads_and_vars)
+        self.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
+        return self._iterations
+
+    @property
+    def iterations(self):
+        """Number of steps taken: an int32 Variable on the CPU."""
+        return self._iterations
+
+    @property
+    def variables(self):
+        """Always empty: the state belongs to the torch optimizer; see `state_dict`."""
+        return []
+
+    @property
+    def learning_rate(self):
+        """Learning rate of the first parameter group; setting it sets that of every group.
+
+        Raises:
+            ValueError: read before the build, when the optimizer is still to be made.
+        """
+        if self.optimizer is not None:
+            return float(self.optimizer.param_groups[0]["lr"])
+        if self._learning_rate is None:
+            raise ValueError(
+                "The learning rate is known once the optimizer is made from the model's "
+                "parameters. Received: a read before that. Build the model, or call "
+                "`optimizer.build(variables)`, first."
+            )
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        value = float(value)
+        if self.optimizer is None:
+            self._learning_rate = value
+            return
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(value)
+            else:
+                group["lr"] = value
+
+    def scale_loss(self, loss):
+        """The loss itself; for float16 use `torch.amp.GradScaler` or one of our optimizers."""
+        return loss
+
+    def finalize_variable_values(self, var_list):
+        """Nothing: there is no moving average."""
+
+    def state_dict(self):
+        """The torch optimizer's `state_dict()`."""
+        return self._made().state_dict()
+
+    def load_state_dict(self, state_dict):
+        """The torch optimizer's `load_state_dict()`."""
+        self._made().load_state_dict(state_dict)
+
+    def _made(self):
+        if self.optimizer is None:
+            raise ValueError(
+                "The torch optimizer is made at build. Received: a request for its state "
+                "before that. Call `optimizer.build(variables)` first."
+            )
+        return self.optimizer
+
+    def get_config(self):
+        """Always an error: a torch optimizer cannot be described by a config."""
+        kind = type(self.optimizer).__name__ if self.optimizer is not None else repr(self._factory)
+        raise ValueError(
+            "A file can describe torchkeras optimizers only. Received: the torch optimizer "
+            f"{kind}. Compile with an optimizer from keras.optimizers, or save its "
+            "`state_dict()` with torch.save and compile again after loading."
+        )
+
+    def __repr__(self):
+        return f"<TorchOptimizer {self.optimizer if self.optimizer is not None else self._factory}>"
+
+
+def _parameters(optimizer):
+    return [param for group in optimizer.param_groups for param in group["params"]]
+
+
+def _check_same_parameters(optimizer, variables):
+    held = {id(param): param for param in _parameters(optimizer)}
+    wanted = {id(v._store[v._key]): v for v in variables}
+    missing = [v.path for key, v in wanted.items() if key not in held]
+    foreign = [tuple(p.shape) for key, p in held.items() if key not in wanted and _trains(p)]
+    if missing or foreign:
+        parts = []
+        if missing:
+            parts.append(f"the optimizer does not hold {_some(missing)}")
+        if foreign:
+            parts.append(f"it holds parameters of shapes {_some(foreign)} that the model lacks")
+        raise ValueError(
+            "A torch optimizer must hold exactly the trainable parameters of the model. "
+            f"Received: {type(optimizer).__name__}, where {', and '.join(parts)}. Build the "
+            "model before making the optimizer from `model.parameters()`, or pass a function "
+            "such as `functools.partial(torch.optim.AdamW, lr=1e-3)`."
+        )
+
+
+def _trains(param):
+    return isinstance(param, nn.Parameter) and param.requires_grad
+
+
+def _some(items):
+    shown = ", ".join(str(item) for item in items[:5])
+    return f"{shown} and {len(items) - 5} more" if len(items) > 5 else shown
