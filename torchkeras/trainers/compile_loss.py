@@ -185,11 +185,12 @@ _BY_SHAPE = ("crossentropy", "ce")
 
 def _get_loss(identifier, y_true, y_pred):
     """A Loss object: a plain function is wrapped, so that weights and reductions apply."""
-    from torchkeras import losses, metrics
+    from torchkeras import losses
+    from torchkeras.metrics.accuracy_metrics import is_binary_or_sparse_categorical
 
     name = identifier if isinstance(identifier, str) else getattr(identifier, "__name__", None)
     if isinstance(identifier, str) and identifier in _BY_SHAPE:
-        is_binary, is_sparse = metrics.is_binary_or_sparse_categorical(y_true, y_pred)
+        is_binary, is_sparse = is_binary_or_sparse_categorical(y_true, y_pred)
         kind = "binary" if is_binary else "sparse_categorical" if is_sparse else "categorical"
         identifier = f"{kind}_crossentropy"
     loss = losses.get(identifier)

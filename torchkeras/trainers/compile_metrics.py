@@ -160,12 +160,13 @@ _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
 
 def _get_metric(item, y_true, y_pred):
     from torchkeras import metrics
+    from torchkeras.metrics.accuracy_metrics import is_binary_or_sparse_categorical
 
     if isinstance(item, metrics.Metric):
         return item
     if isinstance(item, str) and item in _BY_SHAPE and y_true is not None:
         kind = "accuracy" if item in ("accuracy", "acc") else "crossentropy"
-        is_binary, is_sparse = metrics.is_binary_or_sparse_categorical(y_true, y_pred)
+        is_binary, is_sparse = is_binary_or_sparse_categorical(y_true, y_pred)
         names = {
             "accuracy": (
                 metrics.BinaryAccuracy,

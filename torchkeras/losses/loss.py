@@ -1,0 +1,386 @@
+"""Loss, the base class, and what all losses share: masks, sample weights, reductions."""
+
+import torch
+
+from torchkeras.core import config, dtype_policy, naming, tree
+from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.dtypes import to_torch_dtype
+
+# The reductions that are the plain mean of the values where there is no weight and no mask.
+MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+_REDUCTIONS = (*MEAN_REDUCTIONS, "sum", "none", None)
+
+
+class Loss:
+    """Base class of losses: subclass it with `call(y_true, y_pred)`.
+
+    Calling a loss converts both arguments to its dtype, runs `call`, which gives one value a
+    sample (or a sample and step), applies the weights and the mask that `y_pred` carries, and
+    reduces.
+
+    Args:
+        name: str; None for an automatic one.
+        reduction: `"sum_over_batch_size"` or `"mean"`: sum divided by the number of values;
+            `"mean_with_sample_weight"`: sum divided by the sum of the weights; `"sum"`;
+            `"none"` or None: the values themselves.
+        dtype: dtype of the computation, name or DTypePolicy; None means `floatx()`.
+
+    Raises:
+        ValueError: an unknown `reduction`.
+
+    Example:
+
+    >>> class Distance(keras.losses.Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return torch.linalg.vector_norm(y_true - y_pred, dim=-1)
+    >>> Distance()(torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor(3.)
+    """
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
+        self.name = name or naming.auto_name(type(self).__name__)
+        self.reduction = standardize_reduction(reduction)
+        self._dtype_policy = dtype_policy.get(dtype or config.floatx())
+        self._torch_dtype = to_torch_dtype(self._dtype_policy.compute_dtype)
+
+    # Class labels stay integers: a loss that gathers by them sets this.
+    _keeps_integer_targets = False
+
+    @property
+    def dtype(self):
+        """Name of the dtype that the loss computes in."""
+        return self._dtype_policy.compute_dtype
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        dtype = self._torch_dtype
+        mask = getattr(y_pred, "_keras_mask", None)
+        y_pred = _convert(y_pred, dtype)
+        y_true = _convert(y_true, dtype, keep_integers=self._keeps_integer_targets)
+        if isinstance(y_pred, torch.Tensor) and isinstance(y_true, torch.Tensor):
+            y_true = on_device_of(y_pred, y_true)
+        losses = self.call(y_true, y_pred)
+        own_mask = getattr(losses, "_keras_mask", None)
+        if mask is None:
+            mask = own_mask
+        elif own_mask is not None:
+            mask = mask & own_mask
+        return reduce_weighted_values(losses, sample_weight, mask, self.reduction, dtype)
+
+    def call(self, y_true, y_pred):
+        """Loss values before weights and reduction, shape `(batch, ...)`; each subclass's own."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `call(self, y_true, y_pred)` to be used as a "
+            "loss. Received: a class without it."
+        )
+
+    def get_config(self):
+        """Arguments that make the loss again."""
+        return {"name": self.name, "reduction": self.reduction}
+
+    @classmethod
+    def from_config(cls, config):
+        """The loss that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+class LossFunctionWrapper(Loss):
+    """A plain function `fn(y_true, y_pred, **kwargs)` as a loss.
+
+    Args:
+        fn: function that gives one value a sample.
+        reduction, name, dtype: as for `Loss`.
+        **kwargs: further arguments of `fn`, part of the config.
+
+    Example:
+
+    >>> from torchkeras.losses import LossFunctionWrapper
+    >>> loss = LossFunctionWrapper(keras.losses.huber, delta=2.0)
+    >>> loss(torch.zeros(2, 1), torch.tensor([[1.0], [3.0]]))
+    tensor(2.2500)
+    """
+
+    def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.fn = fn
+        self._fn_kwargs = kwargs
+        # The mean of `fn` in few torch calls. A subclass with a `call` of its own has none.
+        own_call = type(self).call is not LossFunctionWrapper.call
+        self._fused_mean = None if own_call else getattr(fn, "_fused_mean", None)
+        self._keeps_integer_targets = getattr(fn, "_keeps_integer_targets", False)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        fused_mean = self._fused_mean
+        if (
+            fused_mean is not None
+            and sample_weight is None
+            and self.reduction in MEAN_REDUCTIONS
+            and can_fuse(y_true, y_pred)
+            and y_pred.dtype is self._torch_dtype
+        ):
+            loss = fused_mean(y_true, y_pred, **self._fn_kwargs)
+            if loss is not None:
+                return loss
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        """Values of `fn`, after a last axis of size 1 that one side lacks is squared up."""
+        if self._keeps_integer_targets:
+            pass  # labels have a rank of their own, which the function knows
+        elif isinstance(y_true, torch.Tensor) and isinstance(y_pred, torch.Tensor):
+            if y_true.dim() != y_pred.dim():
+                y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        elif tree.is_nested(y_true) and tree.is_nested(y_pred):
+            pairs = [
+                squeeze_or_expand_to_same_rank(true, pred)
+                for true, pred in zip(tree.flatten(y_true), tree.flatten(y_pred), strict=True)
+            ]
+            y_true = tree.pack_sequence_as(y_true, [true for true, _ in pairs])
+            y_pred = tree.pack_sequence_as(y_pred, [pred for _, pred in pairs])
+        return self.fn(y_true, y_pred, **self._fn_kwargs)
+
+    def get_config(self):
+        """Arguments that make the loss again, the function by its name."""
+        from torchkeras.core.serialization import serialize_keras_object
+
+        config = {**super().get_config(), "fn": serialize_keras_object(self.fn)}
+        return {**config, **serialize_keras_object(self._fn_kwargs)}
+
+    @classmethod
+    def from_config(cls, config):
+        """The loss that `get_config` described."""
+        if "fn" in config:
+            from torchkeras import losses
+            from torchkeras.core.serialization import deserialize_keras_object
+
+            # A plain string stays one: `name` may be that of a custom object.
+            config = {
+                key: value if isinstance(value, str) else deserialize_keras_object(value)
+                for key, value in config.items()
+            }
+            config["fn"] = losses.get(config["fn"])
+        return cls(**config)
+
+
+def can_fuse(y_true, y_pred):
+    """Whether both are plain, non-empty tensors on one device, `y_pred` without a mask."""
+    return (
+        type(y_pred) is torch.Tensor
+        and type(y_true) is torch.Tensor
+        and getattr(y_pred, "_keras_mask", None) is None
+        and y_true.device == y_pred.device
+        and y_pred.numel() > 0
+    )
+
+
+def standardize_reduction(reduction):
+    """Return `reduction` if it is one of the known ones.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if reduction not in _REDUCTIONS:
+        known = ", ".join(repr(name) for name in _REDUCTIONS)
+        raise ValueError(f"`reduction` must be one of {known}. Received: reduction={reduction!r}.")
+    return reduction
+
+
+def _convert(x, dtype, keep_integers=False):
+    if isinstance(x, torch.Tensor):
+        if x.dtype is dtype or (keep_integers and not x.is_floating_point()):
+            return x
+        converted = x.to(dtype)
+        # Of a half precision softmax or sigmoid the loss still wants the logits.
+        if getattr(x, "_keras_logits", None) is not None and _facts_hold(x):
+            converted._keras_logits = logits = x._keras_logits.to(dtype)
+            converted._keras_logits_facts = (x._keras_logits_facts[0], _version(logits))
+        return converted
+    if tree.is_nested(x) and any(hasattr(leaf, "shape") for leaf in tree.flatten(x)):
+        return tree.map_structure(lambda leaf: _convert(leaf, dtype, keep_integers), x)
+    x = convert_to_tensor(x)
+    return x if keep_integers and not x.is_floating_point() else x.to(dtype)
+
+
+def logits_behind(y_pred, kind):
+    """Logits that `y_pred` was made from by an activation, or None if they are not known.
+
+    Our softmax and sigmoid note them in `_keras_logits`, and in `_keras_logits_facts` what they
+    did and how often the logits had been written in place by then.
+
+    Args:
+        y_pred: tensor of probabilities.
+        kind: `"sigmoid"`, or the axis of a softmax, not negative.
+    """
+    logits = getattr(y_pred, "_keras_logits", None)
+    if logits is None or not _facts_hold(y_pred) or y_pred._keras_logits_facts[0] != kind:
+        return None
+    return logits if logits.dtype is y_pred.dtype else None
+
+
+def _facts_hold(y_pred):
+    """Whether neither the probabilities nor their logits were written in place since."""
+    facts = getattr(y_pred, "_keras_logits_facts", None)
+    if facts is None or torch.compiler.is_compiling():
+        return False
+    return facts[1] == _version(y_pred._keras_logits) and not _version(y_pred)
+
+
+def _version(tensor):
+    """How often a tensor was written in place; None where torch does not count."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def on_device_of(reference, x):
+    """`x` on the device of `reference`, without waiting for the copy."""
+    if x.device == reference.device:
+        return x
+    return x.to(reference.device, non_blocking=True)
+
+
+def convert_pair(y_true, y_pred):
+    """Both as tensors on one device, `y_pred` of a float dtype, `y_true` in that dtype."""
+    if not isinstance(y_pred, torch.Tensor):
+        y_pred = convert_to_tensor(y_pred)
+    if not y_pred.is_floating_point():
+        y_pred = y_pred.to(to_torch_dtype(config.floatx()))
+    if not isinstance(y_true, torch.Tensor):
+        y_true = convert_to_tensor(y_true)
+    if y_true.dtype is not y_pred.dtype:
+        y_true = y_true.to(y_pred.dtype)
+    return on_device_of(y_pred, y_true), y_pred
+
+
+def match_shapes(y_true, y_pred, exact=False):
+    """Both as float tensors of one rank, as `convert_pair` and the squeeze rule give them.
+
+    Args:
+        exact: bool, whether equal shapes are demanded; else shapes that broadcast will do.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    y_true, y_pred = convert_pair(y_true, y_pred)
+    if y_true.shape == y_pred.shape:
+        return y_true, y_pred
+    shapes = tuple(y_true.shape), tuple(y_pred.shape)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    if y_true.shape != y_pred.shape and (exact or not _broadcastable(y_true, y_pred)):
+        raise ValueError(
+            "`y_true` and `y_pred` must have the same shape, but for a last axis of size 1. "
+            f"Received: y_true of shape {shapes[0]}, y_pred of shape {shapes[1]}. Check the "
+            "targets against the output of the last layer; integer class labels go with a "
+            "sparse loss such as 'sparse_categorical_crossentropy'."
+        )
+    return y_true, y_pred
+
+
+def _broadcastable(a, b):
+    sizes = zip(reversed(a.shape), reversed(b.shape), strict=False)
+    return all(m == n or m == 1 or n == 1 for m, n in sizes)
+
+
+def squeeze_or_expand_to_same_rank(x1, x2, expand_rank_1=True):
+    """Give both tensors one rank where they differ by a last axis of size 1.
+
+    A vector beside `(n, 1)` gains that axis (unless `expand_rank_1` is False, then the other
+    loses it); a tensor of a higher rank makes the other lose it. Anything else stays.
+    """
+    rank1, rank2 = x1.dim(), x2.dim()
+    if rank1 == rank2 + 1 and x1.shape[-1] == 1:
+        if rank2 == 1 and expand_rank_1:
+            return x1, x2.unsqueeze(-1)
+        return x1.squeeze(-1), x2
+    if rank2 == rank1 + 1 and x2.shape[-1] == 1:
+        if rank1 == 1 and expand_rank_1:
+            return x1.unsqueeze(-1), x2
+        return x1, x2.squeeze(-1)
+    return x1, x2
+
+
+def divide_no_nan(x, y):
+    """`x / y`, and 0 where `y` is 0 (tensors of one dtype)."""
+    zero = y == 0
+    return torch.where(zero, 0.0, x / torch.where(zero, 1.0, y))
+
+
+def align_weights(values, weights):
+    """Values and weights in shapes whose product is per value.
+
+    The squeeze rule first; then weights of shape `(batch,)`, or of any leading part of the
+    shape of `values`, count for everything behind. Anything else must broadcast.
+    """
+    values, weights = squeeze_or_expand_to_same_rank(values, weights)
+    missing = values.dim() - weights.dim()
+    if missing > 0 and weights.dim() and values.shape[: weights.dim()] == weights.shape:
+        weights = weights.reshape(*weights.shape, *[1] * missing)
+    if not _broadcastable(values, weights):
+        raise ValueError(
+            "`sample_weight` must have the shape of the loss values, or a leading part of it such "
+            f"as (batch,). Received: weights of shape {tuple(weights.shape)} for values of shape "
+            f"{tuple(values.shape)}. Give one weight a sample, or one a value."
+        )
+    return values, weights
+
+
+def apply_mask(sample_weight, mask, dtype, reduction):
+    """Weights that include a mask.
+
+    For the reductions that divide by the number of values, the weight of an unmasked value is
+    raised to `size / number unmasked`, so that the mean is one over the unmasked values.
+
+    Args:
+        sample_weight: tensor or None.
+        mask: boolean tensor or None; True where a value counts.
+        dtype: torch dtype of the result.
+        reduction: name of a reduction.
+    """
+    if mask is None:
+        return sample_weight
+    weights = mask.to(dtype)
+    if reduction in ("mean", "sum_over_batch_size"):
+        weights = weights * (mask.numel() / weights.sum().clamp(min=1))
+    if sample_weight is None:
+        return weights
+    weights, sample_weight = align_weights(weights, sample_weight.to(dtype))
+    return weights * sample_weight
+
+
+def reduce_weighted_values(
+    values, sample_weight=None, mask=None, reduction="sum_over_batch_size", dtype=None
+):
+    """Apply weights and mask to loss values, and reduce them.
+
+    Args:
+        values: tensor `(batch, ...)`.
+        sample_weight: number, array or tensor whose shape is a leading part of that of
+            `values`, or broadcasts; None for 1.
+        mask: boolean tensor or None.
+        reduction: as for `Loss`.
+        dtype: dtype of the result; None keeps that of `values`.
+
+    Raises:
+        ValueError: unknown reduction, or weights that do not fit the values.
+    """
+    standardize_reduction(reduction)
+    values = convert_to_tensor(values, dtype)
+    if sample_weight is not None:
+        sample_weight = on_device_of(values, convert_to_tensor(sample_weight, values.dtype))
+    if mask is not None:
+        mask = on_device_of(values, convert_to_tensor(mask, "bool"))
+    weights = apply_mask(sample_weight, mask, values.dtype, reduction)
+    if weights is not None:
+        values, weights = align_weights(values, weights)
+        values = values * weights
+    return _reduce(values, weights, reduction)
+
+
+def _reduce(values, weights, reduction):
+    if reduction in (None, "none") or values.dim() == 0 or values.shape == (0,):
+        return values
+    if reduction == "sum" or values.numel() == 0:
+        return values.sum()
+    if reduction == "mean_with_sample_weight" and weights is not None:
+        return divide_no_nan(values.sum(), weights.sum())
+    return values.mean()

@@ -1,0 +1,113 @@
+"""Losses of overlap, for segmentation: Dice and Tversky."""
+
+from torchkeras.core import config
+from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+
+
+def dice(y_true, y_pred, axis=None):
+    """`1 - 2 * sum(t * p) / (sum(t) + sum(p) + epsilon)`.
+
+    Args:
+        y_true: targets `t` in [0, 1], any shape and dtype.
+        y_pred: predictions `p` in [0, 1] of the same shape, floating point.
+        axis: int or tuple of ints to sum over; None for all of them.
+
+    Returns:
+        Tensor of the axes that stay (a scalar with `axis=None`).
+
+    Source: Milletari et al. 2016, arXiv:1606.04797, section 3; there the squares are summed in the
+    divisor.
+
+    Example:
+
+    >>> keras.losses.dice([[1.0, 0.0]], [[0.5, 0.5]])
+    tensor(0.5000)
+    """
+    y_true, y_pred = match_shapes(y_true, y_pred)
+    both = (y_true * y_pred).sum(axis)
+    return 1.0 - 2.0 * both / (y_true.sum(axis) + y_pred.sum(axis) + config.epsilon())
+
+
+def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
+    """`1 - both / (both + alpha * missed + beta * extra + epsilon)`.
+
+    With `both = sum(t * p)`, `missed = sum(t * (1 - p))` and `extra = sum((1 - t) * p)`.
+    `alpha = beta = 0.5` is the Dice loss.
+
+    Args:
+        y_true, y_pred, axis: as for `dice`.
+        alpha: float, weight of what the prediction misses.
+        beta: float, weight of what it has too much.
+
+    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3; alpha and beta change places there.
+
+    Example:
+
+    >>> keras.losses.tversky([[1.0, 0.0]], [[0.5, 0.5]])
+    tensor(0.5000)
+    """
+    y_true, y_pred = match_shapes(y_true, y_pred)
+    both = (y_true * y_pred).sum(axis)
+    missed = (y_true * (1.0 - y_pred)).sum(axis)
+    extra = ((1.0 - y_true) * y_pred).sum(axis)
+    return 1.0 - both / (both + alpha * missed + beta * extra + config.epsilon())
+
+
+class Dice(LossFunctionWrapper):
+    """1 minus the overlap of target and prediction, relative to their sizes.
+
+    Args:
+        reduction, name, dtype: as for `Loss`.
+        axis: int or tuple of ints to sum over; None for all, which leaves one value a batch.
+
+    Example:
+
+    >>> keras.losses.Dice()(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    tensor(0.5000)
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="dice", axis=None, dtype=None):
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        super().__init__(dice, reduction, name, dtype, axis=axis)
+        self.axis = axis
+
+    def get_config(self):
+        """Arguments that make the loss again."""
+        return {**Loss.get_config(self), **self._fn_kwargs}
+
+
+class Tversky(LossFunctionWrapper):
+    """1 minus the overlap of target and prediction, with weights for what either lacks.
+
+    Args:
+        alpha: float, weight of what the prediction misses.
+        beta: float, weight of what it has too much.
+        reduction, name, dtype: as for `Loss`.
+        axis: int or tuple of ints to sum over; None for all, which leaves one value a batch.
+
+    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3; alpha and beta change places there.
+
+    Example:
+
+    >>> keras.losses.Tversky()(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    tensor(0.5000)
+    """
+
+    def __init__(
+        self,
+        alpha=0.5,
+        beta=0.5,
+        reduction="sum_over_batch_size",
+        name="tversky",
+        axis=None,
+        dtype=None,
+    ):
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)
+        self.alpha = alpha
+        self.beta = beta
+        self.axis = axis
+
+    def get_config(self):
+        """Arguments that make the loss again."""
+        return {**Loss.get_config(self), **self._fn_kwargs}

@@ -1,0 +1,77 @@
+"""CTC: the loss between a sequence of predictions and a shorter, unaligned one of labels."""
+
+import torch
+import torch.nn.functional as F
+
+from torchkeras.core import config
+from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.losses.loss import Loss, LossFunctionWrapper, on_device_of
+
+
+def ctc(y_true, y_pred):
+    """Negative log-likelihood of label sequences, summed over all their alignments.
+
+    Args:
+        y_true: labels `(batch, max_length)`, whole numbers; 0 is the blank and ends a sequence.
+        y_pred: logits `(batch, steps, classes)`, floating point; class 0 is the blank.
+
+    Returns:
+        Tensor `(batch,)`, at least float32.
+
+    Raises:
+        ValueError: other ranks than these.
+
+    Source: Graves et al. 2006, ICML, "Connectionist temporal classification", eq. 12.
+
+    Example:
+
+    >>> keras.losses.ctc([[1]], torch.zeros(1, 1, 2))
+    tensor([0.6931])
+    """
+    y_pred = convert_to_tensor(y_pred)
+    if not y_pred.is_floating_point() or y_pred.dtype in (torch.float16, torch.bfloat16):
+        dtype = "float32" if y_pred.is_floating_point() else config.floatx()
+        y_pred = y_pred.to(to_torch_dtype(dtype))
+    labels = on_device_of(y_pred, convert_to_tensor(y_true, torch.int64))
+    if labels.dim() != 2 or y_pred.dim() != 3:
+        raise ValueError(
+            "CTC expects labels of shape (batch, max_length) and logits of shape (batch, steps, "
+            f"classes). Received: y_true of shape {tuple(labels.shape)}, y_pred of shape "
+            f"{tuple(y_pred.shape)}."
+        )
+    batch, steps, _ = y_pred.shape
+    return F.ctc_loss(
+        F.log_softmax(y_pred, dim=-1).transpose(0, 1),
+        labels,
+        torch.full((batch,), steps, dtype=torch.int64, device=y_pred.device),
+        (labels != 0).sum(-1),
+        blank=0,
+        reduction="none",
+    )
+
+
+ctc._keeps_integer_targets = True
+
+
+class CTC(LossFunctionWrapper):
+    """Loss between a sequence of predictions and a shorter, unaligned one of labels.
+
+    Args:
+        reduction, name, dtype: as for `Loss`.
+
+    Input shapes: `y_true` labels `(batch, max_length)`, 0 as padding; `y_pred` logits
+    `(batch, steps, classes)` with the blank as class 0.
+
+    Source: Graves et al. 2006, ICML, "Connectionist temporal classification", eq. 12.
+
+    Example:
+
+    >>> keras.losses.CTC()(torch.tensor([[1]]), torch.zeros(1, 1, 2))
+    tensor(0.6931)
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="ctc", dtype=None):
+        super().__init__(ctc, reduction, name, dtype)
+
+    get_config = Loss.get_config
