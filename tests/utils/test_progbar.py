@@ -82,7 +82,7 @@ def test_terminal_shows_header_and_final_line_of_each_epoch():
     lines = screen_lines(text)
     assert lines[::2] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     for line in lines[1::2]:
-        pattern = rf"20/20 ━{{20}} 0s \d+ms/step - {re.escape(FINAL_VALUES)}"
+        pattern = rf"20/20 ━{{20}} \d+s \d+ms/step - {re.escape(FINAL_VALUES)}"
         assert re.fullmatch(pattern, line), line
 
 
@@ -92,8 +92,8 @@ def test_terminal_bar_moves(columns):
     drawn = [int(n) for n in re.findall(r"\r *(\d+)/20 [━─]{20} \d+s \d+ms/step", text)]
     first_epoch = drawn[: drawn.index(1, 1)]
     assert first_epoch[0] == 1
-    # 20 steps of 6 ms at 0.1 s a drawing: the first step and one more, two on a slow machine.
-    assert 2 <= len(set(first_epoch)) <= 5
+    # 20 steps of at least 6 ms at 0.1 s a drawing: the first step and one more, if not several.
+    assert len(set(first_epoch)) >= 2
 
 
 def test_narrow_terminal_cuts_the_moving_line_but_not_the_last():
@@ -105,7 +105,7 @@ def test_narrow_terminal_cuts_the_moving_line_but_not_the_last():
 
 def test_terminal_without_unicode_gets_an_ascii_bar():
     text = run_in_terminal(THREE_EPOCHS, "1", PYTHONIOENCODING="ascii")
-    assert re.search(r"20/20 ={20} 0s", text)
+    assert re.search(r"20/20 ={20} \d+s", text)
     assert text.isascii()
 
 
@@ -121,7 +121,7 @@ def test_file_gets_one_line_per_epoch_without_control_characters(tmp_path, verbo
     lines = text.splitlines()
     assert len(lines) == 3
     for epoch, line in enumerate(lines, 1):
-        pattern = rf"Epoch {epoch}/3 - 20/20 - 0s - \d+ms/step - {re.escape(FINAL_VALUES)}"
+        pattern = rf"Epoch {epoch}/3 - 20/20 - \d+s - \d+ms/step - {re.escape(FINAL_VALUES)}"
         assert re.fullmatch(pattern, line), line
 
 

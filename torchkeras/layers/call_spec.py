@@ -38,10 +38,14 @@ class CallSpec:
         return bound
 
 
-@functools.lru_cache(maxsize=2048)
+_specs = {}  # a plain dict: Dynamo warns of lru_cache, and would read the signature anew
+
+
 def call_spec(function):
     """The CallSpec of a `call` function."""
-    return CallSpec(function)
+    if function not in _specs:
+        _specs[function] = CallSpec(function)
+    return _specs[function]
 
 
 @functools.lru_cache(maxsize=2048)

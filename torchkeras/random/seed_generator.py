@@ -1,5 +1,7 @@
 """SeedGenerator: the random state of a layer, as a Variable."""
 
+from collections import OrderedDict
+
 import torch
 
 from torchkeras.core.scopes import SCOPE
@@ -46,6 +48,7 @@ class SeedGenerator:
             )
         self.name = name or naming.auto_name(type(self).__name__)
         self.seed = seed
+        self._drawn = OrderedDict()
         start = make_default_seed() if seed is None else seed
         with naming.name_scope(self.name, caller=self):
             self.state = Variable(
@@ -66,9 +69,28 @@ class SeedGenerator:
         Args:
             ordered: kept for Keras's signature.
         """
+        eager = not (SCOPE.meta or SCOPE.stateless is not None or torch.compiler.is_compiling())
+        token = self._token() if eager and _may_be_checkpointed() else None
+        if token is not None and _in_backward() and token in self._drawn:
+            return self._drawn[token]
         state = self.state.value.clone()
         self.state.assign(state + _STEP.to(state.device))
+        if token is not None:
+            self._drawn[token] = state
+            if len(self._drawn) > _REMEMBERED:
+                self._drawn.popitem(last=False)
         return state
+
+    def _token(self):
+        """A number that activation checkpointing brings back when it runs a forward pass again.
+
+        Checkpointing restores torch's default generator before it recomputes, so a number from
+        it tells which earlier draw is being repeated, and `next` can give the same state.
+        """
+        return int(torch.randint(2**62, (), device="cpu"))
+
+    def __getstate__(self):
+        return {**self.__dict__, "_drawn": OrderedDict()}
 
     def get_config(self):
         """`{"seed": ...}`."""
@@ -81,3 +103,15 @@ class SeedGenerator:
 
 
 _STEP = torch.tensor([0, 1], dtype=torch.int64)
+_REMEMBERED = 4096  # draws between a forward pass and its recomputation in the backward pass
+
+
+def _in_backward():
+    return torch._C._current_graph_task_id() != -1
+
+
+def _may_be_checkpointed():
+    # Either kind of checkpoint shows: by its hooks on saved tensors, or by turning gradients off.
+    if not torch.is_grad_enabled() or _in_backward():
+        return True
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None

@@ -1,0 +1,9 @@
+"""Dense, Lambda, Masking and what else a model is made of."""
+
+from torchkeras.layers.core.dense import Dense as Dense
+from torchkeras.layers.core.identity import Identity as Identity
+from torchkeras.layers.core.input_layer import Input as Input
+from torchkeras.layers.core.input_layer import InputLayer as InputLayer
+from torchkeras.layers.core.lambda_layer import Lambda as Lambda
+from torchkeras.layers.core.masking import Masking as Masking
+from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper as TorchModuleWrapper

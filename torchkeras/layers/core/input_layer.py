@@ -100,6 +100,11 @@ class InputLayer(Layer):
         """Dtype name of the input."""
         return self._dtype
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        # A copy leaves the graph of its original behind, and begins one of its own.
+        Node(self, (), {}, KerasTensor(self._batch_shape, self._dtype, name=self.name))
+
     def get_config(self):
         """The constructor's arguments."""
         return {

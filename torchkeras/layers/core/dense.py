@@ -1,0 +1,133 @@
+"""Dense: every output is a weighted sum of all inputs."""
+
+import torch
+
+from torchkeras import activations, constraints, initializers, regularizers
+from torchkeras.kernels.dense import dense
+from torchkeras.layers.input_spec import InputSpec
+from torchkeras.layers.layer import Layer
+
+
+class Dense(Layer):
+    """Fully connected layer: `activation(x @ kernel + bias)` over the last axis.
+
+    Args:
+        units: int, at least 1. Size of the last axis of the output.
+        activation: function of a tensor, or its name; None for none.
+        use_bias: bool, whether a bias is added.
+        kernel_initializer, bias_initializer: initializers, by name or instance.
+        kernel_regularizer, bias_regularizer: regularizers, by name or instance, or None.
+        activity_regularizer: regularizer of the output, by name or instance, or None.
+        kernel_constraint, bias_constraint: constraints, by name or instance, or None.
+        lora_rank, lora_alpha, quantization_config: kept for Keras's signature; only None works.
+
+    Input shape: `(batch, ..., features)`; `features` is known at build. Integers are computed
+        in the dtype of the kernel.
+    Output shape: `(batch, ..., units)`, in the layer's compute dtype.
+
+    Raises:
+        ValueError: `units` is not a positive int, or `features` is None at build.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(4, activation="relu")
+    >>> layer(torch.ones(2, 3)).shape
+    torch.Size([2, 4])
+    >>> layer.kernel.shape, layer.bias.shape
+    ((3, 4), (4,))
+    """
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        lora_rank=None,
+        lora_alpha=None,
+        quantization_config=None,
+        **kwargs,
+    ):
+        if not isinstance(units, int) or units <= 0:
+            raise ValueError(f"`units` must be an int of at least 1. Received: units={units!r}.")
+        unsupported = {
+            "lora_rank": lora_rank,
+            "lora_alpha": lora_alpha,
+            "quantization_config": quantization_config,
+        }
+        for argument, value in unsupported.items():
+            if value is not None:
+                raise ValueError(
+                    f"Dense supports no other value than None for `{argument}`. Received: "
+                    f"{argument}={value!r}. Leave it out."
+                )
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.units = units
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        features = input_shape[-1]
+        if features is None:
+            raise ValueError(
+                f"Layer '{self.name}' needs the size of the last axis. Received: input_shape="
+                f"{input_shape}. Give it in Input(shape=...), or call the layer on data first."
+            )
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(features, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+
+    def call(self, inputs):
+        activation = self.activation
+        if activation is activations.linear:
+            activation = None
+        elif activation is activations.relu:
+            activation = torch.relu_  # the sum is ours alone: no second tensor
+        bias = self.bias
+        return dense(inputs, self.kernel.value, None if bias is None else bias.value, activation)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+            "quantization_config": None,
+        }

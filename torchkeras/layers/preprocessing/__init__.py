@@ -1,0 +1,3 @@
+"""Layers that prepare data."""
+
+from torchkeras.layers.preprocessing.rescaling import Rescaling as Rescaling
