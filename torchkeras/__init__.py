@@ -1,6 +1,7 @@
 """torchkeras: the Keras 3 API as native PyTorch. `import torchkeras as keras`."""
 
 from torchkeras import activations as activations
+from torchkeras import autograd as autograd
 from torchkeras import backend as backend
 from torchkeras import callbacks as callbacks
 from torchkeras import config as config
