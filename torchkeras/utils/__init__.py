@@ -23,6 +23,8 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset as PyDataset
 from torchkeras.utils.file_utils import get_file as get_file
+from torchkeras.utils.model_visualization import model_to_dot as model_to_dot
+from torchkeras.utils.model_visualization import plot_model as plot_model
 from torchkeras.utils.numerical_utils import normalize as normalize
 from torchkeras.utils.numerical_utils import to_categorical as to_categorical
 from torchkeras.utils.progbar import Progbar as Progbar
