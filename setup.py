@@ -1,3 +1,5 @@
+"""Build script: metadata is in pyproject.toml; compiled extensions are declared here."""
+
 from setuptools import setup
 
 setup()

@@ -4,6 +4,9 @@ import os
 import pathlib
 
 os.environ["KERAS_BACKEND"] = "torch"  # read by real Keras at its import
+# Set in the workers of pytest-xdist; tests of the progress bar bring terminals of their own.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -40,6 +43,8 @@ def fresh_session():
     ]
     torchkeras.utils.clear_session(free_memory=False)
     torchkeras.utils.set_random_seed(0)
+    # Dynamo switches these checks off for the whole process; Keras's random functions rely on them.
+    torch.distributions.Distribution.set_default_validate_args(True)
     yield
     config._settings.clear()
     config._settings.update(settings)

@@ -152,8 +152,9 @@ def result_type(*dtypes):
             which are weak: they do not widen a dtype of their own kind.
 
     Returns:
-        The name of a dtype. Without 64-bit input the result has at most 32 bits, so an integer
-        never becomes `float64` (as in Keras).
+        The name of a dtype. Integers never become `float64`, but `float32` (as in Keras). What
+        needs 64 bits gets them, as in the functions of `keras.ops` on torch; Keras's own
+        `result_type` names the 32-bit dtype there.
 
     Example:
 

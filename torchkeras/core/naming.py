@@ -51,7 +51,6 @@ def clear_session(free_memory=True):
     'dense'
     """
     _uids.clear()
-    _local.__dict__.clear()
     dynamo = torch._dynamo if "_dynamo" in torch.__dict__ else None
     if dynamo is not None and hasattr(dynamo, "reset"):
         dynamo.reset()

@@ -55,8 +55,10 @@ def register_keras_serializable(package="Custom", name=None):
         package: str, first part of the registered name `package>name`.
         name: str, second part; None for the class's own name.
 
+    A later class of the same name takes the place of an earlier one.
+
     Raises:
-        ValueError: a class without `get_config`, or a name that another class has.
+        ValueError: a class without `get_config`.
 
     Example:
 

@@ -4,6 +4,7 @@ import contextlib
 
 import torch
 
+from torchkeras.core import config
 from torchkeras.core.arguments import map_leaves, symbols_of
 from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
@@ -30,11 +31,13 @@ def infer(function, args, kwargs, modules=()):
     try:
         with meta_scope(), torch.no_grad(), _meta_slots(modules):
             runs = [_run(function, args, kwargs, size, "meta") for size in sizes]
-    except (RuntimeError, NotImplementedError) as error:
-        # Data-dependent code, or a tensor that lives on a real device: run on zeros instead.
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        # Data-dependent code, NumPy, or a tensor on a real device: run on zeros instead.
+        device = _device(modules)
+        devices = [device] if device.type == "cuda" else []
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                runs = [_run(function, args, kwargs, size, _device(modules)) for size in sizes]
+            with torch.no_grad(), torch.random.fork_rng(devices), _copied_slots(modules):
+                runs = [_run(function, args, kwargs, size, device) for size in sizes]
         except Exception:
             raise error from None
     return _symbols(*runs)
@@ -78,12 +81,21 @@ def _device(modules):
     for module in modules:
         for parameter in module.parameters():
             return parameter.device
-    return torch.device("cpu")
+    return config.default_device()
+
+
+def _meta_slots(modules):
+    """Put meta tensors into every slot of `modules` meanwhile."""
+    return _other_slots(modules, lambda tensor: tensor.detach().to("meta"))
+
+
+def _copied_slots(modules):
+    """Put copies into every slot of `modules` meanwhile, so that a run changes no state."""
+    return _other_slots(modules, lambda tensor: tensor.detach().clone())
 
 
 @contextlib.contextmanager
-def _meta_slots(modules):
-    """Put meta tensors into every slot of `modules` meanwhile."""
+def _other_slots(modules, replacement):
     saved = []
     try:
         for module in modules:
@@ -93,7 +105,7 @@ def _meta_slots(modules):
                         if tensor is not None and tensor.device.type != "meta":
                             saved.append((store, key, tensor))
         for store, key, tensor in saved:
-            store[key] = tensor.detach().to("meta")
+            store[key] = replacement(tensor)
         yield
     finally:
         for store, key, tensor in saved:

@@ -81,8 +81,8 @@ class Variable:
                 value = convert_to_tensor(value, dtype)
             else:
                 value = convert_to_tensor(initializer, dtype)
-                if isinstance(initializer, np.ndarray) or value is initializer:
-                    value = value.clone()
+                if not isinstance(initializer, (bool, int, float, list, tuple)):
+                    value = value.clone()  # it may be, or share memory with, what was given
                 initializer = None
         if shape is not None and tuple(value.shape) != tuple(shape):
             raise ValueError(
@@ -122,6 +122,11 @@ class Variable:
         handle._set_facts(store, key, path, isinstance(store[key], nn.Parameter))
         handle.foreign = True
         return handle
+
+    def _release(self):
+        """Leave the module that owns the slot, and keep the tensor in a private one."""
+        self._store, self._key = {"value": self._store.pop(self._key)}, "value"
+        self._parameters = None
 
     # Reading
 
@@ -365,11 +370,7 @@ class Variable:
 
     __hash__ = object.__hash__
 
-    def __eq__(self, other):
-        return self.value == _unwrap(other)
-
-    def __ne__(self, other):
-        return self.value != _unwrap(other)
+    __array_priority__ = 1000  # so that `ndarray + variable` asks the variable, as with a tensor
 
 
 def _is_concrete(tensor):
@@ -389,7 +390,12 @@ def _unwrap(x):
 def _define_operators():
     def binary(name):
         def method(self, other):
-            return getattr(self.value, name)(_unwrap(other))
+            if getattr(type(other), "_is_symbolic", False):
+                return NotImplemented  # the symbol's own operator records it
+            value = self.value
+            if isinstance(other, np.ndarray):  # else NumPy would answer, without a gradient
+                other = convert_to_tensor(other).to(value.device)
+            return getattr(value, name)(_unwrap(other))
 
         return method
 
@@ -401,7 +407,7 @@ def _define_operators():
 
     operators = "add sub mul truediv floordiv mod pow matmul and or xor".split()
     names = [f"__{name}__" for name in operators] + [f"__r{name}__" for name in operators]
-    for name in [*names, "__lt__", "__le__", "__gt__", "__ge__"]:
+    for name in [*names, "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"]:
         method = binary(name)
         method.__name__ = name
         setattr(Variable, name, method)

@@ -1,9 +1,10 @@
-"""What the signature of a layer's `call` or `build` says, read once a class."""
+"""What the signature of a layer's `call` or `build` says."""
 
-import functools
 import inspect
 
 from torchkeras.core import tree
+
+_BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class CallSpec:
@@ -48,13 +49,6 @@ def call_spec(function):
     return _specs[function]
 
 
-@functools.lru_cache(maxsize=2048)
-def _build_names(function):
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    named = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
 def is_tensor_like(x):
     """Whether `x` has a shape and a dtype: a tensor, array, Variable or symbol."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
@@ -81,12 +75,13 @@ def shape_arguments(function, shapes):
     A method with one parameter takes the first shape; one with several takes
     `<argument>_shape` for each tensor argument it names, as in Keras.
     """
-    names, takes_any = _build_names(function)
+    spec = CallSpec(function)
+    names = [p.name for p in spec.signature.parameters.values() if p.kind is _BY_NAME]
     if len(shapes) <= 1 or len(names) == 1:
         first = next(iter(shapes.values()), None)
         return {names[0]: first} if names else {}
     by_name = {f"{name}_shape": shape for name, shape in shapes.items()}
-    if takes_any:
+    if spec.has_var_keyword:
         return by_name
     chosen = {name: by_name[name] for name in names if name in by_name}
     if not chosen and names:

@@ -18,6 +18,10 @@ class InputSpec:
         name: str, key of the input when inputs come as a dict.
         optional: bool, whether None will do.
 
+    Raises:
+        TypeError: a key of `axes` is no int.
+        ValueError: `axes` names an axis that the rank does not have.
+
     Example:
 
     >>> spec = keras.InputSpec(min_ndim=2, axes={-1: 3})
@@ -42,7 +46,12 @@ class InputSpec:
         self.ndim = len(self.shape) if self.shape is not None else ndim
         self.max_ndim = max_ndim
         self.min_ndim = min_ndim
-        self.axes = {int(axis): size for axis, size in (axes or {}).items()}
+        try:
+            self.axes = {int(axis): size for axis, size in (axes or {}).items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise TypeError(
+                f"`axes` must be a dict with integer keys. Received: axes={axes!r}."
+            ) from error
         self.allow_last_axis_squeeze = allow_last_axis_squeeze
         self.name = name
         self.optional = optional
@@ -80,9 +89,9 @@ class InputSpec:
         sizes = dict(enumerate(self.shape)) if self.shape is not None else {}
         sizes.update(self.axes)
         sizes = tuple((axis, size) for axis, size in sizes.items() if size is not None)
-        least = self.min_ndim or max([0, *((a + 1 if a >= 0 else -a) for a, _ in sizes)])
+        least = max([self.min_ndim or 0, *((a + 1 if a >= 0 else -a) for a, _ in sizes)])
         ndim, most = self.ndim, self.max_ndim
-        if self.dtype is not None or most is not None:
+        if self.dtype is not None or most is not None or (ndim is not None and ndim < least):
             return lambda x: self.problem(tuple(x.shape), standardize_dtype(x.dtype)) is None
         if len(sizes) == 1:
             ((axis, size),) = sizes

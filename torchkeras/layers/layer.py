@@ -2,10 +2,10 @@
 
 import contextlib
 import functools
-import inspect
 
 import torch
 
+from torchkeras import constraints, initializers, regularizers
 from torchkeras.core import config, naming, shapes, tree
 from torchkeras.core import dtype_policy as dtype_policies
 from torchkeras.core.arguments import any_symbolic
@@ -14,15 +14,18 @@ from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
-from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import (
+    CallSpec,
     call_spec,
     is_tensor_like,
     shape_arguments,
     shapes_of,
 )
+from torchkeras.layers.init_arguments import config_of_arguments
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
+from torchkeras.layers.masks import any_mask, attach_mask, fill_masks, mask_of
 from torchkeras.layers.tracked_module import TrackedModule
 
 _Tensor = torch.Tensor
@@ -73,6 +76,7 @@ class Layer(TrackedModule, Operation):
         state["_losses"] = []
         state["_adds_losses"] = False
         state["_building"] = False
+        state["_build_done"] = False
         state["built"] = False
         return layer
 
@@ -105,14 +109,10 @@ class Layer(TrackedModule, Operation):
                 f"{type(trainable).__name__}."
             )
         self._init_operation(name)
-        if activity_regularizer is not None:
-            from torchkeras import regularizers
-
-            activity_regularizer = regularizers.get(activity_regularizer)
         state = self.__dict__
         state["_trainable"] = trainable
-        state["autocast"] = autocast
-        state["activity_regularizer"] = activity_regularizer
+        state["_autocast"] = autocast
+        state["_activity_regularizer"] = regularizers.get(activity_regularizer)
         state["_input_shape_arg"] = None if input_shape is None else tuple(input_shape)
         state["_path"] = None
         state["_build_shapes"] = None
@@ -128,8 +128,10 @@ class Layer(TrackedModule, Operation):
         state["_fast"] = None
         compute, variable = policy.compute_dtype, policy.variable_dtype
         state["_compute_dtype"] = to_torch_dtype(compute) if compute != "string" else None
-        casts = self.autocast and is_float_dtype(compute)
-        state["_autocast_dtype"] = state["_compute_dtype"] if compute != variable else None
+        casts = self._autocast and is_float_dtype(compute)
+        # A layer that does not cast reads its weights as they are, within a mixed one too.
+        mixed = casts and compute != variable
+        state["_autocast_dtype"] = state["_compute_dtype"] if mixed else None
         state["_input_torch_dtype"] = state["_compute_dtype"] if casts else None
 
     @property
@@ -161,19 +163,30 @@ class Layer(TrackedModule, Operation):
         """Dtype name that float inputs are cast to."""
         return self._dtype_policy.compute_dtype
 
+    @property
+    def autocast(self):
+        """Whether float inputs and weights are cast to the compute dtype; it may be set."""
+        return self._autocast
+
+    @autocast.setter
+    def autocast(self, value):
+        self.__dict__["_autocast"] = value
+        self._set_policy(self._dtype_policy)
+
     def _apply(self, fn, recurse=True):
         # `.half()`, `.to(torch.bfloat16)` and the like change the policy with the weights.
-        old = to_torch_dtype(self.variable_dtype)
         super()._apply(fn, recurse)
         for metric in self._metrics:
             for variable in metric.variables:
                 with torch.no_grad():
                     moved = fn(variable._store[variable._key])
                 variable._store[variable._key] = moved.to(to_torch_dtype(variable.dtype))
-        with torch.no_grad():
-            new = fn(torch.empty(0, dtype=old)).dtype
-        if new is not old and new.is_floating_point:
-            self._set_policy(dtype_policies.get(new))
+        if is_float_dtype(self.variable_dtype):
+            old = to_torch_dtype(self.variable_dtype)
+            with torch.no_grad():
+                new = fn(torch.empty(0, dtype=old)).dtype
+            if new is not old:
+                self._set_policy(dtype_policies.get(new))
         return self
 
     # Building
@@ -272,17 +285,20 @@ class Layer(TrackedModule, Operation):
             name: str; None to take the name of the attribute it is assigned to.
 
         Raises:
-            ValueError: `shape` has an unknown size.
+            ValueError: `shape` has an unknown size, or `build` is run a second time.
 
         Example:
 
-        >>> layer = keras.layers.Layer()
+        >>> layer = keras.layers.Layer(name="norm")
         >>> layer.add_weight(shape=(2,), initializer="ones", name="scale").path
-        'scale'
+        'norm/scale'
         """
-        from torchkeras import initializers
-
         self._check_initialized()
+        if self._building and self._build_done:
+            raise ValueError(
+                f"Layer '{self.name}' is built once: an optimizer may hold its weights. Received: "
+                "a second call of `build`. Make a new layer, or use `set_weights`."
+            )
         shape = () if shape is None else tuple([shape] if isinstance(shape, int) else shape)
         if any(size is None for size in shape):
             raise ValueError(
@@ -292,7 +308,7 @@ class Layer(TrackedModule, Operation):
         dtype = self.variable_dtype if dtype is None else dtype
         if initializer is None:
             initializer = "glorot_uniform" if is_float_dtype(dtype) else "zeros"
-        with self._name_scope() if self._building else contextlib.nullcontext():
+        with naming.name_scope(self.name, caller=self):
             variable = Variable(
                 initializers.get(initializer),
                 shape=shape,
@@ -302,14 +318,8 @@ class Layer(TrackedModule, Operation):
                 aggregation=aggregation,
                 name=name,
             )
-        if regularizer is not None:
-            from torchkeras import regularizers
-
-            variable.regularizer = regularizers.get(regularizer)
-        if constraint is not None:
-            from torchkeras import constraints
-
-            variable.constraint = constraints.get(constraint)
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
         self._adopt(variable, self._free_slot(variable.name))
         return variable
@@ -364,8 +374,7 @@ class Layer(TrackedModule, Operation):
         args, kwargs = self._convert_arguments(args, kwargs)
         if any_symbolic(args, kwargs):
             return self._symbolic_call(spec, args, kwargs, training)
-        outermost = SCOPE.depth == 0
-        if outermost and SCOPE.stateless is None:
+        if SCOPE.depth == 0 and SCOPE.stateless is None:
             self._clear_losses()
         SCOPE.depth += 1
         try:
@@ -379,7 +388,9 @@ class Layer(TrackedModule, Operation):
             raise
         finally:
             SCOPE.depth -= 1
-        if self._fast is not SCOPE.token(self._autocast_dtype):
+        token = SCOPE.token(self._autocast_dtype)
+        if self._fast is not token or SCOPE.fast_token is not SCOPE.token(SCOPE.autocast):
+            SCOPE.follow_tokens()
             self._decide_fast_path(spec)
         return outputs
 
@@ -398,26 +409,25 @@ class Layer(TrackedModule, Operation):
         if spec.takes_training and kwargs.get("training") is None:
             if simple or "training" not in spec.bind(args, kwargs):
                 kwargs = {**kwargs, "training": self.training}
-        previous_mask = _mask_of(first)
+        previous_mask = mask_of(first)
         if previous_mask is not None or not simple:
-            kwargs, previous_mask = self._fill_masks(spec, args, kwargs, previous_mask)
+            kwargs, previous_mask = fill_masks(spec, args, kwargs)
         with self._dtype_scope():
             outputs = self.call(*args, **kwargs)
         if not self.built:
             self._finish_build(shapes_of(arguments))
-        if self.activity_regularizer is not None:
+        if self._activity_regularizer is not None:
             self._add_activity_losses(outputs)
-        if self._supports_masking and _any_mask(previous_mask):
-            self._attach_mask(first, outputs, previous_mask)
-        elif self._supports_masking and type(self).compute_mask is not Layer.compute_mask:
-            self._attach_mask(first, outputs, previous_mask)
+        computes_mask = type(self).compute_mask is not Layer.compute_mask
+        if self._supports_masking and (computes_mask or any_mask(previous_mask)):
+            attach_mask(self, first, outputs, previous_mask)
         return outputs
 
     def _dtype_scope(self):
         # A layer of one dtype inside a mixed one must read its weights as they are.
         if SCOPE.autocast is self._autocast_dtype:
             return contextlib.nullcontext()
-        return autocast_scope(self._autocast_dtype if self.autocast else None)
+        return autocast_scope(self._autocast_dtype)
 
     def _convert_arguments(self, args, kwargs):
         """Arrays as tensors and floats in the compute dtype, leaving all else alone."""
@@ -451,36 +461,6 @@ class Layer(TrackedModule, Operation):
         with config.device(device) if device is not None else contextlib.nullcontext():
             return self._convert(convert_to_tensor(x))
 
-    def _fill_masks(self, spec, args, kwargs, first_mask):
-        """Give `call` the masks that ride on its tensors, under the names it asks for."""
-        arguments = spec.bind(args, kwargs)
-        tensors = [
-            name
-            for name, value in arguments.items()
-            if name != "training"
-            and not name.endswith("mask")
-            and any(is_tensor_like(leaf) for leaf in tree.flatten(value))
-        ]
-        filled = dict(kwargs)
-        if len(tensors) == 1 and spec.takes_mask and arguments.get("mask") is None:
-            filled["mask"] = _mask_of(arguments[tensors[0]])
-        elif len(tensors) > 1:
-            for name in tensors:
-                key = f"{name}_mask"
-                if key in spec.names and arguments.get(key) is None:
-                    filled[key] = _mask_of(arguments[name])
-        mask = filled.get("mask")
-        return filled, first_mask if mask is None else mask
-
-    def _attach_mask(self, inputs, outputs, previous_mask):
-        masks = tree.flatten(self.compute_mask(inputs, previous_mask))
-        flat = tree.flatten(outputs)
-        if len(masks) == 1 and len(flat) > 1:
-            masks = masks * len(flat)
-        for tensor, mask in zip(flat, masks, strict=False):
-            if mask is not None and isinstance(tensor, _Tensor):
-                tensor._keras_mask = mask
-
     def compute_mask(self, inputs, previous_mask):
         """The mask of the output, from the inputs and their mask (here: the same mask)."""
         return previous_mask
@@ -493,6 +473,7 @@ class Layer(TrackedModule, Operation):
     @supports_masking.setter
     def supports_masking(self, value):
         self.__dict__["_supports_masking"] = bool(value)
+        self.__dict__["_fast"] = None
 
     @property
     def input_spec(self):
@@ -509,10 +490,12 @@ class Layer(TrackedModule, Operation):
         state = self.__dict__
         if SCOPE.stateless is not None or SCOPE.meta or not self.built:
             return
+        if torch.compiler.is_compiling():
+            return  # what a trace sets is a reason to compile again
         ready = (
             spec.takes_one
             and self._input_torch_dtype is not None
-            and self.activity_regularizer is None
+            and self._activity_regularizer is None
             and not (tree.is_nested(self._input_spec))
             and (type(self).compute_mask is Layer.compute_mask or not self._supports_masking)
             and all(layer.built and not layer._adds_losses for layer in self._flatten_layers())
@@ -571,7 +554,7 @@ class Layer(TrackedModule, Operation):
         plain = (
             cls.compute_output_shape is not Layer.compute_output_shape
             and cls.compute_mask is Layer.compute_mask
-            and not any(_any_mask(_mask_of(a)) for a in (*args, *kwargs.values()))
+            and not any(any_mask(mask_of(a)) for a in (*args, *kwargs.values()))
         )
         if plain:
             given = shapes_of(call_spec(cls.call).bind(args, kwargs))
@@ -618,15 +601,16 @@ class Layer(TrackedModule, Operation):
                     "`add_loss` takes scalar tensors made in `call`. Received: the function "
                     f"{value!r}. Pass its result."
                 )
-        if SCOPE.meta:
+        scope = SCOPE.stateless
+        if scope is None or SCOPE.meta:
             self._note_added_loss()
+        if SCOPE.meta:
             return
-        if SCOPE.stateless is not None and SCOPE.stateless.collect_losses:
+        if scope is None:
+            self._losses.extend(losses)
+        elif scope.collect_losses:
             for value in losses:
-                SCOPE.stateless.add_loss(value)
-            return
-        self._note_added_loss()
-        self._losses.extend(losses)
+                scope.add_loss(value)
 
     def _note_added_loss(self):
         if not self._adds_losses:
@@ -636,20 +620,34 @@ class Layer(TrackedModule, Operation):
     def _add_activity_losses(self, outputs):
         for output in tree.flatten(outputs):
             if isinstance(output, _Tensor):
-                loss = self.activity_regularizer(output)
+                loss = self._activity_regularizer(output)
                 batch = output.shape[0] if output.dim() else 1
                 self.add_loss(loss / max(batch, 1))
 
     def _clear_losses(self):
         for layer in self._flatten_layers():
-            if layer._losses:
-                layer._losses.clear()
+            if layer._adds_losses:
+                # A new list: a compiled call must not depend on the tensors in the old one.
+                layer.__dict__["_losses"] = []
+
+    @property
+    def activity_regularizer(self):
+        """Regularizer of the output, or None; it may be set, by name or instance."""
+        return self._activity_regularizer
+
+    @activity_regularizer.setter
+    def activity_regularizer(self, value):
+        self.__dict__["_activity_regularizer"] = regularizers.get(value)
+        self.__dict__["_fast"] = None
 
     @property
     def losses(self):
         """Scalars added by `add_loss` and activity regularizers in the last call, and the
         regularization of every trainable weight."""
-        losses = [loss for layer in self._flatten_layers() for loss in layer._losses]
+        if SCOPE.stateless is not None:
+            losses = list(SCOPE.stateless.losses)
+        else:
+            losses = [loss for layer in self._flatten_layers() for loss in layer._losses]
         for variable in self.trainable_weights:
             if variable.regularizer is not None:
                 losses.append(variable.regularizer(variable.value))
@@ -710,7 +708,7 @@ class Layer(TrackedModule, Operation):
         with StatelessScope(mapping, collect_losses=return_losses) as scope:
             outputs = self(*args, **kwargs)
             if return_losses:
-                losses = scope.losses + self.losses
+                losses = self.losses
         state = [scope.get_current_value(variable) for variable in others]
         return (outputs, state, losses) if return_losses else (outputs, state)
 
@@ -736,38 +734,15 @@ class Layer(TrackedModule, Operation):
         base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
         if self.activity_regularizer is not None:
             base["activity_regularizer"] = self.activity_regularizer
-        from torchkeras.core.serialization import serialize_keras_object
-
-        config = {key: serialize_keras_object(value) for key, value in base.items()}
-        if type(self).__init__ is Layer.__init__ or self._init_arguments is None:
-            return config
-        args, kwargs = self._init_arguments
-        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        own = dict(list(bound.arguments.items())[1:])
-        for parameter in bound.signature.parameters.values():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                own.update(own.pop(parameter.name, {}))
-            elif parameter.kind is parameter.VAR_POSITIONAL and own.pop(parameter.name, ()):
-                raise NotImplementedError(self._no_config(f"*{parameter.name}"))
-        takes_base = any(p.kind is p.VAR_KEYWORD for p in bound.signature.parameters.values())
-        for name, value in own.items():
-            try:
-                config[name] = serialize_keras_object(value) if name not in base else config[name]
-            except (TypeError, ValueError) as error:
-                raise NotImplementedError(self._no_config(name)) from error
-        if not takes_base:
-            config = {key: value for key, value in config.items() if key in own}
-        return config
+        if self._init_arguments is not None and type(self).__init__ is Layer.__init__:
+            base["activity_regularizer"] = self.activity_regularizer
+            base["autocast"] = self.autocast
+        base = {key: serialize_keras_object(value) for key, value in base.items()}
+        if self._init_arguments is None or type(self).__init__ is Layer.__init__:
+            return base
+        return config_of_arguments(self, *self._init_arguments, base)
 
     get_config._uses_init_arguments = True
-
-    def _no_config(self, argument):
-        return (
-            f"{type(self).__name__} needs a `get_config` method of its own: its argument "
-            f"'{argument}' cannot be described in a config. Return a dict of the constructor's "
-            "arguments from it."
-        )
 
     @classmethod
     def from_config(cls, config):
@@ -805,6 +780,8 @@ class Layer(TrackedModule, Operation):
 def _around_build(build):
     """`build` in the layer's name scope, remembering its shapes; once for a chain of supers."""
 
+    spec = CallSpec(build)
+
     @functools.wraps(build)
     def wrapper(self, *args, **kwargs):
         state = self.__dict__
@@ -818,8 +795,8 @@ def _around_build(build):
                 build(self, *args, **kwargs)
         finally:
             state["_building"] = False
-        bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
-        self._finish_build({k: v for k, v in list(bound.items())[1:]})
+        state["_build_done"] = True
+        self._finish_build(spec.bind(args, kwargs))
 
     return wrapper
 
@@ -830,16 +807,6 @@ def _as_shapes(shape):
     if isinstance(shape, dict):
         return {key: _as_shapes(value) for key, value in shape.items()}
     return [_as_shapes(item) for item in shape] if isinstance(shape, (list, tuple)) else shape
-
-
-def _mask_of(x):
-    if tree.is_nested(x):
-        return tree.map_structure(lambda leaf: getattr(leaf, "_keras_mask", None), x)
-    return getattr(x, "_keras_mask", None)
-
-
-def _any_mask(mask):
-    return mask is not None and any(leaf is not None for leaf in tree.flatten(mask))
 
 
 def _symbols_of_shape(shape, dtype):

@@ -1,7 +1,5 @@
 """TrackedModule: an `nn.Module` that keeps hold of Variables, sublayers, metrics and seeds."""
 
-import functools
-
 import torch
 from torch import nn
 
@@ -30,12 +28,17 @@ class TrackedModule(nn.Module):
         return module
 
     def _free_slot(self, name):
-        taken = {*self._parameters, *self._buffers, *self._modules}
-        slot, number = name.replace(".", "_"), 0
-        while slot in taken:
+        """A name for a slot, as close to `name` as what is taken allows."""
+        name = name.replace(".", "_")
+        slot, number = name, 0
+        while self._is_taken(slot):
             number += 1
-            slot = f"{name.replace('.', '_')}_{number}"
+            slot = f"{name}_{number}"
         return slot
+
+    def _is_taken(self, slot):
+        dicts = (self._parameters, self._buffers, self._modules, self._handles, self.__dict__)
+        return any(slot in names for names in dicts) or hasattr(type(self), slot)
 
     def _adopt(self, variable, slot, persistent=True):
         """Move a free variable's tensor into this module's own dicts."""
@@ -48,30 +51,33 @@ class TrackedModule(nn.Module):
         variable._parameters = self._parameters
         self._handles[slot] = variable
 
+    def _owns(self, variable):
+        return variable._parameters is self._parameters
+
+    def _rename_slot(self, variable, slot):
+        old = variable._key
+        variable._store[slot] = variable._store.pop(old)
+        variable._key = slot
+        if old in self._non_persistent_buffers_set:
+            self._non_persistent_buffers_set.discard(old)
+            self._non_persistent_buffers_set.add(slot)
+        del self._handles[old]
+        self._handles[slot] = variable
+
     def _bind_variable(self, name, variable):
+        state = self.__dict__
         if variable._parameters is None:
             self._adopt(variable, name)
-        elif variable._parameters is self._parameters:
-            slot = variable._key
-            named = slot in self.__dict__
-            taken = name in self._parameters or name in self._buffers
-            if slot != name and not named and not taken:
-                # The slot takes the attribute's name: torch finds weights by attribute.
-                variable._store[name] = variable._store.pop(slot)
-                variable._key = name
-                self._handles.pop(slot, None)
-                self._handles[name] = variable
-        else:
+        elif not self._owns(variable):
             self._handles[name] = variable  # shared with the layer that owns it
-        self.__dict__[name] = variable
+        elif variable._key != name and state.get(variable._key) is not variable:
+            # The slot takes the attribute's name: torch finds weights by attribute.
+            self._rename_slot(variable, name)
+        state[name] = variable
 
     def __setattr__(self, name, value):
         state = self.__dict__
-        if isinstance(value, Variable):
-            self._forget(name)
-            self._bind_variable(name, value)
-            return
-        handles = state.get("_handles", ())
+        handles = state["_handles"]
         if isinstance(value, torch.Tensor) and name in handles and handles[name]._key == name:
             handle = handles[name]
             handle._store[name] = value
@@ -81,28 +87,52 @@ class TrackedModule(nn.Module):
                 # FSDP2 puts a DTensor here and reads the attribute again.
                 state.pop(name, None)
             return
-        if name in state.get("_tracked", ()) or name in state.get("_modules", ()):
-            if not isinstance(value, nn.Module):
+        variable, module = isinstance(value, Variable), isinstance(value, nn.Module)
+        # An empty list or dict counts: items may come later.
+        container = not (variable or module) and (
+            tracking.is_tracked(value)
+            or tracking.holds_tracked(value)
+            or (type(value) in (list, dict) and not value)
+        )
+        if (variable or module or container) and _is_property(type(self), name):
+            object.__setattr__(self, name, value)
+            return
+        held = state.get(name)
+        if variable:
+            if held is not value:
+                self._forget(name, keep=value)
+            self._bind_variable(name, value)
+        elif module:
+            if name in state["_tracked"] or name in handles or isinstance(held, Variable):
                 self._forget(name)
-        if isinstance(value, nn.Module):
             if not isinstance(value, TrackedModule):
                 value.train(self.training)
             state.pop(name, None)
             nn.Module.__setattr__(self, name, value)
             state["_fast"] = None
-            return
-        if tracking.is_tracked(value) or tracking.holds_tracked(value):
+        elif container:
+            if name not in state["_tracked"]:
+                self._forget(name)
             self._track(name, value)
-            return
-        if type(value) in (list, dict) and not value and "_handles" in state:
-            self._track(name, value)  # items may come later
-            return
-        nn.Module.__setattr__(self, name, value)
+        else:
+            if (
+                name in state["_tracked"]
+                or name in state["_modules"]
+                or name in handles
+                or isinstance(held, Variable)
+            ):
+                self._forget(name)
+            nn.Module.__setattr__(self, name, value)
 
     def _track(self, name, value):
-        value = tracking.wrap(value, functools.partial(_retrack, self.__dict__, name, self))
+        value = tracking.wrap(value, self, name)
         self.__dict__[name] = value
         self._register_items(name, value)
+
+    def _retrack(self, name):
+        """A list or dict in the attribute `name` has changed."""
+        if name in self._tracked:
+            self._track(name, self.__dict__[name])
 
     def _register_items(self, name, value):
         """Register what `value`, now held by the attribute `name`, contains.
@@ -110,29 +140,31 @@ class TrackedModule(nn.Module):
         What was there before keeps its place in torch's dicts, so an append to a list does not
         reorder the weights.
         """
-        modules, items = {}, {"metrics": [], "seeds": []}
+        modules, items = {}, {"variables": [], "metrics": [], "seeds": []}
+        known = {id(handle) for handle in self._handles.values()}
         for key, item in tracking.items_by_name(name, value):
             if isinstance(item, nn.Module):
                 modules[key] = item
             elif isinstance(item, Variable):
+                items["variables"].append(item)
                 if item._parameters is None:
                     self._adopt(item, self._free_slot(key))
-                elif item._parameters is not self._parameters:
-                    self._handles[key] = item
+                elif id(item) not in known:
+                    self._handles[self._free_slot(key)] = item
             elif tracking.is_metric(item):
                 items["metrics"].append(item)
             else:
                 items["seeds"].append(item)
                 if item.state._parameters is None:
                     self._adopt(item.state, self._free_slot(f"{key}_state"), persistent=False)
-        before = self._tracked.get(name, {"modules": ()})["modules"]
+        before = self._tracked.get(name, {"modules": (), "variables": (), "seeds": ()})
         for key, module in modules.items():
-            if key not in before and self._modules.get(key, module) is not module:
+            if key not in before["modules"] and self._modules.get(key, module) is not module:
                 raise ValueError(
                     f"Layer '{self.__dict__.get('name')}' has two sublayers for the name "
                     f"'{key}'. Received: {module!r} in attribute '{name}'. Rename the attribute."
                 )
-        for key in before:
+        for key in before["modules"]:
             if key not in modules:
                 self._modules.pop(key, None)
         for key, module in modules.items():
@@ -140,6 +172,10 @@ class TrackedModule(nn.Module):
                 module.train(self.training)
             self._modules[key] = module
         self._tracked[name] = {"modules": tuple(modules), **items}
+        now = {id(variable) for variable in _held_variables(items)}
+        for variable in _held_variables(before):
+            if id(variable) not in now:
+                self._let_go(variable)
         self.__dict__["_fast"] = None
 
     @property
@@ -150,32 +186,53 @@ class TrackedModule(nn.Module):
     def _seed_generators(self):
         return [seed for items in self._tracked.values() for seed in items["seeds"]]
 
-    def _forget(self, name):
-        """Drop what the attribute `name` held, before it is given another kind of value."""
+    def _forget(self, name, keep=None):
+        """Drop what the attribute `name` held, before it is given something else.
+
+        A weight that stays, and whose slot has this name, makes room: torch would take it for
+        what the attribute holds. Only `keep`, which is about to be the attribute, need not.
+        """
         state = self.__dict__
-        if name in state.get("_tracked", ()):
+        if name in self._tracked:
             self._register_items(name, None)
-            del state["_tracked"][name]
-        state.get("_modules", {}).pop(name, None)
+            del self._tracked[name]
+        self._modules.pop(name, None)
+        held = state.pop(name, None)
+        if isinstance(held, Variable):
+            self._let_go(held)
+        left = self._handles.get(name)
+        if left is not None and left is not keep and self._owns(left):
+            bound = (key for key, value in state.items() if value is left)
+            self._rename_slot(left, next(bound, None) or self._free_slot(name))
         state["_fast"] = None
 
-    def __delattr__(self, name):
-        handle = self._handles.pop(name, None)
-        if handle is not None:
-            self.__dict__.pop(name, None)
-            if handle._parameters is self._parameters:
-                del handle._store[handle._key]
+    def _let_go(self, variable):
+        """Give up a variable that no attribute of the layer, list or dict holds any more."""
+        held = [value for value in self.__dict__.values() if isinstance(value, Variable)]
+        for items in self._tracked.values():
+            held += _held_variables(items)
+        if any(other is variable for other in held):
             return
-        self._forget(name)
-        if name in self.__dict__:
+        keys = [key for key, handle in self._handles.items() if handle is variable]
+        for key in keys:
+            del self._handles[key]
+        if keys and self._owns(variable):
+            self._non_persistent_buffers_set.discard(variable._key)
+            variable._release()
+
+    def __delattr__(self, name):
+        handle = self._handles.get(name)
+        if name in self._tracked or name in self._modules or name in self.__dict__:
+            self._forget(name)
+        elif handle is not None:
+            self._let_go(handle)
+        else:
             nn.Module.__delattr__(self, name)
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        for name in list(self._tracked):
-            value = self.__dict__[name]
-            track = functools.partial(_retrack, self.__dict__, name, self)
-            self.__dict__[name] = tracking.wrap(value, track)
+        for name in self._tracked:
+            self.__dict__[name] = tracking.wrap(self.__dict__[name], self, name)
         self.__dict__["_fast"] = None
 
     @property
@@ -191,13 +248,14 @@ class TrackedModule(nn.Module):
     def _own_variables(self):
         seeds = {id(generator.state) for generator in self._seed_generators}
         handles = [h for h in self._handles.values() if id(h) not in seeds]
-        own = [h for h in handles if h._parameters is self._parameters]
-        slots = {handle._key for handle in self._handles.values()}
+        own = [h for h in handles if self._owns(h)]
+        slots = {handle._key for handle in self._handles.values() if self._owns(handle)}
         foreign = tracking.foreign_handles(self, self.__dict__.get("_path") or self.name, slots)
-        shared = [h for h in handles if h._parameters is not self._parameters]
+        shared = [h for h in handles if not self._owns(h)]
         every = [*own, *foreign, *shared]
-        parameters = [h for h in every if isinstance(h._store[h._key], nn.Parameter)]
-        others = [h for h in every if not isinstance(h._store[h._key], nn.Parameter)]
+        # By slot, not by tensor: a stateless call puts plain tensors into both kinds.
+        parameters = [h for h in every if h._store is h._parameters]
+        others = [h for h in every if h._store is not h._parameters]
         return parameters + others
 
     def _collect_variables(self, with_seeds):
@@ -272,12 +330,12 @@ class TrackedModule(nn.Module):
         for module in self.modules():
             if isinstance(module, TrackedModule):
                 module.__dict__["_trainable"] = value
-                variables = module._own_variables()
-            else:
-                variables = tracking.foreign_handles(module, "")
-            for variable in variables:
-                if isinstance(variable._store[variable._key], nn.Parameter):
-                    variable.trainable = value
+                for variable in module._own_variables():
+                    if variable._store is variable._parameters and not variable.foreign:
+                        variable.trainable = value
+            for parameter in module._parameters.values():
+                if parameter is not None and _is_differentiable(parameter):
+                    parameter.requires_grad_(value)
 
     def get_weights(self):
         """Values of `weights` as a list of NumPy arrays."""
@@ -302,7 +360,9 @@ class TrackedModule(nn.Module):
                     f"{variable.shape}. Received: a value of shape "
                     f"{tuple(getattr(value, 'shape', ()))}."
                 )
-        for variable, value in zip(own, weights, strict=True):
+        # All conversions come before the first write.
+        values = [v._as_slot_value(value) for v, value in zip(own, weights, strict=True)]
+        for variable, value in zip(own, values, strict=True):
             variable.assign(value)
 
     def count_params(self):
@@ -331,10 +391,18 @@ class TrackedModule(nn.Module):
                 f"Layer '{self.name}' has {len(own)} variables of its own. Received: "
                 f"{len(store)} values. Build the layer before loading."
             )
-        for index, variable in enumerate(own):
-            variable.assign(store[str(index)])
+        values = [v._as_slot_value(store[str(index)]) for index, v in enumerate(own)]
+        for variable, value in zip(own, values, strict=True):
+            variable.assign(value)
 
 
-def _retrack(state, name, layer):
-    if name in state.get("_tracked", ()):
-        layer._track(name, state[name])
+def _held_variables(items):
+    return [*items["variables"], *(seed.state for seed in items["seeds"])]
+
+
+def _is_differentiable(tensor):
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _is_property(cls, name):
+    return isinstance(getattr(cls, name, None), property)

@@ -5,6 +5,8 @@ finds everything by its ordinary means. Containers stay real lists and dicts; th
 register as `<attribute>_<index or key>`, those added later too.
 """
 
+import copy
+import functools
 import weakref
 
 from torch import nn
@@ -15,77 +17,73 @@ from torchkeras.core.variable import Variable
 class TrackedList(list):
     """A list whose modules and variables belong to a layer."""
 
-    _track = None
-
-    def _changed(self):
-        if self._track is not None:
-            self._track()
+    _owner = None  # (layer, name of the attribute)
+    _holds = False  # whether there is something to keep hold of in it
 
     def __reduce__(self):
         return list, (list(self),)
 
     def __deepcopy__(self, memo):
-        from copy import deepcopy
-
-        copy = []
-        memo[id(self)] = copy
-        copy.extend(deepcopy(item, memo) for item in self)
-        return copy
+        result = []
+        memo[id(self)] = result
+        result.extend(copy.deepcopy(item, memo) for item in self)
+        return result
 
 
 class TrackedDict(dict):
     """A dict whose modules and variables belong to a layer."""
 
-    _track = None
-
-    def _changed(self):
-        if self._track is not None:
-            self._track()
+    _owner = None
+    _holds = False
 
     def __reduce__(self):
         return dict, (dict(self),)
 
     def __deepcopy__(self, memo):
-        from copy import deepcopy
-
-        copy = {}
-        memo[id(self)] = copy
-        copy.update((key, deepcopy(value, memo)) for key, value in self.items())
-        return copy
+        result = {}
+        memo[id(self)] = result
+        result.update((key, copy.deepcopy(value, memo)) for key, value in self.items())
+        return result
 
 
-def _report_changes(cls, base, names):
-    def wrap(name):
+# Methods that change a container: those that bring in one item, several, or none.
+_ONE = {"append", "insert", "setdefault", "__setitem__"}
+_SEVERAL = {"extend", "update", "__iadd__", "__ior__"}
+_NONE = {"pop", "popitem", "remove", "clear", "sort", "reverse", "__delitem__", "__imul__"}
+
+
+def _report_changes(cls, base):
+    def wrapped(name):
         method = getattr(base, name)
 
+        @functools.wraps(method)
         def changed(self, *args, **kwargs):
             result = method(self, *args, **kwargs)
-            self._changed()
+            # A long list of numbers must not be gone through at every append.
+            one = name in _ONE and not isinstance(args[0], slice)
+            fresh = args if one else () if name in _NONE else self
+            if self._owner is not None and (self._holds or holds_tracked(fresh)):
+                layer, attribute = self._owner
+                layer._retrack(attribute)
             return self if name.startswith("__i") else result
 
-        changed.__name__ = name
-        changed.__doc__ = method.__doc__
         return changed
 
-    for name in names:
-        setattr(cls, name, wrap(name))
+    for name in _ONE | _SEVERAL | _NONE:
+        if hasattr(base, name):
+            setattr(cls, name, wrapped(name))
 
 
-_report_changes(
-    TrackedList,
-    list,
-    ["append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"]
-    + ["__setitem__", "__delitem__", "__iadd__", "__imul__"],
-)
-_report_changes(
-    TrackedDict,
-    dict,
-    ["update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__", "__ior__"],
-)
+_report_changes(TrackedList, list)
+_report_changes(TrackedDict, dict)
+
+_PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
 def is_tracked(value):
     """Whether a layer keeps hold of `value` when it stands in a list or dict."""
+    if type(value) in _PLAIN:
+        return False
     return isinstance(value, (nn.Module, Variable)) or is_metric(value) or is_seed_generator(value)
 
 
@@ -114,20 +112,27 @@ def holds_tracked(value):
     return False
 
 
-def wrap(value, track):
-    """`value` with its lists and dicts replaced by ones that call `track` on every change."""
-    if isinstance(value, dict):
-        items = {key: wrap(item, track) for key, item in value.items()}
-        if type(value) not in (dict, TrackedDict):
-            return value  # an OrderedDict or a class of the user's: kept as it is
-        wrapped = TrackedDict(items)
+def wrap(value, layer, name):
+    """`value`, of the attribute `name`, with lists and dicts that tell `layer` of every change.
+
+    Those that do so already stay the objects they are. An `OrderedDict`, and a class of the
+    user's, is kept as it is, and tells of no change.
+    """
+    if type(value) is tuple:
+        return tuple(wrap(item, layer, name) for item in value)
+    if type(value) in (dict, TrackedDict):
+        base, kind, items = dict, TrackedDict, list(value.items())
     elif type(value) in (list, TrackedList):
-        wrapped = TrackedList(wrap(item, track) for item in value)
-    elif type(value) is tuple:
-        return tuple(wrap(item, track) for item in value)
+        base, kind, items = list, TrackedList, list(enumerate(value))
     else:
         return value
-    wrapped._track = track
+    owner = value._owner if type(value) is kind else None
+    mine = owner is not None and owner[0] is layer and owner[1] == name
+    wrapped = value if mine else kind(value)
+    for key, item in items:
+        base.__setitem__(wrapped, key, wrap(item, layer, name))
+    wrapped._owner = (layer, name)
+    wrapped._holds = holds_tracked(wrapped)
     return wrapped
 
 
@@ -167,8 +172,8 @@ def foreign_handles(module, path, known=()):
                 continue
             handle = handles.get(key)
             if handle is None or handle._store is not store:
-                handle = Variable._of_slot(store, key, f"{path}/{key}" if path else key)
+                handle = handles[key] = Variable._of_slot(store, key, key)
                 handle._parameters = module._parameters
-                handles[key] = handle
+            handle._path = f"{path}/{key}" if path else key  # a layer gets its path at build
             result.append(handle)
     return result

@@ -1,21 +1,22 @@
 """Functional: a model made of symbolic inputs and outputs."""
 
 import copy
-import re
+import inspect
 
 import torch
 
-from torchkeras.core import naming, shapes, tree
-from torchkeras.core.arguments import map_leaves
+from torchkeras.core import config as core_config
+from torchkeras.core import shapes, tree
+from torchkeras.core.arguments import symbols_of
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
-from torchkeras.layers.core.input_layer import InputLayer
+from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.layers.call_spec import call_spec
 from torchkeras.layers.input_spec import InputSpec, describe
 from torchkeras.layers.layer import Layer
 from torchkeras.models.graph import Graph, node_of, record_graph, replay_graph
-from torchkeras.models.model import Model, init_takes
+from torchkeras.models.model import Model, register_layers
 from torchkeras.models.operation_configs import deserialize_operation, serialize_operation
 from torchkeras.trainers.trainer import Trainer
 
@@ -52,77 +53,69 @@ class Functional(Model):
         _check_symbols("inputs", inputs)
         _check_symbols("outputs", outputs)
         Trainer.__init__(self)
-        Layer.__init__(self, name=name, **kwargs)
+        Layer.__init__(self, name=name, trainable=trainable, **kwargs)
         self._set_ends(inputs, outputs)
-        self._connect()
-        if not trainable:
-            self.trainable = False
+        self._set_input_dtypes([to_torch_dtype(x.dtype) for x in self._inputs])
+        register_layers(self, self._graph_layers())
+        if self.__dict__.get("_path") is None:
+            self.__dict__["_path"] = self._path_here()
+        self.__dict__["built"] = True
+        self._decide_fast_path(call_spec(type(self).call))
 
     def _set_ends(self, inputs, outputs):
+        """Find the graph between the symbols, and what calls and properties need of it."""
         state = self.__dict__
         state["_inputs_struct"] = tree.map_structure(lambda x: x, inputs)
         state["_outputs_struct"] = tree.map_structure(lambda x: x, outputs)
         state["_inputs"] = tree.flatten(inputs)
         state["_outputs"] = tree.flatten(outputs)
-        state["_graph"] = Graph(self._inputs, self._outputs)
+        state["_graph"] = graph = Graph(self._inputs, self._outputs)
+        state["_single_input"] = isinstance(inputs, KerasTensor)
+        state["_plain_output"] = isinstance(outputs, KerasTensor)
+        state["_specs"] = [
+            InputSpec(shape=_any_batch(x.shape), allow_last_axis_squeeze=True) for x in self._inputs
+        ]
+        state["input_names"] = [start.name for start in graph.starts]
+        state["output_names"] = [graph.operation_of(x).name for x in self._outputs]
 
-    def _connect(self):
-        """Note what the graph consists of, register its layers, prepare the call."""
-        state = self.__dict__
-        # A model that starts at an intermediate tensor gets an InputLayer in its place.
-        state["_starts"] = starts = [_start_of(symbol) for symbol in self._inputs]
-        operations = []
-        for operation in self._graph.operations:
-            for symbol, start in zip(self._inputs, starts, strict=True):
-                if node_of(symbol).operation is operation and start is not operation:
-                    operations.append(start)
-            if isinstance(operation, InputLayer) or self._own_nodes(operation):
-                operations.append(operation)
-        state["_operations"] = operations
-        state["_single_input"] = isinstance(self._inputs_struct, KerasTensor)
-        state["_plain_output"] = isinstance(self._outputs_struct, KerasTensor) or (
-            isinstance(self._outputs_struct, (list, tuple)) and len(self._outputs_struct) == 1
-        )
-        state["_input_dtypes"] = [to_torch_dtype(x.dtype) for x in self._inputs]
-        state["input_names"] = [start.name for start in starts]
-        state["output_names"] = [self._origin(x).name for x in self._outputs]
-        state["_input_torch_dtype"] = self._input_dtypes[0]
-        register_layers(self, [op for op in operations if isinstance(op, Layer)])
-        if self.__dict__.get("_path") is None:
-            state["_path"] = self._path_here()
-        state["built"] = True
-
-    def _own_nodes(self, operation):
-        """The calls of an operation that are steps of this model."""
-        graph = self._graph
-        own = {id(node) for node in graph.nodes if not graph.is_start(node)}
-        return [node for node in operation._inbound_nodes if id(node) in own]
+    def _graph_layers(self):
+        return [op for op in self._graph.operations if isinstance(op, Layer)]
 
     def _origin(self, symbol):
         """The operation, in this model, that a symbol comes from."""
-        for own, start in zip(self._inputs, self._starts, strict=True):
-            if own is symbol:
-                return start
-        return symbol._keras_history.operation
+        return self._graph.operation_of(symbol)
 
-    def __setattr__(self, name, value):
-        if isinstance(value, Layer) and "_graph" in self.__dict__:
-            if any(value is module for module in self._modules.values()):
-                self.__dict__[name] = value  # a layer of the graph, already registered
-                return
-        super().__setattr__(name, value)
+    # Dtypes
+
+    def _set_input_dtypes(self, dtypes):
+        self.__dict__["_input_dtypes"] = dtypes
+        self.__dict__["_input_torch_dtype"] = dtypes[0]
 
     def _set_policy(self, policy):
         super()._set_policy(policy)
         if "_input_dtypes" in self.__dict__:
-            self.__dict__["_input_torch_dtype"] = self._input_dtypes[0]
+            self._set_input_dtypes(self._input_dtypes)
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._move_input_dtypes(fn)
+        return self
+
+    def _move_input_dtypes(self, fn):
+        # After `.double()` an input is not rounded to the float32 of its keras.Input first.
+        with torch.no_grad():
+            dtypes = [
+                fn(torch.empty(0, dtype=dtype)).dtype if dtype.is_floating_point else dtype
+                for dtype in self._input_dtypes
+            ]
+        self._set_input_dtypes(dtypes)
 
     # Structure
 
     @property
     def layers(self):
         """The layers of the graph, from the inputs to the outputs, and those set as attributes."""
-        layers = [op for op in self._operations if isinstance(op, Layer)]
+        layers = self._graph_layers()
         known = {id(layer) for layer in layers}
         return layers + [layer for layer in self._layers if id(layer) not in known]
 
@@ -133,7 +126,7 @@ class Functional(Model):
     @property
     def operations(self):
         """The operations of the graph: layers, functions of keras.ops, torch functions."""
-        return list(self._operations)
+        return list(self._graph.operations)
 
     @property
     def inputs(self):
@@ -172,17 +165,17 @@ class Functional(Model):
             return self._input_spec
         struct = self._inputs_struct
         if isinstance(struct, dict):
-            if not all(isinstance(x, KerasTensor) for x in struct.values()):
+            if not _is_flat(struct):
                 return None
             items = [(name, struct[name]) for name in sorted(struct)]
         else:
             items = [(self._origin(x).name, x) for x in self._inputs]
         return [
             InputSpec(
-                shape=(None, *x.shape[1:]) if x.shape else x.shape,
+                shape=_any_batch(x.shape),
                 allow_last_axis_squeeze=True,
                 name=name,
-                optional=getattr(self._origin(x), "optional", False),
+                optional=self._is_optional(x),
             )
             for name, x in items
         ]
@@ -198,78 +191,76 @@ class Functional(Model):
 
         Args:
             inputs: what the model was made for: a tensor, or a list, tuple or dict of tensors.
-                A dict with the inputs' names does in any case.
+                A dict with the inputs' names does in any case but for nested inputs.
             training: handled by the layers' own flags.
             mask: boolean tensors for the inputs, or None.
 
         Returns:
             Tensors in the structure of the model's outputs.
+
+        Raises:
+            ValueError: inputs are missing, too many, or of the wrong rank or shape.
         """
-        if type(inputs) is torch.Tensor and self._single_input and mask is None:
-            dtype = self._input_dtypes[0]
-            if inputs.dtype is dtype and inputs.dim() == len(self._inputs[0].shape):
-                results = self._graph.run([inputs])
-                if self._plain_output:
-                    return results[0]
-                return tree.pack_sequence_as(self._outputs_struct, results)
-        tensors = self._standardize(inputs)
+        dtype = self._input_dtypes[0]
+        if self._single_input and mask is None and type(inputs) is torch.Tensor:
+            ready = inputs.dtype is dtype and inputs.dim() == len(self._inputs[0].shape)
+        else:
+            ready = False
+        tensors = [inputs] if ready else self._standardize(self._arrange(inputs))
         if mask is not None:
-            tensors = _with_masks(tensors, tree.flatten(mask))
+            tensors = _with_masks(tensors, self._arrange(mask))
         results = self._graph.run(tensors)
         if self._plain_output:
             return results[0]
-        return tree.pack_sequence_as(self._outputs_struct, results)
+        packed = tree.pack_sequence_as(self._outputs_struct, results)
+        # As in Keras, one output in a list comes without the list.
+        return packed[0] if isinstance(packed, (list, tuple)) and len(packed) == 1 else packed
 
     def _convert(self, x):
-        return x  # each input is converted to its own dtype, in `_standardize`
+        # Each input is converted to its own dtype, in `_standardize`.
+        return x if type(self).call is Functional.call else super()._convert(x)
 
     def _build_and_run(self, spec, args, kwargs):
-        self._check_inputs(args[0] if args else kwargs.get("inputs"))
-        mask = kwargs.get("mask")
-        outputs = self.call(args[0] if args else kwargs["inputs"], mask=mask)
+        if type(self).call is not Functional.call:
+            return super()._build_and_run(spec, args, kwargs)
+        inputs = args[0] if args else kwargs["inputs"]
+        self._check_inputs(self._arrange(inputs))
+        mask = args[2] if len(args) > 2 else kwargs.get("mask")
+        outputs = self.call(inputs, mask=mask)
         if self.activity_regularizer is not None:
             self._add_activity_losses(outputs)
         return outputs
 
-    def _check_inputs(self, inputs):
-        for value, symbol in zip(self._arrange(inputs), self._inputs, strict=True):
-            start = self._origin(symbol)
+    def _is_optional(self, symbol):
+        return getattr(self._origin(symbol), "optional", False)
+
+    def _check_inputs(self, values):
+        for value, symbol, spec, name in zip(
+            values, self._inputs, self._specs, self.input_names, strict=True
+        ):
             if value is None:
-                if not getattr(start, "optional", False):
+                if not self._is_optional(symbol):
                     raise ValueError(
-                        f"Model '{self.name}' needs a value for its input '{start.name}'. "
+                        f"Model '{self.name}' needs a value for its input '{name}'. "
                         "Received: None. Make it keras.Input(..., optional=True) to allow that."
                     )
                 continue
             if not hasattr(value, "shape"):
                 continue
-            shape = (None, *symbol.shape[1:]) if symbol.shape else symbol.shape
-            spec = InputSpec(shape=shape, allow_last_axis_squeeze=True)
             problem = spec.problem(tuple(value.shape), None)
             if problem:
                 raise ValueError(
                     f"Model '{self.name}' {problem}, with any batch size, for its input "
-                    f"'{start.name}'. Received: shape {tuple(value.shape)}."
+                    f"'{name}'. Received: shape {tuple(value.shape)}."
                 )
 
     def _arrange(self, inputs):
         """`inputs` as a flat list in the order of the model's own inputs."""
         struct = self._inputs_struct
-        if isinstance(inputs, dict):
-            names = sorted(struct) if _is_flat_dict(struct) else self.input_names
-            if _is_flat_dict(struct) or not isinstance(struct, dict):
-                missing = [name for name in names if name not in inputs]
-                optional = [
-                    self._origin(x).name
-                    for x in self._inputs
-                    if getattr(self._origin(x), "optional", False)
-                ]
-                if not set(missing) <= set(optional):
-                    raise ValueError(
-                        f"Model '{self.name}' expects the inputs {names}. Received: a dict with "
-                        f"the keys {list(inputs)}; missing: {missing}."
-                    )
-                return [inputs.get(name) for name in names]
+        if isinstance(inputs, dict) and (_is_flat(struct) or not _holds_dict(struct)):
+            return self._arrange_dict(inputs)
+        if _holds_dict(struct) and tree.is_nested(inputs):
+            self._check_structure(inputs)
         flat = [inputs] if self._single_input and hasattr(inputs, "shape") else tree.flatten(inputs)
         if len(flat) != len(self._inputs):
             raise ValueError(
@@ -278,16 +269,47 @@ class Functional(Model):
             )
         return flat
 
-    def _standardize(self, inputs):
+    def _arrange_dict(self, inputs):
+        """The values of a dict by the keys of the model's inputs, or by their names."""
+        struct = self._inputs_struct
+        names = sorted(struct) if isinstance(struct, dict) else self.input_names
+        missing = [
+            name
+            for name, symbol in zip(names, self._inputs, strict=True)
+            if name not in inputs and not self._is_optional(symbol)
+        ]
+        if missing:
+            raise ValueError(
+                f"Model '{self.name}' expects the inputs {names}. Received: a dict with "
+                f"the keys {list(inputs)}; missing: {missing}."
+            )
+        return [inputs.get(name) for name in names]
+
+    def _check_structure(self, inputs):
+        struct = self._inputs_struct
+        # A list has an order and a dict is walked by sorted keys: they can only stand for each
+        # other where the model's dict was written in that order.
+        in_order = _is_flat(struct) and isinstance(struct, dict) and list(struct) == sorted(struct)
+        if in_order and not isinstance(inputs, dict):
+            return
+        try:
+            tree.assert_same_structure(struct, inputs)
+        except ValueError as error:
+            names = tree.map_structure(lambda x: self._origin(x).name, struct)
+            raise ValueError(
+                f"Model '{self.name}' expects inputs in the structure {names}. Received: "
+                f"{describe(inputs)}. Give them in the same lists and under the same keys."
+            ) from error
+
+    def _standardize(self, values):
+        """Tensors of the inputs' dtypes and ranks."""
         tensors = []
-        for x, symbol, dtype in zip(
-            self._arrange(inputs), self._inputs, self._input_dtypes, strict=True
-        ):
+        for x, symbol, dtype in zip(values, self._inputs, self._input_dtypes, strict=True):
             if x is None:
                 tensors.append(None)
                 continue
             mask = getattr(x, "_keras_mask", None)
-            x = convert_to_tensor(x, dtype)
+            x = self._to_tensor(x, dtype)
             rank = len(symbol.shape)
             if x.dim() == rank + 1 and x.shape[-1] == 1:
                 x = x.squeeze(-1)
@@ -298,21 +320,31 @@ class Functional(Model):
             tensors.append(x)
         return tensors
 
+    def _to_tensor(self, x, dtype):
+        if not isinstance(x, torch.Tensor):
+            parameter = next(self.parameters(), None)
+            if parameter is not None:
+                with core_config.device(parameter.device):
+                    return convert_to_tensor(x, dtype)
+        return convert_to_tensor(x, dtype)
+
     def _decide_fast_path(self, spec):
-        if not self._single_input:
-            return
-        super()._decide_fast_path(spec)
-        if self._fast is not None:
-            shape = self._inputs[0].shape
-            fits = InputSpec(shape=(None, *shape[1:]) if shape else shape).quick_check()
-            dtype = self._input_dtypes[0]
-            self.__dict__["_fast_check"] = lambda x: x.dtype is dtype and fits(x)
-            self.__dict__["_fast_training"] = False
+        if type(self).call is not Functional.call:
+            super()._decide_fast_path(spec)
+        elif self._single_input:
+            super()._decide_fast_path(spec)
+            if self._fast is not None:
+                fits = InputSpec(shape=_any_batch(self._inputs[0].shape)).quick_check()
+                dtype = self._input_dtypes[0]
+                self.__dict__["_fast_check"] = lambda x: x.dtype is dtype and fits(x)
+                self.__dict__["_fast_training"] = False
 
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give."""
+        if type(self).call is not Functional.call:
+            return super().compute_output_spec(*args, **kwargs)
         inputs = args[0] if args else kwargs["inputs"]
-        self._check_inputs(inputs)
+        self._check_inputs(self._arrange(inputs))
         return shapes.infer(self.call, (inputs,), {}, modules=(self,))
 
     def build(self, input_shape=None):
@@ -323,15 +355,16 @@ class Functional(Model):
     def get_config(self):
         """The layers, and how they are connected."""
         if not takes_graph(type(self)):
+            if symbols_of(self._init_arguments or ()):
+                raise NotImplementedError(
+                    f"{type(self).__name__} needs a `get_config` and a `from_config` of its own: "
+                    "its constructor takes symbols and further arguments. Received: "
+                    f"get_config() of '{self.name}'. Or let it take (inputs, outputs, name)."
+                )
             return Model.get_config(self)
         layer_configs = []
-        for operation in self._operations:
-            config = serialize_operation(operation)
-            config["name"] = operation.name
-            config["inbound_nodes"] = [
-                self._node_config(node) for node in self._own_nodes(operation)
-            ]
-            layer_configs.append(config)
+        for operation, calls in self._graph.calls.items():
+            layer_configs.append(serialize_operation(operation, calls, self._reference))
         return copy.deepcopy(
             {
                 "name": self.name,
@@ -349,36 +382,20 @@ class Functional(Model):
     get_config._uses_init_arguments = True
 
     def _reference(self, symbol, ends=False):
-        """`[operation, call, output]` of a symbol, counting only the calls in this model."""
-        operation = self._origin(symbol)
-        if isinstance(operation, InputLayer):
-            return [operation.name, 0, 0]
-        index = [id(node) for node in self._own_nodes(operation)].index(id(node_of(symbol)))
+        """`[operation, call, output]` of a symbol, as configs name it."""
+        operation, call, output = self._graph.reference(symbol)
         # Keras counts one more call at the ends of a graph where the end is a functional model.
-        index += ends and isinstance(operation, Functional)
-        return [operation.name, index, symbol._keras_history.tensor_index]
+        return [operation.name, call + (ends and isinstance(operation, Functional)), output]
 
-    def _node_config(self, node):
-        def describe_symbol(x):
-            if not isinstance(x, KerasTensor):
-                return x
-            config = {"shape": x.shape, "dtype": x.dtype, "keras_history": self._reference(x)}
-            return {"class_name": "__keras_tensor__", "config": config}
-
-        args, kwargs = map_leaves(describe_symbol, (list(node.args), node.kwargs))
-        if not isinstance(node.operation, Layer):
-            # An index or a shape must come back as a tuple, which JSON does not know.
-            args, kwargs = _mark_tuples(args), _mark_tuples(kwargs)
-        return {"args": serialize_keras_object(args), "kwargs": serialize_keras_object(kwargs)}
+    def __reduce__(self):
+        return _empty_functional, (type(self),), self.__getstate__()
 
     def __getstate__(self):
-        # The graph travels as a flat record. Its symbols and nodes form one long chain of
-        # references, which copy and pickle would follow by recursion.
         state = super().__getstate__()
         for key in ("_graph", "_inputs", "_outputs", "_inputs_struct", "_outputs_struct"):
             state.pop(key)
-        record = record_graph(self._graph, (self._inputs_struct, self._outputs_struct))
-        state["_graph_record"] = record
+        ends = (self._inputs_struct, self._outputs_struct)
+        state["_graph_record"] = record_graph(self._graph, ends)
         return state
 
     def __setstate__(self, state):
@@ -388,16 +405,26 @@ class Functional(Model):
         self._set_ends(*replay_graph(record))
 
 
-def _start_of(symbol):
-    operation = symbol._keras_history.operation
-    if isinstance(operation, InputLayer):
-        return operation
-    return InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype, name=symbol.name)
+def _empty_functional(cls):
+    """An instance of `cls` to be filled from a pickle."""
+    # In a new process a user's class has not yet changed its base.
+    become_functional(cls)
+    return cls.__new__(cls)
 
 
 def takes_graph(cls):
-    """Whether the constructor of a model class takes `inputs` and `outputs`."""
-    return cls in (Model, Functional) or init_takes(cls, ["inputs", "outputs", "name", "trainable"])
+    """Whether the constructor of a model class takes `inputs`, `outputs` and `name`, or anything.
+
+    Only then can `from_config` make a model of this class from the graph alone.
+    """
+    if cls in (Model, Functional):
+        return True
+    spec = inspect.getfullargspec(cls.__init__)
+    takes_any = spec.varargs is not None and spec.varkw is not None
+    return takes_any or spec.args[1:] in (
+        ["inputs", "outputs", "name"],
+        ["inputs", "outputs", "name", "trainable"],
+    )
 
 
 def become_functional(cls):
@@ -410,43 +437,6 @@ def become_functional(cls):
             become_functional(base)
 
 
-_AUTOMATIC = re.compile(r"_\d+$")
-
-
-def register_layers(model, layers):
-    """Make `layers` the children of `model`, under names that are the same in every process.
-
-    A layer with a name of its own is registered under it. Automatic names (`dense`, `dense_1`)
-    are counted anew in each model, so that two models of one architecture have the same
-    `state_dict` keys.
-    """
-    graph_keys = model.__dict__.get("_layer_keys", ())
-    attributes = {id(m) for key, m in model._modules.items() if key not in graph_keys}
-    for key in graph_keys:
-        model._modules.pop(key, None)
-    own_names = {layer.name for layer in layers if not _has_automatic_name(layer)}
-    keys = []
-    for layer in layers:
-        if id(layer) in attributes:
-            continue
-        key = layer.name.replace(".", "_")
-        if _has_automatic_name(layer):
-            key = _AUTOMATIC.sub("", key)
-        taken = {*model._modules, *model._parameters, *model._buffers}
-        base, number = key, 0
-        while key in taken or (key in own_names and _has_automatic_name(layer)):
-            number += 1
-            key = f"{base}_{number}"
-        model._modules[key] = layer
-        keys.append(key)
-    model.__dict__["_layer_keys"] = keys
-
-
-def _has_automatic_name(layer):
-    stem = naming.to_snake_case(type(layer).__name__)
-    return re.fullmatch(rf"{re.escape(stem)}(_\d+)?", layer.name) is not None
-
-
 def functional_from_config(cls, config):
     """The model of class `cls` that `Functional.get_config` described.
 
@@ -454,98 +444,95 @@ def functional_from_config(cls, config):
         ValueError: the calls in the config cannot be put into an order, or name unknown layers.
     """
     config = dict(config)
-    operations, waiting = {}, []
+    nodes, waiting = {}, []
     for layer_config in config.pop("layers"):
-        operation, added = deserialize_operation(layer_config)
-        operations[layer_config["name"]] = operation
-        calls = layer_config.get("inbound_nodes") or []
-        waiting.append((operation, [(call, added) for call in calls]))
-    nodes = {name: [] for name in operations}
-    for name, operation in operations.items():
-        if isinstance(operation, InputLayer):
-            nodes[name].append(operation._inbound_nodes[0])
-    names = {id(operation): name for name, operation in operations.items()}
-    while any(calls for _, calls in waiting):
+        operation, call = deserialize_operation(layer_config)
+        name = layer_config.get("name", operation.name)
+        if name in nodes:
+            raise ValueError(
+                "The layers of a functional model must have different names. Received: a config "
+                f"with a second layer '{name}'."
+            )
+        nodes[name] = operation._inbound_nodes
+        waiting.append((name, call, list(layer_config.get("inbound_nodes") or ())))
+    while any(calls for *_, calls in waiting):
         progress = False
-        for operation, calls in waiting:
+        for _, call, calls in waiting:
             while calls:
-                call, added = calls[0]
-                found = _revive_call(call, nodes)
+                found = _revive_arguments(calls[0], nodes)
                 if found is None:
                     break
                 calls.pop(0)
                 args, kwargs = found
-                if isinstance(operation, Layer):
-                    operation(*args, **{**added, **kwargs})
-                else:
-                    operation.symbolic_call(*args, **{**added, **kwargs})
-                nodes[names[id(operation)]].append(operation._inbound_nodes[-1])
+                call(*args, **kwargs)
                 progress = True
         if not progress:
-            stuck = [operation.name for operation, calls in waiting if calls]
+            stuck = [name for name, _, calls in waiting if calls]
             raise ValueError(
                 "The config of a functional model must connect its layers without loops. "
                 f"Received: layers {stuck}, whose inputs are nowhere made."
             )
-
-    def find(reference):
-        if _is_reference(reference):
-            name, node_index, tensor_index = reference
-            if isinstance(operations.get(name), Functional):
-                node_index -= 1
-            return _output(nodes, name, node_index, tensor_index)
-        if isinstance(reference, dict):
-            return {key: find(value) for key, value in reference.items()}
-        return type(reference)(find(value) for value in reference)
-
-    inputs, outputs = find(config.pop("input_layers")), find(config.pop("output_layers"))
-    config.setdefault("trainable", True)
-    return cls(inputs=inputs, outputs=outputs, **config)
+    inputs = _find_symbols(config.pop("input_layers"), nodes)
+    outputs = _find_symbols(config.pop("output_layers"), nodes)
+    trainable = config.pop("trainable", True)
+    model = cls(inputs=inputs, outputs=outputs, **config)
+    model.__dict__["_trainable"] = trainable is not False
+    return model
 
 
-def _is_reference(x):
-    return isinstance(x, (list, tuple)) and len(x) == 3 and isinstance(x[0], str)
-
-
-def _output(nodes, name, node_index, tensor_index):
-    try:
-        return nodes[name][node_index].outputs[tensor_index]
-    except (KeyError, IndexError, TypeError) as error:
+def _find_symbols(reference, nodes):
+    """The structure of symbols for one of `[layer name, call, output]`."""
+    if isinstance(reference, dict):
+        return {key: _find_symbols(value, nodes) for key, value in reference.items()}
+    if not isinstance(reference, (list, tuple)):
         raise ValueError(
-            f"The config of a functional model must name its own layers. Received: output "
-            f"{tensor_index} of call {node_index} of '{name}', which does not exist."
-        ) from error
+            "The ends of a functional model are given as [layer name, call, output]. Received: "
+            f"{reference!r}."
+        )
+    if len(reference) == 3 and isinstance(reference[0], str):
+        name, node_index, tensor_index = reference
+        calls = nodes.get(name)
+        if calls and isinstance(calls[0].operation, Functional) and isinstance(node_index, int):
+            node_index -= 1
+        return _symbol(nodes, name, node_index, tensor_index)
+    return type(reference)(_find_symbols(value, nodes) for value in reference)
 
 
-def _mark_tuples(value):
-    if isinstance(value, tuple):
-        marked = [_mark_tuples(item) for item in value]
-        return {"class_name": "__tuple__", "config": {"value": marked}}
-    if isinstance(value, list):
-        return [_mark_tuples(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _mark_tuples(item) for key, item in value.items()}
-    return value
+def _symbol(nodes, name, node_index, tensor_index):
+    places = (node_index, tensor_index)
+    if name in nodes and all(isinstance(place, int) and place >= 0 for place in places):
+        calls = nodes[name]
+        if node_index < len(calls) and tensor_index < len(calls[node_index].outputs):
+            return calls[node_index].outputs[tensor_index]
+    raise ValueError(
+        "The config of a functional model must name its own layers and their outputs. Received: "
+        f"output {tensor_index} of call {node_index} of '{name}', which does not exist among the "
+        f"layers {list(nodes)}."
+    )
 
 
-def _revive_call(call, nodes):
+def _revive_arguments(call, nodes):
     """Arguments of a recorded call with symbols in place, or None if one is not made yet."""
     missing = []
 
     def revive(value):
         if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            name, node_index, tensor_index = value["config"]["keras_history"]
-            if name not in nodes:
+            history = value["config"].get("keras_history")
+            if not isinstance(history, (list, tuple)) or len(history) != 3:
                 raise ValueError(
-                    "The config of a functional model must name its own layers. Received: a "
-                    f"call on the output of '{name}', which is not among {list(nodes)}."
+                    "A symbol in a config comes from [layer name, call, output]. Received: "
+                    f"keras_history={history!r}."
                 )
-            if len(nodes[name]) <= node_index:
+            name, node_index, tensor_index = history
+            known = nodes.get(name) if isinstance(name, str) else None
+            if known is not None and isinstance(node_index, int) and len(known) <= node_index:
                 missing.append(name)
                 return None
-            return _output(nodes, name, node_index, tensor_index)
+            return _symbol(nodes, name, node_index, tensor_index)
         if isinstance(value, dict) and value.get("class_name") == "__tuple__":
             return tuple(revive(item) for item in value["config"]["value"])
+        if isinstance(value, dict) and value.get("class_name") == "__dtype__":
+            return to_torch_dtype(value["config"]["value"])
         if isinstance(value, dict) and "class_name" in value:
             return deserialize_keras_object(value)
         if isinstance(value, dict):
@@ -554,6 +541,11 @@ def _revive_call(call, nodes):
             return type(value)(revive(item) for item in value)
         return value
 
+    if not isinstance(call, dict) or not {"args", "kwargs"} <= set(call):
+        raise ValueError(
+            "The calls in the config of a functional model are dicts with `args` and `kwargs`. "
+            f"Received: {call!r}. Files of Keras 2 must be converted with Keras 3 first."
+        )
     args, kwargs = tuple(revive(list(call["args"]))), revive(dict(call["kwargs"]))
     return None if missing else (args, kwargs)
 
@@ -585,8 +577,20 @@ def _with_masks(tensors, masks):
     return masked
 
 
-def _is_flat_dict(struct):
-    return isinstance(struct, dict) and all(isinstance(x, KerasTensor) for x in struct.values())
+def _is_flat(struct):
+    """Whether a structure is one symbol, or a list, tuple or dict of symbols."""
+    items = struct.values() if isinstance(struct, dict) else struct
+    return isinstance(struct, KerasTensor) or all(isinstance(x, KerasTensor) for x in items)
+
+
+def _holds_dict(struct):
+    if isinstance(struct, dict):
+        return True
+    return isinstance(struct, (list, tuple)) and any(_holds_dict(item) for item in struct)
+
+
+def _any_batch(shape):
+    return (None, *shape[1:]) if shape else shape
 
 
 def _shapes(struct):

@@ -1,9 +1,15 @@
 """From symbolic inputs and outputs to an ordered list of steps that runs on tensors."""
 
-from torchkeras.core import tree
-from torchkeras.core.arguments import map_leaves
+import copy
+from collections import Counter, defaultdict
+
+import torch
+
+from torchkeras.core.arguments import leaves_of, map_leaves
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import FunctionOperation, Node
+from torchkeras.layers.core.input_layer import InputLayer
+from torchkeras.layers.layer import Layer
 
 
 class Graph:
@@ -13,100 +19,165 @@ class Graph:
         inputs, outputs: lists of KerasTensors.
 
     Attributes:
-        nodes: the nodes in an order in which they can run; those of the inputs first.
-        operations: the operations, by falling distance from the outputs, as Keras lists layers.
+        starts: the InputLayer of each input; a new one where the input is an intermediate tensor.
+        nodes: the nodes of the InputLayers, then the steps.
+        steps: the calls, in an order in which they can run; those of one operation in the order
+            they were recorded.
+        operations: the InputLayers, layers and operations by falling distance from the outputs,
+            as Keras lists layers.
+        calls: dict of an operation to its calls in this graph, in the order they were recorded.
+        run: function from a list of tensors to a list of tensors.
 
     Raises:
-        ValueError: an output does not depend on the inputs alone.
+        ValueError: an output does not depend on the inputs alone, or two operations have one name.
     """
 
     def __init__(self, inputs, outputs):
         self.inputs = inputs
         self.outputs = outputs
-        self._input_ids = {id(x) for x in inputs}
-        self.nodes, order = self._sort_nodes()
-        self.operations = self._sort_operations(order)
+        starts = {id(symbol): _start_of(symbol) for symbol in inputs}
+        self.starts = [starts[id(symbol)] for symbol in inputs]
+        # The same symbol given twice takes the last value, as in Keras.
+        self._places = {id(symbol): place for place, symbol in enumerate(inputs)}
+        found, met = self._sort_nodes()
+        self.operations = self._sort_operations(found, met)
+        self._check_names()
+        own = {node for node in found if not self.is_start(node)}
+        self.calls = {
+            operation: [node for node in operation._inbound_nodes if node in own]
+            for operation in self.operations
+        }
+        self.steps = self._in_recorded_order(found)
+        starts = dict.fromkeys(self.starts)  # each once
+        self.nodes = [*(start._inbound_nodes[0] for start in starts), *self.steps]
         self.run = self._compile()
+
+    def is_start(self, node):
+        """Whether a node is that of an InputLayer of this graph."""
+        return not node.input_tensors
+
+    def node_of(self, symbol):
+        """The node that makes a symbol in this graph; for an input, that of its InputLayer."""
+        place = self._places.get(id(symbol))
+        if place is not None:
+            return self.starts[place]._inbound_nodes[0]
+        return node_of(symbol)
+
+    def operation_of(self, symbol):
+        """The operation that makes a symbol in this graph."""
+        return self.node_of(symbol).operation
+
+    def reference(self, symbol):
+        """`(operation, call, output)` of a symbol, counting only the calls in this graph."""
+        node = self.node_of(symbol)
+        if id(symbol) in self._places:
+            return node.operation, 0, 0
+        place = [id(call) for call in self.calls[node.operation]].index(id(node))
+        return node.operation, place, symbol._keras_history.tensor_index
 
     def _sort_nodes(self):
         """Nodes, parents before children, and the order in which operations were met."""
-        done, order, nodes = set(), {}, []
+        met, nodes, seen = {}, [], set()
         # An explicit stack: graphs may be deeper than Python's recursion limit.
         stack = [(symbol, False) for symbol in reversed(self.outputs)]
-        pending = set()
         while stack:
             symbol, expanded = stack.pop()
-            node = node_of(symbol)
+            node = self.node_of(symbol)
             if expanded:
-                if node not in done:
-                    done.add(node)
-                    pending.discard(node)
-                    nodes.append(node)
+                nodes.append(node)
                 continue
-            if node is None or (not node.input_tensors and id(symbol) not in self._input_ids):
+            if node is None or (not node.input_tensors and id(symbol) not in self._places):
                 raise ValueError(
                     "Every output of a model must be made from its inputs. Received: outputs that "
                     f"also depend on {symbol!r}, which is not among the inputs "
                     f"{[x.name for x in self.inputs]}. Add it to `inputs`."
                 )
-            if node in done or node in pending:
+            if node in seen:
                 continue
-            order.setdefault(node.operation, len(order))
+            seen.add(node)
+            met.setdefault(node.operation, len(met))
             stack.append((symbol, True))
-            pending.add(node)
-            if id(symbol) not in self._input_ids:
-                stack.extend((parent, False) for parent in reversed(node.input_tensors))
-        return nodes, order
+            stack.extend((parent, False) for parent in reversed(node.input_tensors))
+        return nodes, met
 
-    def is_start(self, node):
-        return any(id(x) in self._input_ids for x in node.outputs)
-
-    def _sort_operations(self, order):
+    def _sort_operations(self, nodes, met):
         node_depths, depths = {}, {}
-        for node in reversed(self.nodes):
+        for node in reversed(nodes):
+            # A shared layer stands where its call farthest from the outputs is.
             depth = max(node_depths.get(node, 0), depths.get(node.operation, 0))
             depths[node.operation] = node_depths[node] = depth
-            if self.is_start(node):
-                continue
-            for parent in node.parent_nodes:
+            for symbol in node.input_tensors:
+                parent = self.node_of(symbol)
                 node_depths[parent] = max(depth + 1, node_depths.get(parent, 0))
-        for symbol in self.inputs:  # an input that leads nowhere
-            operation = node_of(symbol).operation
-            if operation not in depths:
-                depths[operation], order[operation] = 0, -1
-                self.nodes.insert(0, node_of(symbol))
-        return sorted(depths, key=lambda operation: (-depths[operation], order[operation]))
+        for start in self.starts:  # an input that leads nowhere
+            if start not in depths:
+                depths[start], met[start] = 0, -1
+        return sorted(depths, key=lambda operation: (-depths[operation], met[operation]))
+
+    def _in_recorded_order(self, nodes):
+        # A copy or clone that makes the calls in this order numbers them as they are here.
+        before = {}
+        for calls in self.calls.values():
+            before.update(zip(calls[1:], calls, strict=False))
+        steps, seen = [], set()
+        stack = [(node, False) for node in reversed(nodes)]
+        while stack:
+            node, expanded = stack.pop()
+            if expanded:
+                steps.append(node)
+            elif node not in seen and not self.is_start(node):
+                seen.add(node)
+                stack.append((node, True))
+                stack.extend((self.node_of(x), False) for x in reversed(node.input_tensors))
+                if node in before:
+                    stack.append((before[node], False))
+        return steps
+
+    def _check_names(self):
+        counts = Counter(operation.name for operation in self.operations)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(
+                "The layers and operations of a model must have different names. Received: "
+                f"{twice}, each used more than once. Give the layers other names."
+            )
 
     def _compile(self):
-        """A function from a list of tensors to a list of tensors."""
-        steps = [node for node in self.nodes if not self.is_start(node)]
-        if not steps:
-            places = [[id(x) for x in self.inputs].index(id(y)) for y in self.outputs]
+        if not self.steps:
+            places = [self._places[id(symbol)] for symbol in self.outputs]
             return lambda tensors: [tensors[place] for place in places]
-        if self._is_chain(steps):
-            return _chain([_callable(node.operation) for node in steps])
-        slots = {}
-        for symbol in [*self.inputs, *(out for node in steps for out in node.outputs)]:
-            slots.setdefault(id(symbol), len(slots))
+        if self._is_chain():
+            return _chain([_callable(node.operation) for node in self.steps])
+        slots = dict(self._places)
+        size = len(self.inputs)
+        for node in self.steps:
+            for symbol in node.outputs:
+                if id(symbol) not in slots:
+                    slots[id(symbol)] = size
+                    size += 1
         last_use = {}
-        for index, node in enumerate(steps):
+        for index, node in enumerate(self.steps):
             for symbol in [*node.input_tensors, *node.outputs]:
                 last_use[slots[id(symbol)]] = index
         kept = {slots[id(symbol)] for symbol in self.outputs}
+        dead = defaultdict(list)  # step -> slots that no later step reads
+        for slot, index in last_use.items():
+            if slot not in kept:
+                dead[index].append(slot)
         plan = []
-        for index, node in enumerate(steps):
-            dead = [s for s, last in last_use.items() if last == index and s not in kept]
-            outs = [slots[id(symbol)] for symbol in node.outputs]
-            single = len(outs) == 1
+        for index, node in enumerate(self.steps):
+            # An output that is an input of the model keeps the value given for it.
+            outs = [-1 if id(y) in self._places else slots[id(y)] for y in node.outputs]
+            outs = outs[0] if len(outs) == 1 else outs
             reader = _argument_reader(node, slots)
-            plan.append((_callable(node.operation), *reader, outs[0] if single else outs, dead))
-        return _run_plan(plan, len(slots), [slots[id(symbol)] for symbol in self.outputs])
+            plan.append((_callable(node.operation), *reader, outs, dead[index]))
+        return _run_plan(plan, size, [slots[id(symbol)] for symbol in self.outputs])
 
-    def _is_chain(self, steps):
+    def _is_chain(self):
         if len(self.inputs) != 1 or len(self.outputs) != 1:
             return False
         current = self.inputs[0]
-        for node in steps:
+        for node in self.steps:
             alone = len(node.args) == 1 and node.args[0] is current and not node.kwargs
             if not alone or len(node.outputs) != 1:
                 return False
@@ -122,16 +193,25 @@ def node_of(symbol):
     return history.operation._inbound_nodes[history.node_index]
 
 
+def _start_of(symbol):
+    operation = symbol._keras_history.operation
+    if isinstance(operation, InputLayer):
+        return operation
+    return InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype, name=symbol.name)
+
+
 def _callable(operation):
     # A function of keras.ops needs no look for symbols here: it gets tensors.
     return operation.call if isinstance(operation, FunctionOperation) else operation
 
 
-def _chain(layers):
+def _chain(functions):
     def run(tensors):
         x = tensors[0]
-        for layer in layers:
-            x = layer(x)
+        for function in functions:
+            x = function(x)
+            if isinstance(x, (list, tuple, dict)):
+                (x,) = _tensors_in(x)
         return [x]
 
     return run
@@ -139,7 +219,7 @@ def _chain(layers):
 
 def _run_plan(plan, size, output_slots):
     def run(tensors):
-        values = [None] * size
+        values = [None] * (size + 1)  # the last one takes what is not wanted
         values[: len(tensors)] = tensors
         for function, slot, read, outs, dead in plan:
             if slot is not None:
@@ -147,11 +227,16 @@ def _run_plan(plan, size, output_slots):
             else:
                 args, kwargs = read(values)
                 result = function(*args, **kwargs)
+                args = kwargs = None  # no longer than needed: intermediate tensors may be large
             if type(outs) is int:
-                values[outs] = result if _is_leaf(result) else tree.flatten(result)[0]
+                if isinstance(result, (list, tuple, dict)):
+                    (result,) = _tensors_in(result)
+                values[outs] = result
             else:
-                for out, value in zip(outs, tree.flatten(result), strict=True):
-                    values[out] = value
+                result = _tensors_in(result)
+                for place, out in enumerate(outs):
+                    values[out] = result[place]
+            result = None
             for unused in dead:
                 values[unused] = None
         return [values[slot] for slot in output_slots]
@@ -159,8 +244,9 @@ def _run_plan(plan, size, output_slots):
     return run
 
 
-def _is_leaf(x):
-    return not isinstance(x, (list, tuple, dict))
+def _tensors_in(result):
+    """The tensors of a result, in the order in which a Node lists its symbols."""
+    return [leaf for leaf in leaves_of(result) if isinstance(leaf, torch.Tensor)]
 
 
 class _Slot(int):
@@ -182,34 +268,52 @@ def _argument_reader(node, slots):
     return None, lambda values: map_leaves(lambda x: values[x] if type(x) is _Slot else x, recorded)
 
 
+def twin_of(operation):
+    """A second operation like this stateless one, without its calls."""
+    twin = copy.copy(operation)
+    twin._inbound_nodes, twin._outbound_nodes = [], []
+    return twin
+
+
 class _Reference(int):
     """Number of a symbol, standing for it in a record."""
 
 
 def record_graph(graph, ends):
-    """The graph as plain lists: operations, calls by number, and the structures at its ends."""
-    numbers, calls, operations = {}, [], []
+    """The graph as plain lists: operations, calls by number, and the structures at its ends.
+
+    Symbols and nodes form one long chain of references, which copy and pickle would follow by
+    recursion; the record is flat.
+    """
+    numbers, places, operations, calls = dict(graph._places), {}, [], []
+    following = len(graph.inputs)
 
     def number(x):
         return _Reference(numbers[id(x)]) if isinstance(x, KerasTensor) else x
 
-    for node in graph.nodes:
-        places = [id(operation) for operation in operations]
-        if id(node.operation) not in places:
-            operations.append(node.operation)
-            places.append(id(node.operation))
-        start = graph.is_start(node)
-        arguments = ((), {}) if start else map_leaves(number, (node.args, node.kwargs))
+    for node in graph.steps:
+        operation = node.operation
+        if operation not in places:
+            places[operation] = len(operations)
+            operations.append(operation if isinstance(operation, Layer) else twin_of(operation))
+        arguments = map_leaves(number, (node.args, node.kwargs))
+        outputs = []
         for symbol in node.outputs:
-            numbers[id(symbol)] = len(numbers)
-        outputs = [(x.shape, x.dtype, x.name) for x in node.outputs]
-        calls.append((places.index(id(node.operation)), arguments, outputs))
-    return {"operations": operations, "calls": calls, "ends": map_leaves(number, ends)}
+            outputs.append((symbol.shape, symbol.dtype, symbol.name))
+            numbers.setdefault(id(symbol), following)
+            following += 1
+        calls.append((places[operation], arguments, outputs))
+    return {
+        "starts": graph.starts,
+        "operations": operations,
+        "calls": calls,
+        "ends": map_leaves(number, ends),
+    }
 
 
 def replay_graph(record):
     """Symbols and nodes for a record; returns the structures at the ends."""
-    symbols = []
+    symbols = [start.output for start in record["starts"]]
 
     def revive(x):
         return symbols[x] if type(x) is _Reference else x

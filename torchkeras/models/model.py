@@ -1,9 +1,12 @@
 """Model: a layer that can be trained, evaluated, saved and summarized."""
 
-import inspect
+import functools
 import json
+import re
 
-from torchkeras.core import tree
+from torch import nn
+
+from torchkeras.core import naming, tree
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import serialize_keras_object
 from torchkeras.layers.layer import Layer
@@ -11,15 +14,8 @@ from torchkeras.trainers.trainer import Trainer
 
 
 def _is_functional_call(args, kwargs):
-    return (
-        len(args) >= 2
-        or (len(args) == 1 and "outputs" in kwargs)
-        or {
-            "inputs",
-            "outputs",
-        }
-        <= set(kwargs)
-    )
+    given = {"inputs", "outputs"} & set(kwargs)
+    return len(args) >= 2 or len(args) + len(given) == 2
 
 
 class Model(Trainer, Layer):
@@ -72,6 +68,31 @@ class Model(Trainer, Layer):
             f"Model {type(self).__name__} must define a `call` method. Received: a call of model "
             f"'{self.name}' without one. Or give `inputs` and `outputs` to its constructor."
         )
+
+    def __setattr__(self, name, value):
+        # Only models made of a graph or a stack have such keys.
+        keys = self.__dict__.get("_layer_keys", ())
+        if keys and isinstance(value, nn.Module):
+            if any(value is self._modules[key] for key in keys):
+                self.__dict__[name] = value  # registered already
+                return
+        if name not in keys:
+            super().__setattr__(name, value)
+            return
+        layer = self._modules[name]
+        if isinstance(value, nn.Module) and (
+            not isinstance(value, Layer) or any(layer is part for part in value.modules())
+        ):
+            raise ValueError(
+                f"'{name}' is a layer that model '{self.name}' runs as a step, and replacing the "
+                f"attribute would not replace the step. Received: {name}={value!r}. Make the "
+                "model anew: keras.models.clone_model(model, clone_function=...)."
+            )
+        # An attribute of the user's own: the layer makes way and takes another key.
+        del self._modules[name]
+        self.__dict__["_layer_keys"] = [key for key in keys if key != name]
+        super().__setattr__(name, value)
+        register_layers(self, self._graph_layers())
 
     @property
     def layers(self):
@@ -273,7 +294,39 @@ def model_from_json(json_string, custom_objects=None):
     return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
 
 
-def init_takes(cls, names):
-    """Whether the constructor of `cls` has exactly these arguments, or takes any."""
-    spec = inspect.getfullargspec(cls.__init__)
-    return spec.args[1:] == names or (spec.varargs is not None and spec.varkw is not None)
+def register_layers(model, layers):
+    """Make `layers` the children of `model`, under names that are the same in every process.
+
+    A layer with a name of its own is registered under it. Automatic names (`dense`, `dense_1`)
+    are counted anew in each model, so that two models of one architecture have the same
+    `state_dict` keys. A layer that is an attribute of the model keeps the attribute's name.
+    """
+    modules = model._modules
+    for key in model.__dict__.get("_layer_keys", ()):
+        modules.pop(key, None)
+    attributes = {id(module) for module in modules.values()}
+    taken = {*modules, *model._parameters, *model._buffers}
+    # An automatic name makes way for a given one, wherever that stands.
+    names = [_key_of(type(layer).__name__, layer.name) for layer in layers]
+    given = {key for key, is_automatic in names if not is_automatic}
+    keys, numbers = [], {}
+    for layer, (base, is_automatic) in zip(layers, names, strict=True):
+        if id(layer) in attributes:
+            continue
+        key, number = base, numbers.get(base, 0)
+        while key in taken or (is_automatic and key in given):
+            number += 1
+            key = f"{base}_{number}"
+        numbers[base] = number
+        modules[key] = layer
+        taken.add(key)
+        keys.append(key)
+    model.__dict__["_layer_keys"] = keys
+
+
+@functools.lru_cache(maxsize=4096)
+def _key_of(class_name, name):
+    """`(key, is_automatic)` for a layer's name: an automatic one loses its number."""
+    stem = naming.to_snake_case(class_name)
+    is_automatic = re.fullmatch(rf"{re.escape(stem)}(_\d+)?", name) is not None
+    return (stem if is_automatic else name.replace(".", "_")), is_automatic

@@ -1,52 +1,190 @@
-"""Configs of the steps of a functional model that are not layers: ops and torch functions."""
+"""Configs of the steps of a functional model: layers, functions of keras.ops, torch functions."""
 
 import functools
+import inspect
+import re
 
 import torch
 
 from torchkeras.core import naming
-from torchkeras.core.operation import OPS, FunctionOperation, TorchFunction
+from torchkeras.core.arguments import map_leaves
+from torchkeras.core.dtypes import standardize_dtype
+from torchkeras.core.keras_tensor import KerasTensor
+from torchkeras.core.operation import OPS, FunctionOperation, Operation, TorchFunction
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.layers.layer import Layer
 
 _TORCH_MODULE = "torch"
 
+# Keras keeps a function of keras.ops as a class: what it computes on are arguments of its call,
+# every other parameter is one of its constructor. These are the names of the former.
+_OPERANDS = frozenset(
+    "a atol b bins branches choicelist condition condlist constant_values data default elements "
+    "f false_fn fill_value index indices init init_val inputs key kwargs loop_vars operands output "
+    "pred predictions q rtol segment_ids start start_indices step stop target targets true_fn "
+    "updates values variable weights x x1 x2 xs y".split()
+)
+_NO_OPERANDS = {
+    "allclose": {"rtol", "atol"},
+    "bincount": {"weights"},
+    "histogram": {"bins"},
+    "squareplus": {"b"},
+    "unique": {"fill_value"},
+}
+_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
+_KERAS_MODULES = {"core": "core", "image": "image", "linalg": "linalg", "math": "math"}
+_KERAS_MODULES.update(nn="nn", crossentropy="nn")  # all others are in Keras's numpy
 
-def serialize_operation(operation):
-    """Config of an operation of a graph."""
+
+def serialize_operation(operation, calls, reference):
+    """Config of a step of a model, with its calls.
+
+    Args:
+        operation: Operation, a layer or another.
+        calls: its Nodes in the model.
+        reference: function from a KerasTensor to `[name, call, output]`.
+    """
+
+    def describe(x):
+        if not isinstance(x, KerasTensor):
+            return x
+        config = {"shape": x.shape, "dtype": x.dtype, "keras_history": reference(x)}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    arguments = [map_leaves(describe, (list(node.args), node.kwargs)) for node in calls]
     if isinstance(operation, FunctionOperation):
-        class_name = "".join(part.title() for part in operation.op_name.split("_"))
-        return {
-            "module": f"keras.src.ops.{OPS[operation.op_name]._run.__module__.rpartition('.')[2]}",
-            "class_name": class_name,
-            "config": {"name": operation.name},
-            "registered_name": class_name,
-        }
-    if isinstance(operation, TorchFunction):
-        return {
+        config, arguments = _describe_function(operation, arguments)
+    elif isinstance(operation, TorchFunction):
+        config = {
             "module": _TORCH_MODULE,
             "class_name": "function",
             "config": {"name": operation.name, "function": torch_name(operation.call)},
             "registered_name": None,
         }
-    return serialize_keras_object(operation)
+    else:
+        config = serialize_keras_object(operation)
+    if not isinstance(operation, (Layer, FunctionOperation)):
+        arguments = [(_mark(args), _mark(kwargs)) for args, kwargs in arguments]
+    config["name"] = operation.name
+    config["inbound_nodes"] = [
+        {"args": serialize_keras_object(args), "kwargs": serialize_keras_object(kwargs)}
+        for args, kwargs in arguments
+    ]
+    return config
+
+
+def _describe_function(operation, arguments):
+    """Config of a function of keras.ops, and the arguments of its calls that remain for them."""
+    name, settings, remaining = operation.op_name, [], []
+    for args, kwargs in arguments:
+        bound = inspect.signature(OPS[name]).bind(*args, **kwargs)
+        bound.apply_defaults()
+        values, operands = {}, []
+        for parameter in bound.signature.parameters.values():
+            value = bound.arguments[parameter.name]
+            if not _is_operand(name, parameter.name):
+                values[parameter.name] = value
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                operands.extend(value)
+            elif parameter.kind is not parameter.VAR_KEYWORD:
+                operands.append(_index_config(value) if parameter.name == "key" else value)
+        settings.append(values)
+        remaining.append((operands, {}))
+    if len(settings) > 1:
+        # Called several times, by hand: each call keeps its own.
+        remaining = [(a, values) for (a, _), values in zip(remaining, settings, strict=True)]
+        settings = [{}]
+    class_name = _CLASS_NAMES.get(name) or "".join(p.capitalize() for p in name.split("_"))
+    module = OPS[name]._run.__module__.rpartition(".")[2]
+    config = {
+        "module": f"keras.src.ops.{_KERAS_MODULES.get(module, 'numpy')}",
+        "class_name": class_name,
+        "config": {"name": operation.name, **serialize_keras_object(settings[0])},
+        "registered_name": class_name,
+    }
+    return config, remaining
+
+
+def _is_operand(op_name, parameter):
+    return parameter in _OPERANDS and parameter not in _NO_OPERANDS.get(op_name, ())
+
+
+def _index_config(index):
+    # JSON has no tuples. An index with a slice in it can only be one; `x[0, 1]` and `x[[0, 1]]`
+    # differ.
+    return index if _has_slice(index) else _mark(index)
+
+
+def _has_slice(index):
+    return isinstance(index, (list, tuple)) and any(
+        part is None or part is Ellipsis or isinstance(part, slice) for part in index
+    )
+
+
+def _mark(value):
+    """`value` with tuples and torch dtypes as dicts that JSON can carry."""
+    if isinstance(value, torch.dtype):
+        return {"class_name": "__dtype__", "config": {"value": standardize_dtype(value)}}
+    if isinstance(value, tuple):
+        marked = [_mark(item) for item in value]
+        return {"class_name": "__tuple__", "config": {"value": marked}}
+    if isinstance(value, list):
+        return [_mark(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _mark(item) for key, item in value.items()}
+    return value
 
 
 def deserialize_operation(config):
-    """`(operation, keyword arguments)` that a config describes.
+    """`(operation, call)` for a config, where `call(*args, **kwargs)` calls it on symbols.
 
-    Keras keeps constant arguments of an op in its config, torchkeras with the call; the second
-    part of the result holds what came with the config.
+    Raises:
+        ValueError: the config describes no layer or operation.
     """
-    module = config.get("module") or ""
-    inner = config.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ValueError(
+            "Each layer of a functional model is described by a dict with `class_name` and "
+            f"`config`. Received: {config!r}."
+        )
+    module, inner = config.get("module"), config["config"]
     if module == _TORCH_MODULE and config.get("class_name") == "function":
-        return TorchFunction(torch_function(inner.get("function")), name=inner.get("name")), {}
-    if module.startswith(("keras.src.ops", "keras.ops")):
-        op_name = _op_name(config.get("class_name"))
-        added = {k: v for k, v in inner.items() if k not in ("name", "dtype")}
-        operation = FunctionOperation(op_name, name=inner.get("name"))
-        return operation, deserialize_keras_object(added)
-    return deserialize_keras_object(config), {}
+        operation = TorchFunction(torch_function(inner.get("function")), name=inner.get("name"))
+    elif isinstance(module, str) and module.startswith(("keras.src.ops.", "keras.ops.")):
+        operation = FunctionOperation(_op_name(config.get("class_name")), name=inner.get("name"))
+        settings = {key: value for key, value in inner.items() if key != "name"}
+        settings = deserialize_keras_object(settings)
+        return operation, functools.partial(_call_function, operation, settings)
+    else:
+        operation = deserialize_keras_object(config)
+    if not isinstance(operation, Operation):
+        raise ValueError(
+            "A functional model consists of layers and operations. Received: a config of "
+            f"class_name={config.get('class_name')!r}, which is neither."
+        )
+    return operation, operation.symbolic_call
+
+
+def _call_function(operation, settings, *operands, **kwargs):
+    """Call a function of keras.ops on its operands, in order, with settings by name."""
+    signature = inspect.signature(OPS[operation.op_name])
+    operands, bound = list(operands), signature.bind_partial()
+    given = {**settings, **kwargs}
+    for name, parameter in signature.parameters.items():
+        if not _is_operand(operation.op_name, name) or (name in given and not operands):
+            if name in given:
+                bound.arguments[name] = given[name]
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            bound.arguments[name], operands = tuple(operands), []
+        elif operands:
+            value = operands.pop(0)
+            bound.arguments[name] = tuple(value) if _has_slice(value) else value
+    unknown = [name for name in given if name not in signature.parameters]
+    if unknown or operands:
+        raise ValueError(
+            f"keras.ops.{operation.op_name} takes the arguments {list(signature.parameters)}. "
+            f"Received: a config that also gives {unknown or operands}."
+        )
+    return operation.symbolic_call(*bound.args, **bound.kwargs)
 
 
 def _op_name(class_name):
@@ -60,41 +198,73 @@ def _op_name(class_name):
     )
 
 
+# Of what torch lets a tensor-like type override, these are no steps of a model: writing in place
+# or resizing (a trailing underscore, `set_`), moving memory, autograd, questions whose answer is
+# no tensor, memory without values, functions that take a function, and the inner kernels of
+# quantized, sparse and vendor code, which trust their arguments.
+_REFUSED = re.compile(
+    r".*[^_]_|_[^_].*|resize.*|as_strided.*|index|unsafe_.*|empty_like"
+    r"|__(?!(add|sub|rsub|mul|div|floordiv|pow|matmul|eq|ne|lt|le|gt|ge)__).*"
+    r"|is_.*|get_.*|q_.*|item|size|dim|numel|element_size|storage_offset|qscheme|equal|allclose"
+    r"|backward|retain_grad|record_stream|pin_memory|cuda|cpu|hash_tensor"
+    r"|triplet_margin_with_distance_loss"
+    r"|.*(sparse|mkldnn|fbgemm|miopen|quantize|qparams|fake_quant).*|(c?col_|c?row_)?indices.*"
+    r"|values.*|coalesce|int_repr|dense_dim|hspmm|sspaddmm|smm|spmm|slice_inverse|batch_norm_.*"
+    r"|native_.*"
+)
+_METHODS = {"bfloat16", "bool", "double", "float", "half", "int", "long", "short", "unflatten"}
+
+
 @functools.cache
 def _torch_functions():
-    """Every torch function that takes tensors and computes, by qualified name.
+    """The torch functions that may be steps of a saved model, by qualified name.
 
-    These are the functions torch itself lets a tensor-like type override and that name an ATen
-    operator, so a file cannot reach those that read files, run code or change the process.
+    They are those that torch itself lets a tensor-like type override and that name an ATen
+    operator or are part of `torch.nn.functional`, less those refused above: functions of tensors
+    and numbers that give new tensors. None reads a file, runs code or changes the process.
     """
     found = {}
     for namespace, functions in torch.overrides.get_overridable_functions().items():
         for function in functions:
             name = torch.overrides.resolve_name(function)
             short = getattr(function, "__name__", "")
-            known = hasattr(torch.ops.aten, short.strip("_")) or namespace is torch.nn.functional
-            if name and short and known and not short.startswith("__get"):
+            known = (
+                hasattr(torch.ops.aten, short.strip("_"))
+                or namespace is torch.nn.functional
+                or short in _METHODS
+            )
+            if name and short and known and not _REFUSED.fullmatch(short):
                 found.setdefault(name, function)
     return found
 
 
+@functools.cache
+def _torch_names():
+    return {function: name for name, function in _torch_functions().items()}
+
+
 def torch_name(function):
     """Qualified name of a torch function, such as `"torch.relu"`."""
-    for name, known in _torch_functions().items():
-        if known is function:
-            return name
-    raise ValueError(
-        "Only torch's own functions on tensors can be saved as steps of a model. Received: "
-        f"{function!r}. Put it into a layer."
-    )
+    name = _torch_names().get(function)
+    if name is None:
+        raise ValueError(
+            "Only torch's own functions from tensors to new tensors can be saved as steps of a "
+            f"model. Received: {torch.overrides.resolve_name(function) or function!r}. Put it "
+            "into a layer."
+        )
+    return name
 
 
 def torch_function(name):
-    """The torch function of a qualified name."""
-    found = _torch_functions().get(name)
+    """The torch function of a qualified name.
+
+    Raises:
+        ValueError: a file may not name it.
+    """
+    found = _torch_functions().get(name) if isinstance(name, str) else None
     if found is None:
         raise ValueError(
-            "A config may name torch's own functions on tensors as steps of a model. Received: "
-            f"function={name!r}, which is none of them."
+            "A config may name torch's own functions from tensors to new tensors as steps of a "
+            f"model. Received: function={name!r}, which is none of them. Put it into a layer."
         )
     return found

@@ -6,11 +6,21 @@ from torch import nn
 
 from torchkeras.core import naming, tree
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.core.serialization import (
+    custom_object_scope,
+    deserialize_keras_object,
+    serialize_keras_object,
+)
+from torchkeras.layers.call_spec import call_spec
 from torchkeras.layers.core.input_layer import InputLayer
+from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
 from torchkeras.layers.layer import Layer
-from torchkeras.models.functional import Functional, register_layers
-from torchkeras.models.model import Model
+from torchkeras.models.functional import Functional
+from torchkeras.models.model import Model, register_layers
+
+_GRAPH_PARTS = frozenset(
+    "input inputs input_names input_shape output outputs output_names output_shape".split()
+)
 
 
 class Sequential(Model):
@@ -58,7 +68,8 @@ class Sequential(Model):
             rebuild: bool, connect the stack at once where the input shape is known.
 
         Raises:
-            ValueError: not a layer, an Input that is not first, or a name already in the stack.
+            ValueError: not a layer, an Input that is not first, a name already in the stack, or
+                a layer that cannot take the output of the one below. The stack stays as it was.
 
         Example:
 
@@ -68,21 +79,24 @@ class Sequential(Model):
         >>> model.output_shape
         (None, 2)
         """
+        before, functional = list(self._stack), self._functional
         self._push(layer)
-        if rebuild:
-            self._rebuild()
+        try:
+            if rebuild and functional is not None:
+                with self._name_scope():
+                    self._connect(functional.input, self._stack[-1](functional.output))
+            elif rebuild:
+                self._rebuild()
+        except Exception:
+            self._stack[:] = before
+            self._forget_graph()
+            if functional is not None:
+                with self._name_scope():
+                    self._connect(functional.input, functional.output)
+            raise
 
     def _push(self, layer):
-        if isinstance(layer, KerasTensor):
-            layer = layer._keras_history.operation
-        if not isinstance(layer, Layer):
-            if not isinstance(layer, nn.Module):
-                raise ValueError(
-                    f"Sequential takes layers. Received: {layer!r} of type {type(layer).__name__}."
-                )
-            from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
-
-            layer = TorchModuleWrapper(layer)
+        layer = self._as_layer(layer)
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(
                 f"The layers of a Sequential must have different names. Received: a second layer "
@@ -100,6 +114,20 @@ class Sequential(Model):
         self._stack.append(layer)
         self._forget_graph()
 
+    def _as_layer(self, layer):
+        if isinstance(layer, Layer):
+            return layer
+        if isinstance(layer, nn.Module):
+            return TorchModuleWrapper(layer)
+        history = getattr(layer, "_keras_history", None)
+        if isinstance(layer, KerasTensor) and history is not None:
+            if isinstance(history.operation, InputLayer):
+                return history.operation
+        raise ValueError(
+            "Sequential takes layers, torch modules, and a keras.Input first. Received: "
+            f"{layer!r} of type {type(layer).__name__}. Use keras.layers.Lambda for a function."
+        )
+
     def pop(self, rebuild=True):
         """Take the top layer off the stack and return it.
 
@@ -108,14 +136,25 @@ class Sequential(Model):
 
         Raises:
             ValueError: the stack is empty.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head")])
+        >>> model.pop()
+        <Dense name=head, built=True>
         """
         if not self._stack:
             raise ValueError(
                 f"Sequential '{self.name}' has no layer to pop. Received: pop() on an empty stack."
             )
-        layer = self._stack.pop()
+        layer, functional = self._stack.pop(), self._functional
         self._forget_graph()
-        if rebuild:
+        if rebuild and functional is not None and self.layers:
+            # The layers below stay connected as they are.
+            top = functional._graph.calls[layer][-1]
+            with self._name_scope():
+                self._connect(functional.input, top.args[0])
+        elif rebuild:
             self._rebuild()
         return layer
 
@@ -128,15 +167,13 @@ class Sequential(Model):
         register_layers(self, self.layers)
 
     def _rebuild(self):
-        if not self._stack or len(self._stack) < 2:
+        if len(self._stack) < 2:
             return
-        if isinstance(self._stack[0], InputLayer):
-            self.build(self._stack[0].batch_shape)
-        elif hasattr(self._stack[0], "input_shape") and isinstance(
-            self._stack[0], (Sequential, Functional)
-        ):
-            if self._stack[0].built:
-                self.build(self._stack[0].input_shape)
+        first = self._stack[0]
+        if isinstance(first, InputLayer):
+            self.build(first.batch_shape)
+        elif isinstance(first, (Sequential, Functional)) and first.built:
+            self.build(first.input_shape)
 
     def build(self, input_shape=None):
         """Create the weights for inputs of this shape, and connect the stack symbolically.
@@ -154,38 +191,46 @@ class Sequential(Model):
                 f"Sequential '{self.name}' has no layers to build. Received: an empty stack. Add "
                 "layers with `add`."
             )
-        if isinstance(self._stack[0], InputLayer):
-            start = self._stack[0].output
-            given = tuple(input_shape) if tree.is_shape(input_shape) else start.shape
-            if input_shape is not None and not _fits(given, start.shape):
+        start = self._start(input_shape)
+        x = start
+        for layer in self.layers:
+            x = layer(x)
+        if isinstance(start, KerasTensor) and not isinstance(self._stack[0], InputLayer):
+            self._stack.insert(0, start._keras_history.operation)
+        self._connect(start, x)
+
+    def _start(self, input_shape):
+        """The symbols to build on."""
+        first = self._stack[0]
+        if isinstance(first, InputLayer):
+            if input_shape is not None and not _fits(input_shape, first.batch_shape):
                 raise ValueError(
-                    f"Sequential '{self.name}' has an Input of shape {start.shape}. Received: "
-                    f"input_shape={input_shape}."
+                    f"Sequential '{self.name}' has an Input of shape {first.batch_shape}. "
+                    f"Received: input_shape={input_shape}. Build it for the shape of its Input."
                 )
-        elif input_shape is None:
+            return first.output
+        if input_shape is None:
             raise ValueError(
                 f"Sequential '{self.name}' needs a shape to build for. Received: "
                 "input_shape=None. Pass it, or start the stack with keras.Input(shape=...)."
             )
-        elif not tree.is_shape(input_shape):
-            start = tree.map_shape_structure(
-                lambda shape: InputLayer(batch_shape=shape).output, input_shape
-            )
-        else:
-            layer = InputLayer(batch_shape=input_shape, dtype=self._first_input_dtype())
-            self._stack.insert(0, layer)
-            start = layer.output
-        x = start
-        for layer in self.layers:
-            x = layer(x)
-        functional = Functional(inputs=start, outputs=x, name=self.name)
-        self.__dict__["_functional"] = functional
-        register_layers(self, self.layers)
-        self._finish_build({})
+        # As in Keras the data arrives in the first layer's compute dtype, integers as floats.
+        dtype = first.compute_dtype if tree.is_shape(input_shape) else None
+        return tree.map_shape_structure(
+            lambda shape: InputLayer(batch_shape=shape, dtype=dtype).output, input_shape
+        )
 
-    def _first_input_dtype(self):
-        # Keras takes the first layer's compute dtype, so integer data arrives as floats.
-        return self._stack[0].compute_dtype
+    def _connect(self, start, end):
+        naming.auto_name("Functional")  # Keras's counts as one: later models are named alike
+        self.__dict__["_functional"] = Functional(inputs=start, outputs=end, name=self.name)
+        self._finish_build({})
+        self._decide_fast_path(call_spec(type(self).call))
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        if self._functional is not None:
+            self._functional._move_input_dtypes(fn)
+        return self
 
     def _build_for(self, arguments, args, kwargs):
         if self._functional is None and self._stack:
@@ -200,8 +245,12 @@ class Sequential(Model):
             x = layer(x)
         return x
 
+    def _passes_on(self):
+        """Whether a call is nothing but a call of the functional model inside."""
+        return self._functional is not None and type(self).call is Sequential.call
+
     def _convert(self, x):
-        return x if self._functional is not None else super()._convert(x)
+        return x if self._passes_on() else super()._convert(x)
 
     def _build_and_run(self, spec, args, kwargs):
         if not self._stack:
@@ -210,23 +259,26 @@ class Sequential(Model):
                 "layers with `add`."
             )
         if not self.built:
-            arguments = spec.bind(args, kwargs)
-            self._build_for(arguments, args, kwargs)
-        return self._functional._build_and_run(spec, args, kwargs)
+            self._build_for(spec.bind(args, kwargs), args, kwargs)
+        if self._passes_on():
+            return self._functional._build_and_run(spec, args, kwargs)
+        return super()._build_and_run(spec, args, kwargs)
 
     def _decide_fast_path(self, spec):
-        if self._functional is not None:
-            self._functional._decide_fast_path(spec)
-            super()._decide_fast_path(spec)
-            if self._fast is not None and self._functional._fast is not None:
-                for key in ("_fast_check", "_fast_training", "_input_torch_dtype"):
-                    self.__dict__[key] = self._functional.__dict__[key]
-            else:
-                self.__dict__["_fast"] = None
+        super()._decide_fast_path(spec)
+        functional = self._functional
+        if self._fast is None or not self._passes_on():
+            return
+        functional._decide_fast_path(spec)
+        if functional._fast is None:
+            self.__dict__["_fast"] = None
+        else:
+            for key in ("_fast_check", "_fast_training", "_input_torch_dtype"):
+                self.__dict__[key] = functional.__dict__[key]
 
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give."""
-        if self._functional is not None:
+        if self._passes_on():
             return self._functional.compute_output_spec(*args, **kwargs)
         return super().compute_output_spec(*args, **kwargs)
 
@@ -238,6 +290,9 @@ class Sequential(Model):
 
     # Structure
 
+    def _graph_layers(self):
+        return self.layers
+
     @property
     def layers(self):
         """The layers of the stack, without the Input."""
@@ -247,6 +302,13 @@ class Sequential(Model):
     @layers.setter
     def layers(self, _):
         Model.layers.fset(self, _)
+
+    def __getattr__(self, name):
+        # After an AttributeError in a property Python asks here, and torch would say that there
+        # is no such attribute at all.
+        if name in _GRAPH_PARTS:
+            return self._graph_part(name)
+        return super().__getattr__(name)
 
     def _graph_part(self, name):
         if self._functional is None:
@@ -313,8 +375,6 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described."""
-        from torchkeras.core.serialization import custom_object_scope
-
         if "name" not in config:
             raise ValueError(
                 "The config of a Sequential has a name and layers. Received: a config with the "
@@ -325,8 +385,7 @@ class Sequential(Model):
             for layer_config in config.get("layers", ()):
                 model._push(deserialize_keras_object(layer_config))
             model._rebuild()
-        if config.get("trainable") is False:
-            model.trainable = False
+        model.__dict__["_trainable"] = config.get("trainable") is not False
         shape = config.get("build_input_shape")
         if shape and not model.built and len(model.layers) > 0:
             model.build(tuple(shape) if tree.is_shape(shape) else shape)
@@ -341,6 +400,8 @@ class Sequential(Model):
 
 
 def _fits(shape, expected):
-    return len(shape) == len(expected) and all(
-        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    return (
+        tree.is_shape(shape)
+        and len(shape) == len(expected)
+        and all(a is None or b is None or a == b for a, b in zip(shape, expected, strict=True))
     )

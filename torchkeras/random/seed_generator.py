@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import torch
 
+from torchkeras.core import naming
 from torchkeras.core.scopes import SCOPE
 from torchkeras.core.variable import Variable
 
@@ -38,8 +39,6 @@ class SeedGenerator:
     """
 
     def __init__(self, seed=None, name=None):
-        from torchkeras.core import naming
-
         if seed is not None and (
             isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63
         ):
@@ -93,8 +92,8 @@ class SeedGenerator:
         return {**self.__dict__, "_drawn": OrderedDict()}
 
     def get_config(self):
-        """`{"seed": ...}`."""
-        return {"seed": self.seed}
+        """`{"seed": ..., "name": ...}`."""
+        return {"seed": self.seed, "name": self.name}
 
     @classmethod
     def from_config(cls, config):

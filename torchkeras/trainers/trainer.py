@@ -1,27 +1,30 @@
-"""Trainer: compile, fit, evaluate, predict; the half of a Model that is not a layer."""
+"""Trainer: fit, evaluate, predict; the half of a Model that is not a layer."""
 
 import contextlib
+import inspect
 import warnings
 
 import numpy as np
 import torch
 
+from torchkeras.callbacks import CallbackList
+from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config, tree
-from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.convert import convert_to_numpy
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.scopes import SCOPE
-from torchkeras.trainers.compile_loss import CompileLoss
-from torchkeras.trainers.compile_metrics import CompileMetrics
+from torchkeras.layers.layer import Layer
+from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import (
-    class_weight_to_sample_weights,
     train_validation_split,
     unpack_x_y_sample_weight,
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
+from torchkeras.trainers.predictions import Predictions
 
 
-class Trainer:
+class Trainer(Compilation):
     """Mix-in that gives a model `compile`, `fit`, `evaluate` and `predict`.
 
     What happens to a batch is in methods to override: `train_step`, `test_step` and
@@ -31,198 +34,12 @@ class Trainer:
     """
 
     def __init__(self):
-        state = self.__dict__
-        state["optimizer"] = None
-        state["compiled"] = False
-        state["loss"] = None
-        state["stop_training"] = False
-        state["run_eagerly"] = False
-        state["jit_compile"] = False
-        state["steps_per_execution"] = 1
-        state["_compile_loss"] = None
-        state["_compile_metrics"] = None
-        state["_compile_config"] = None
-        state["_loss_tracker"] = None
-        state["_running"] = None  # what a running fit has looked up once
-        state["_validation_iterator"] = None
+        super().__init__()
+        self.__dict__["_running"] = None  # what the loop that runs has looked up once
 
-    # Compiling
+    # Steps: what happens to a batch
 
-    def compile(
-        self,
-        optimizer="rmsprop",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-        jit_compile="auto",
-        auto_scale_loss=True,
-    ):
-        """Choose how the model is trained and measured.
-
-        Args:
-            optimizer: name, Optimizer, `torch.optim.Optimizer`, or a function from a list of
-                parameters to one.
-            loss: name, Loss, function `(y_true, y_pred)`, or torch loss module; a list or dict of
-                them by output; None when `train_step` makes its own.
-            loss_weights: float, or list or dict of floats by output.
-            metrics: list of names, functions or Metrics; a list of lists or dict by output.
-            weighted_metrics: likewise, for metrics that are given the sample weights.
-            run_eagerly: bool, never compile the model's call.
-            steps_per_execution: int, at least 1; callbacks see every so many batches.
-            jit_compile: bool or `"auto"`. True runs the model's call through `torch.compile`;
-                `"auto"` means False.
-            auto_scale_loss: kept for Keras's signature; gradients in float16 are scaled by the
-                optimizer's `loss_scale_factor`.
-
-        Raises:
-            ValueError: an unknown name, or an argument of the wrong kind. The model then keeps
-                what it was compiled with before.
-
-        Example:
-
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        >>> model.compile(optimizer="adam", loss="mse", metrics=["mae"])
-        """
-        from torchkeras import metrics as metrics_module
-        from torchkeras import optimizers
-
-        if isinstance(steps_per_execution, bool) or not isinstance(steps_per_execution, int):
-            raise TypeError(
-                "`steps_per_execution` must be an int. Received: "
-                f"steps_per_execution={steps_per_execution!r}."
-            )
-        if steps_per_execution < 1:
-            raise ValueError(
-                "`steps_per_execution` must be at least 1. Received: "
-                f"steps_per_execution={steps_per_execution}."
-            )
-        if jit_compile not in (True, False, None, "auto"):
-            raise ValueError(
-                f"`jit_compile` must be True, False or 'auto'. Received: {jit_compile!r}."
-            )
-        if run_eagerly and jit_compile is True:
-            raise ValueError(
-                "A model cannot run eagerly and compiled at once. Received: run_eagerly=True and "
-                "jit_compile=True. Choose one."
-            )
-        chosen = optimizers.get(optimizer)
-        output_names = getattr(self, "output_names", None)
-        compile_loss = None
-        if loss is not None:
-            compile_loss = CompileLoss(loss, loss_weights, output_names=output_names)
-        compile_metrics = None
-        if metrics is not None or weighted_metrics is not None:
-            compile_metrics = CompileMetrics(metrics, weighted_metrics, output_names=output_names)
-        # Nothing above has changed the model; nothing below fails. The attributes are set past
-        # `__setattr__`: a torch loss module given as `loss` is no part of the network.
-        state = self.__dict__
-        state["optimizer"] = chosen
-        state["loss"] = loss
-        state["_compile_loss"] = compile_loss
-        state["_compile_metrics"] = compile_metrics
-        state["_loss_tracker"] = metrics_module.Mean(name="loss")
-        state["run_eagerly"] = bool(run_eagerly)
-        state["jit_compile"] = jit_compile is True
-        state["steps_per_execution"] = steps_per_execution
-        state["stop_training"] = False
-        state["compiled"] = True
-        state["_compiled_call_impl"] = None
-        state["_compile_config"] = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": jit_compile is True,
-        }
-
-    def get_compile_config(self):
-        """The arguments of `compile` as a config, or None if some cannot be described in one."""
-        if not self.compiled:
-            return None
-        from torchkeras.core.serialization import serialize_keras_object
-
-        arguments = {**self._compile_config, "optimizer": self.optimizer}
-        try:
-            return {key: serialize_keras_object(value) for key, value in arguments.items()}
-        except (TypeError, ValueError, NotImplementedError) as error:
-            warnings.warn(
-                f"The compile arguments of '{self.name}' cannot be described in a config and are "
-                f"left out: {error} Call `compile` again after loading.",
-                stacklevel=2,
-            )
-            return None
-
-    def compile_from_config(self, config):
-        """Compile as `get_compile_config` described, and build the optimizer if possible."""
-        from torchkeras.core.serialization import deserialize_keras_object
-
-        self.compile(**deserialize_keras_object(config))
-        if self.built and hasattr(self.optimizer, "build"):
-            self.optimizer.build(self.trainable_variables)
-
-    def _assert_compiled(self, method):
-        if not self.compiled:
-            raise ValueError(
-                f"A model must be compiled before `{method}`. Received: '{self.name}', which is "
-                "not. Call `model.compile(optimizer=..., loss=...)` first."
-            )
-
-    # Metrics
-
-    @property
-    def metrics(self):
-        """The loss tracker, metrics set as attributes, and those given to `compile`."""
-        found = []
-        if self._loss_tracker is not None:
-            found.append(self._loss_tracker)
-        found.extend(self._metrics)
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Trainer):
-                found.extend(layer._metrics)
-        if self._compile_metrics is not None:
-            found.append(self._compile_metrics)
-        if self._compile_loss is not None:
-            found.extend(self._compile_loss.metrics)
-        return found
-
-    @property
-    def metrics_names(self):
-        """Names of the metrics."""
-        return [metric.name for metric in self.metrics]
-
-    def reset_metrics(self):
-        """Set every metric back to its start."""
-        for metric in self.metrics:
-            metric.reset_state()
-
-    def get_metrics_result(self):
-        """Results of all metrics so far, by name, as scalar tensors on the device."""
-        results = {}
-        for metric in self.metrics:
-            result = metric.result()
-            if isinstance(result, dict):
-                results.update(result)
-            else:
-                results[metric.name] = result
-        return results
-
-    def _move_metrics(self, device):
-        for metric in self.metrics:
-            for single in getattr(metric, "metrics", None) or [metric]:
-                if hasattr(single, "to"):
-                    single.to(device)
-
-    # Steps
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True, allow_empty=False
-    ):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The scalar that a step minimizes: the compiled loss and what layers added.
 
         Args:
@@ -231,7 +48,6 @@ class Trainer:
             y_pred: outputs of the model.
             sample_weight: weights, or None.
             training: bool, whether this is a training step.
-            allow_empty: bool, return zero where there is no loss instead of raising.
 
         Raises:
             ValueError: there is no loss at all.
@@ -243,8 +59,6 @@ class Trainer:
             loss = loss.sum() if loss.dim() else loss
             total = loss if total is None else total + loss
         if total is None:
-            if allow_empty:
-                return torch.zeros((), device=self._device())
             raise ValueError(
                 f"There is no loss to compute for '{self.name}'. Received: loss=None in "
                 "`compile()`. Give `compile` a loss, or override `compute_loss`."
@@ -254,11 +68,16 @@ class Trainer:
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Let the metrics given to `compile` see a batch, and return all results.
 
+        Args:
+            x: inputs of the batch.
+            y: targets.
+            y_pred: outputs of the model.
+            sample_weight: weights, or None.
+
         Returns:
-            dict of names to scalar tensors.
+            dict of names to scalar tensors, the logs of the step.
         """
-        if self._compile_metrics is not None:
-            self._compile_metrics.update_state(y, y_pred, sample_weight)
+        self._update_metrics(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def train_step(self, data):
@@ -272,25 +91,31 @@ class Trainer:
         Returns:
             dict of names to scalars, for the logs.
         """
-        self._train_on(data)
-        return self.get_metrics_result()
+        return _logs_now(self._train_on(data))
 
     def _train_on(self, data):
+        """`train_step`, except that the logs may be a function: read only if somebody asks."""
+        running = self._running or _Running(self)
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x) if self.training else self(x, training=True)
-        loss = self.compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
-        )
+        loss = self._loss_of(x, y, y_pred, sample_weight, True, running)
+        variables = running.trainable
+        if type(loss) is not torch.Tensor or loss.dim() or not loss.requires_grad:
+            variables = self._check_trainable(loss, variables)
         self._loss_tracker.update_state(loss.detach(), sample_weight=_batch_size(x))
-        optimizer = self.optimizer
-        if optimizer.loss_scale_factor is not None:
-            optimizer.scale_loss(loss).backward()
-        else:
-            loss.backward()
-        running = self._running
-        variables = self.trainable_variables if running is None else running.trainable
-        optimizer.apply([v._store[v._key].grad for v in variables], variables)
-        self._see_metrics(x, y, y_pred, sample_weight)
+        if not running.own_metrics:
+            # Before the update: if they do not fit the outputs, the weights are as they were.
+            self._update_metrics(y, y_pred, sample_weight)
+        if variables:
+            optimizer = self.optimizer
+            if optimizer.loss_scale_factor is not None:
+                optimizer.scale_loss(loss).backward()
+            else:
+                loss.backward()
+            optimizer.apply([v._store[v._key].grad for v in variables], variables)
+        if running.own_metrics:
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        return self.get_metrics_result
 
     def test_step(self, data):
         """Evaluate one batch: forward, loss, metrics.
@@ -301,24 +126,18 @@ class Trainer:
         Returns:
             dict of names to scalars, for the logs.
         """
-        self._test_on(data)
-        return self.get_metrics_result()
+        return _logs_now(self._test_on(data))
 
     def _test_on(self, data):
+        running = self._running or _Running(self)
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x) if not self.training else self(x, training=False)
-        loss = self.compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False, allow_empty=True
-        )
+        loss = self._loss_of(x, y, y_pred, sample_weight, False, running)
         self._loss_tracker.update_state(loss.detach(), sample_weight=_batch_size(x))
-        self._see_metrics(x, y, y_pred, sample_weight)
-
-    def _see_metrics(self, x, y, y_pred, sample_weight):
-        if type(self).compute_metrics is not Trainer.compute_metrics:
-            self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        elif self._compile_metrics is not None:
-            with torch.no_grad():
-                self._compile_metrics.update_state(y, y_pred, sample_weight)
+        if running.own_metrics:
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result
 
     def predict_step(self, data):
         """Outputs for one batch.
@@ -329,92 +148,148 @@ class Trainer:
         x, _, _ = unpack_x_y_sample_weight(data)
         return self(x) if not self.training else self(x, training=False)
 
-    def _step_function(self, name, default):
-        """`(function of a batch, whether its result is the logs)` for one kind of step.
+    def _loss_of(self, x, y, y_pred, sample_weight, training, running):
+        if running.old_compute_loss:
+            return self.compute_loss(x, y, y_pred, sample_weight)
+        return self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
-        The Trainer's own steps return nothing, so that metrics are only computed when read. An
-        override of `compute_metrics` may name the logs itself, so it counts as an own step.
-        """
-        cls = type(self)
-        plain = (
-            getattr(cls, name) is getattr(Trainer, name)
-            and name not in self.__dict__
-            and cls.compute_metrics is Trainer.compute_metrics
+    def _added_losses(self):
+        """`self.losses`, without a walk through the model where it is known to have none."""
+        running = self._running
+        if running is None or type(self).losses is not Layer.losses:
+            return self.losses
+        if running.tokens is not SCOPE.tokens:
+            running.look_up(self)
+        return self.losses if running.adds_losses else ()
+
+    def _check_trainable(self, loss, variables):
+        """The variables to train by this loss: none, with a warning, where there are none."""
+        if not variables:
+            warnings.warn(f"Model '{self.name}' has no trainable weights.", stacklevel=5)
+            return variables
+        if not isinstance(loss, torch.Tensor):
+            received = f"{loss!r} of type {type(loss).__name__}"
+        elif loss.dim():
+            received = f"a tensor of shape {tuple(loss.shape)}"
+        elif not loss.requires_grad:
+            received = "a tensor that does not depend on any trainable weight"
+        else:
+            return variables
+        raise ValueError(
+            f"The loss of '{self.name}' must be a scalar tensor with a gradient. Received: "
+            f"{received}. Reduce it to one number, out of the model's outputs and without "
+            "`detach` or `no_grad`."
         )
-        if plain:
-            return default, False
-        return getattr(self, name), True
+
+    def _update_metrics(self, y, y_pred, sample_weight):
+        if self._compile_metrics is not None:
+            with torch.no_grad():
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
+
+    def _step_function(self, name, default):
+        """The function of a batch that gives its logs, for one kind of step.
+
+        The logs are a dict, or from the Trainer's own step a function that returns one.
+        """
+        if not _overrides(self, name):
+            return default
+        step = getattr(self, name)
+
+        def checked_step(data):
+            logs = step(data)
+            if not isinstance(logs, dict):
+                raise TypeError(
+                    f"`{name}` must return a dict of names to scalars, the logs. Received: "
+                    f"{logs!r} from {type(self).__name__}.{name}. End it, for example, with "
+                    "`return self.get_metrics_result()`."
+                )
+            return logs
+
+        return checked_step
 
     def _clear_gradients(self):
         for variable in self._running.trainable:
             variable._store[variable._key].grad = None
 
-    def _added_losses(self):
-        """`self.losses`, without a walk through the model where it is known to have none."""
-        running = self._running
-        if running is None or type(self).losses is not _LOSSES():
-            return self.losses
-        if running.tokens is not SCOPE.tokens:
-            running.look_up(self)
-        if not running.adds_losses:
-            return ()
-        return self.losses
+    # Getting ready
 
     def _device(self):
         for parameter in self.parameters():
             return parameter.device
         return config.default_device()
 
-    # Preparing
+    def _batches(self, x, y=None, sample_weight=None, **arguments):
+        """An EpochIterator over the data, whose batches come on the device of the model."""
+        return EpochIterator(
+            x=x,
+            y=y,
+            sample_weight=sample_weight,
+            steps_per_execution=self.steps_per_execution,
+            device=self._device(),
+            **arguments,
+        )
 
-    def _build_for_data(self, iterator_data):
-        """Create the weights for the shapes of `iterator_data`, where that needs no real batch."""
-        if self.built:
+    def _build_from(self, iterator):
+        """Create the weights that do not exist yet, for the shapes of the first batch."""
+        if all(layer.built for layer in self._flatten_layers()):
             return
-        arrays = tree.flatten(iterator_data)
-        if not arrays or not all(hasattr(a, "shape") and hasattr(a, "dtype") for a in arrays):
-            return  # a DataLoader, generator or the like: the first batch builds the model
-
-        def symbol(array):
-            dtype = standardize_dtype(array.dtype)
-            dtype = config.floatx() if is_float_dtype(dtype) else dtype
-            return KerasTensor((None, *array.shape[1:]), dtype)
-
-        self._build_symbolically(tree.map_structure(symbol, iterator_data))
-
-    def _build_symbolically(self, symbols):
-        if not tree.is_nested(symbols) and hasattr(self, "_stack"):
-            self.build(symbols.shape)
-            return
-        try:
-            with contextlib.suppress(NotImplementedError):
-                self(symbols)
-        finally:
-            self._inbound_nodes.clear()
-
-    def _build_for_batch(self, batch):
-        """Create the weights with a first real batch, before anything is trained on it."""
+        batch = iterator.peek()
+        if batch is None:
+            raise ValueError(
+                f"A batch is needed to build '{self.name}' for its shapes. Received: data "
+                "without any. Check the generator or data set, or call `build(input_shape)`."
+            )
         x, _, _ = unpack_x_y_sample_weight(batch)
-        self._build_for_data(x)
-        if not self.built:
+        if self.built or not self._build_symbolically(x):
             with torch.no_grad():
                 self(x, training=False)
 
-    def _prepare_training(self):
-        """Everything a training step needs to find in place."""
-        if self.optimizer is not None and not self.optimizer.built and self.built:
-            self.optimizer.build(self.trainable_variables)
-        if self.jit_compile and self.built and self.__dict__["_compiled_call_impl"] is None:
+    def _build_symbolically(self, x):
+        """Build by a call on symbols of any batch size. Returns whether that was possible."""
+        if not all(isinstance(leaf, torch.Tensor) for leaf in tree.flatten(x)):
+            return False
+
+        def symbol(tensor):
+            dtype = standardize_dtype(tensor.dtype)
+            dtype = config.floatx() if is_float_dtype(dtype) else dtype
+            return KerasTensor((None, *tensor.shape[1:]), dtype)
+
+        if isinstance(x, torch.Tensor) and hasattr(self, "_stack"):
+            self.build((None, *x.shape[1:]))
+            return self.built
+        try:
+            with contextlib.suppress(NotImplementedError):
+                self(tree.map_structure(symbol, x))
+        finally:
+            self._inbound_nodes.clear()
+        return self.built
+
+    def _prepare(self):
+        """Put in place what every loop needs, once the model is built."""
+        if self.jit_compile and self._compiled_call_impl is None:
             self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
         self._move_metrics(self._device())
-        self._running = _Running(self)
+        self.__dict__["_running"] = _Running(self)
+
+    def _prepare_training(self):
+        self._prepare()
+        optimizer = self.optimizer
+        if optimizer is None:
+            if not _overrides(self, "train_step"):
+                raise ValueError(
+                    f"Training '{self.name}' needs an optimizer. Received: optimizer=None in "
+                    "`compile()`. Give one, or override `train_step`."
+                )
+        elif not optimizer.built:
+            optimizer.build(self.trainable_variables)
 
     @contextlib.contextmanager
     def _mode(self, training):
         """Training or inference mode for the whole model; afterwards each part has its own again.
 
-        After training every part is in inference mode.
+        After training every part is in inference mode, unless a loop around it is to go on.
         """
+        outer = self._running
         modules = list(self.modules())
         flags = [module.training for module in modules]
         self.train(training)
@@ -422,8 +297,8 @@ class Trainer:
             with torch.set_grad_enabled(training):
                 yield
         finally:
-            self._running = None
-            if training:
+            self.__dict__["_running"] = outer
+            if training and outer is None:
                 self.eval()
             else:
                 for module, flag in zip(modules, flags, strict=True):
@@ -460,8 +335,8 @@ class Trainer:
             epochs: int, number of the last epoch (`initial_epoch` counts).
             verbose: 0 silent, 1 a moving bar, 2 a line an epoch, or `"auto"`.
             callbacks: list of Callbacks.
-            validation_split: fraction of the arrays, from their end, that is held out and
-                evaluated after each epoch.
+            validation_split: float from 0 to below 1, the fraction of the arrays, from their
+                end, that is held out and evaluated after each epoch.
             validation_data: `(x, y)`, `(x, y, sample_weight)`, or a data set, instead.
             shuffle: bool, a new order each epoch, or `"batch"`. Only for arrays.
             class_weight: dict of class index to weight.
@@ -487,131 +362,118 @@ class Trainer:
         >>> len(history.history["loss"])
         2
         """
-        from torchkeras.callbacks import CallbackList
-
         self._assert_compiled("fit")
-        _check_epochs(epochs, initial_epoch)
-        limit = config.max_epochs()
-        epochs = min(epochs, limit) if limit else epochs
+        _check_count("epochs", epochs, least=0)
+        _check_count("initial_epoch", initial_epoch, least=0)
+        _check_validation(validation_split, validation_freq)
+        epochs = min(epochs, config.max_epochs() or epochs)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
             )
-        self._build_for_data(x)
-        device = self._device()
-        iterator = EpochIterator(
-            x=x,
-            y=y,
-            sample_weight=sample_weight,
+        iterator = self._batches(
+            x,
+            y,
+            sample_weight,
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
-            steps_per_execution=self.steps_per_execution,
-            device=device,
         )
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(
-                callbacks,
-                add_history=True,
-                add_progbar=verbose != 0,
-                model=self,
-                verbose=verbose,
-                epochs=epochs,
-                steps=iterator.num_batches,
+        validation = None
+        if validation_data is not None:
+            validation = self._batches(
+                *unpack_x_y_sample_weight(validation_data),
+                batch_size=validation_batch_size or batch_size,
+                steps_per_epoch=validation_steps,
             )
-        self.__dict__["stop_training"] = False
-        self.__dict__["_validation_iterator"] = None
         try:
+            self._build_from(iterator)
             with self._mode(True):
-                if self.built:
-                    self._prepare_training()
+                self._prepare_training()
+                callbacks = self._callback_list(
+                    callbacks, verbose, iterator, epochs=epochs, add_history=True
+                )
+                self.__dict__["stop_training"] = False
                 callbacks.on_train_begin()
+                restored = self.__dict__.pop("_initial_epoch", None)
+                if restored is not None:  # a callback has brought back an earlier run
+                    initial_epoch = restored or initial_epoch
+                    if not iterator.data_adapter.one_shot:
+                        iterator.reset()  # a pass begun before has another run's order
                 logs = {}
                 for epoch in range(initial_epoch, epochs):
                     logs = self._fit_epoch(iterator, epoch, callbacks)
-                    if validation_data is not None and _is_due(epoch, validation_freq):
-                        logs.update(
-                            self._validate(
-                                validation_data,
-                                validation_batch_size or batch_size,
-                                validation_steps,
-                                callbacks,
-                                verbose,
-                            )
-                        )
+                    if validation is not None and _is_due(epoch, validation_freq):
+                        validation.reset()  # the same samples each time
+                        evaluated = self._evaluate(validation, callbacks)
+                        logs.update({f"val_{name}": v for name, v in evaluated.items()})
                     callbacks.on_epoch_end(epoch, logs)
                     if self.stop_training:
                         break
-                self._finish_optimizer()
+                if initial_epoch < epochs:
+                    self._finish_optimizer()
                 callbacks.on_train_end(logs)
         finally:
-            self.__dict__["_validation_iterator"] = None
+            iterator.reset()
+            if validation is not None:
+                validation.reset()
         return self.history
-
-    def _finish_optimizer(self):
-        finalize = getattr(self.optimizer, "finalize_variable_values", None)
-        if finalize is not None:
-            finalize(self.trainable_variables)
 
     def _fit_epoch(self, iterator, epoch, callbacks):
         """One pass over the training data; returns the logs of its end."""
         self.reset_metrics()
         callbacks.on_epoch_begin(epoch)
-        if self._running is not None:
-            self._running.look_up(self)  # a callback may have frozen layers
-        step_function, returns_logs = self._step_function("train_step", self._train_on)
-        current = logs_now = self.get_metrics_result
+        self._running.look_up(self)  # a callback may have frozen layers
+        train_on = self._step_function("train_step", self._train_on)
+        logs = {}
         group, done = self.steps_per_execution, 0
-        epoch_steps = iterator.enumerate_epoch()
-        for step, batch in epoch_steps:
-            if done == 0 and callbacks.wants_train_batch_begin:
-                callbacks.on_train_batch_begin(step)
-            if self._running is None:
-                self._build_for_batch(batch)
-                self._prepare_training()
-            self._clear_gradients()
-            result = step_function(batch[0] if iterator.bare_batches else batch)
-            logs_now = result if returns_logs else current
-            done += 1
-            if done == group:
-                done = 0
-                if callbacks.wants_train_batch_end:
-                    callbacks.on_train_batch_end(step, logs_now)
-                if self.stop_training:
-                    break
-        else:
+        with contextlib.closing(iterator.enumerate_epoch()) as steps:
+            for step, batch in steps:
+                if done == 0 and callbacks.wants_train_batch_begin:
+                    callbacks.on_train_batch_begin(step)
+                self._clear_gradients()
+                logs = train_on(batch[0] if iterator.bare_batches else batch)
+                done += 1
+                if done == group:
+                    done = 0
+                    if callbacks.wants_train_batch_end:
+                        callbacks.on_train_batch_end(step, logs)
+                    if self.stop_training:
+                        break
             if done and callbacks.wants_train_batch_end:
-                callbacks.on_train_batch_end(step, logs_now)
-        epoch_steps.close()
-        return self._epoch_logs(logs_now)
+                callbacks.on_train_batch_end(step, logs)
+        return self._epoch_logs(logs)
 
     def _epoch_logs(self, last):
-        """Logs of a whole epoch: the metrics' results, unless a step names other things."""
+        """Logs of a whole epoch: the metrics' results, unless the steps name other things."""
+        if callable(last):
+            return last()
         results = self.get_metrics_result()
-        if isinstance(last, dict) and set(last) != set(results):
-            results = last
-        return dict(results)
+        if set(results) != set(last):
+            return dict(last)
+        if "loss" in last and not float(self._loss_tracker.count.value):
+            results["loss"] = last["loss"]  # of a step that does not know the tracker
+        return results
 
-    def _validate(self, data, batch_size, steps, callbacks, verbose):
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
-        if self._validation_iterator is None:
-            self.__dict__["_validation_iterator"] = EpochIterator(
-                x=x,
-                y=y,
-                sample_weight=sample_weight,
-                batch_size=batch_size,
-                steps_per_epoch=steps,
-                steps_per_execution=self.steps_per_execution,
-                device=self._device(),
-            )
-        running = self._running
-        try:
-            logs = self._evaluate(self._validation_iterator, callbacks)
-        finally:
-            self.train()
-            self._running = running
-        return {f"val_{name}": value for name, value in logs.items()}
+    def _finish_optimizer(self):
+        optimizer = self.optimizer
+        if optimizer is not None and optimizer.built:
+            # Those it was built on: a layer may have been frozen since.
+            optimizer.finalize_variable_values(optimizer._trainable_variables)
+
+    def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
+        if isinstance(callbacks, CallbackList):
+            return callbacks
+        return CallbackList(
+            callbacks,
+            add_history=add_history,
+            add_progbar=verbose != 0,
+            model=self,
+            verbose=verbose,
+            epochs=epochs,
+            steps=iterator.num_batches,
+        )
 
     def evaluate(
         self,
@@ -633,8 +495,8 @@ class Trainer:
             return_dict: bool, return a dict by name instead of a list.
 
         Returns:
-            The loss as a float if there is nothing else, else a list of floats: the loss and the
-            metrics in the order of `compile`.
+            The loss as a float if there is nothing else, else a list of floats: the loss, the
+            metrics in the order of `compile`, then what else the logs hold.
 
         Raises:
             ValueError: the model is not compiled, or the data does not fit.
@@ -646,69 +508,55 @@ class Trainer:
         >>> model.evaluate(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
         1.0
         """
-        from torchkeras.callbacks import CallbackList
-
         if kwargs:
-            raise ValueError(f"`evaluate` takes no such arguments. Received: {list(kwargs)}.")
-        self._assert_compiled("evaluate")
-        self._build_for_data(x)
-        iterator = EpochIterator(
-            x=x,
-            y=y,
-            sample_weight=sample_weight,
-            batch_size=batch_size,
-            steps_per_epoch=steps,
-            steps_per_execution=self.steps_per_execution,
-            device=self._device(),
-        )
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(
-                callbacks,
-                add_progbar=verbose != 0,
-                model=self,
-                verbose=verbose,
-                epochs=1,
-                steps=iterator.num_batches,
+            raise ValueError(
+                f"`evaluate` takes no such arguments. Received: {list(kwargs)}. Check their "
+                "spelling."
             )
-        logs = {name: _as_number(v) for name, v in self._evaluate(iterator, callbacks).items()}
-        return logs if return_dict else self._in_order(logs)
+        self._assert_compiled("evaluate")
+        iterator = self._batches(x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps)
+        try:
+            self._build_from(iterator)
+            logs = self._evaluate(iterator, self._callback_list(callbacks, verbose, iterator))
+        finally:
+            iterator.reset()
+        if not logs:
+            raise _no_batch("evaluate", self.name)
+        return self._numbers(logs, return_dict)
 
     def _evaluate(self, iterator, callbacks):
+        """One pass in inference mode; returns its logs."""
         with self._mode(False):
-            self._move_metrics(self._device())
-            self._running = _Running(self)
-            self.reset_metrics()
+            self._prepare()
+            self.__dict__["stop_evaluating"] = False
             callbacks.on_test_begin()
-            step_function, returns_logs = self._step_function("test_step", self._test_on)
-            logs = self.get_metrics_result
+            self.reset_metrics()
+            test_on = self._step_function("test_step", self._test_on)
+            logs = {}
             group, done = self.steps_per_execution, 0
-            for step, batch in iterator.enumerate_epoch():
-                if done == 0 and callbacks.wants_test_batch_begin:
-                    callbacks.on_test_batch_begin(step)
-                if not self.built:
-                    self._build_for_batch(batch)
-                result = step_function(batch[0] if iterator.bare_batches else batch)
-                logs = result if returns_logs else self.get_metrics_result
-                done = (done + 1) % group
-                if done == 0 and callbacks.wants_test_batch_end:
+            with contextlib.closing(iterator.enumerate_epoch()) as steps:
+                for step, batch in steps:
+                    if done == 0 and callbacks.wants_test_batch_begin:
+                        callbacks.on_test_batch_begin(step)
+                    logs = test_on(batch[0] if iterator.bare_batches else batch)
+                    done = (done + 1) % group
+                    if done == 0 and callbacks.wants_test_batch_end:
+                        callbacks.on_test_batch_end(step, logs)
+                    if self.stop_evaluating:
+                        break
+                if done and callbacks.wants_test_batch_end:
                     callbacks.on_test_batch_end(step, logs)
-            if done and callbacks.wants_test_batch_end:
-                callbacks.on_test_batch_end(step, logs)
             logs = self._epoch_logs(logs)
             callbacks.on_test_end(logs)
         return logs
 
-    def _in_order(self, logs):
-        """Values of the logs in the order of the metrics; the value itself if there is one."""
-        names = []
-        for metric in self.metrics:
-            if isinstance(metric, CompileMetrics):
-                names.extend(single.name for single in metric.metrics)
-            else:
-                names.append(metric.name)
-        values = [logs[name] for name in dict.fromkeys(names) if name in logs]
-        values += [logs[name] for name in sorted(logs) if name not in names]
-        return values[0] if len(values) == 1 else values
+    def _numbers(self, logs, return_dict):
+        """Logs as floats, in a dict or in the order of the metrics."""
+        logs = {
+            name: convert_to_numpy(value) if isinstance(value, torch.Tensor) else value
+            for name, value in logs_to_floats(logs).items()
+        }
+        return logs if return_dict else self._in_order(logs)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Outputs for all samples of the data, in order.
@@ -729,47 +577,38 @@ class Trainer:
         >>> model.predict(np.ones((5, 3)), verbose=0).shape
         (5, 2)
         """
-        from torchkeras.callbacks import CallbackList
+        iterator = self._batches(x, batch_size=batch_size, steps_per_epoch=steps)
+        predictions = Predictions()
+        try:
+            self._build_from(iterator)
+            callbacks = self._callback_list(callbacks, verbose, iterator)
+            with self._mode(False):
+                self._prepare()
+                self.__dict__["stop_predicting"] = False
+                callbacks.on_predict_begin()
+                self._predict_pass(iterator, callbacks, predictions)
+                callbacks.on_predict_end()
+        finally:
+            iterator.reset()
+        if not len(predictions):
+            raise _no_batch("predict", self.name)
+        return predictions.join()
 
-        self._build_for_data(x)
-        iterator = EpochIterator(
-            x=x,
-            batch_size=batch_size,
-            steps_per_epoch=steps,
-            steps_per_execution=self.steps_per_execution,
-            device=self._device(),
-        )
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(
-                callbacks,
-                add_progbar=verbose != 0,
-                model=self,
-                verbose=verbose,
-                epochs=1,
-                steps=iterator.num_batches,
-            )
-        batches = []
-        with self._mode(False):
-            callbacks.on_predict_begin()
-            group, done, outputs = self.steps_per_execution, 0, None
-            for step, batch in iterator.enumerate_epoch():
+    def _predict_pass(self, iterator, callbacks, predictions):
+        group, done, outputs = self.steps_per_execution, 0, None
+        with contextlib.closing(iterator.enumerate_epoch()) as steps:
+            for step, batch in steps:
                 if done == 0 and callbacks.wants_predict_batch_begin:
                     callbacks.on_predict_batch_begin(step)
-                if not self.built:
-                    self._build_for_batch(batch)
                 outputs = self.predict_step(batch[0] if iterator.bare_batches else batch)
-                # One wait for the device at the end, instead of one a batch.
-                batches.append(tree.map_structure(_start_copy_to_cpu, outputs))
+                predictions.add(outputs)
                 done = (done + 1) % group
                 if done == 0 and callbacks.wants_predict_batch_end:
                     callbacks.on_predict_batch_end(step, {"outputs": outputs})
+                if self.stop_predicting:
+                    break
             if done and callbacks.wants_predict_batch_end:
                 callbacks.on_predict_batch_end(step, {"outputs": outputs})
-            callbacks.on_predict_end()
-        if not batches:
-            raise ValueError(f"`predict` needs data. Received: no batch at all for '{self.name}'.")
-        _wait_for_copies(batches)
-        return tree.map_structure(lambda *parts: _join(parts), *batches)
 
     # Single batches
 
@@ -782,75 +621,53 @@ class Trainer:
             return_dict: bool, return a dict by name instead of a list.
 
         Returns:
-            Loss and metrics since the metrics were last reset, as in `evaluate`.
+            Loss and metrics of this batch, as in `evaluate`.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)), return_dict=True)
+        {'loss': 1.0}
         """
         self._assert_compiled("train_on_batch")
-        data = self._single_batch(x, y, sample_weight, class_weight)
-        step_function, returns_logs = self._step_function("train_step", self._train_on)
+        data = self._one_batch(x, y, sample_weight, class_weight)
         with self._mode(True):
-            if not self.built:
-                self._build_for_batch(data)
-                data = tree.map_structure(lambda t: _to_device(t, self._device()), data)
             self._prepare_training()
+            self.reset_metrics()
             self._clear_gradients()
-            result = step_function(data)
-        return self._batch_result(result if returns_logs else None, return_dict)
+            logs = self._step_function("train_step", self._train_on)(data)
+            return self._numbers(_logs_now(logs), return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics on one batch of arrays; see `train_on_batch`."""
         self._assert_compiled("test_on_batch")
-        data = self._single_batch(x, y, sample_weight, None)
-        step_function, returns_logs = self._step_function("test_step", self._test_on)
+        data = self._one_batch(x, y, sample_weight)
         with self._mode(False):
-            if not self.built:
-                self._build_for_batch(data)
-            self._move_metrics(self._device())
-            result = step_function(data)
-        return self._batch_result(result if returns_logs else None, return_dict)
+            self._prepare()
+            self.reset_metrics()
+            logs = self._step_function("test_step", self._test_on)(data)
+            return self._numbers(_logs_now(logs), return_dict)
 
     def predict_on_batch(self, x):
-        """Outputs for one batch of arrays, as NumPy arrays."""
-        data = self._single_batch(x, None, None, None)
+        """Outputs for one batch of arrays, as NumPy arrays.
+
+        Args:
+            x: array, or structure of arrays.
+        """
+        data = self._one_batch(x)
+        predictions = Predictions()
         with self._mode(False):
-            if not self.built:
-                self._build_for_batch(data)
-            outputs = self.predict_step(data)
-        return tree.map_structure(_numpy, outputs)
+            self._prepare()
+            predictions.add(self.predict_step(data))
+        return predictions.join()
 
-    def _single_batch(self, x, y, sample_weight, class_weight):
-        if class_weight is not None:
-            if sample_weight is not None:
-                raise ValueError(
-                    "Weights come by sample or by class. Received: both sample_weight and "
-                    "class_weight. Leave one out."
-                )
-            sample_weight = class_weight_to_sample_weights(y, class_weight)
-        data = [x] if y is None and sample_weight is None else [x, y]
-        data += [] if sample_weight is None else [sample_weight]
-        if not self.built:
-            self._build_for_data(x)
-        device = self._device()
-
-        def convert(a):
-            if a is None:
-                return None
-            tensor = convert_to_tensor(a)
-            if tensor.dtype is torch.float64:
-                tensor = tensor.to(getattr(torch, config.floatx()))
-            return _to_device(tensor, device)
-
-        return tuple(
-            part
-            if part is None
-            else tree.map_structure(convert, part)
-            if _is_structure(part)
-            else convert(part)
-            for part in data
-        )
-
-    def _batch_result(self, logs, return_dict):
-        logs = {k: _as_number(v) for k, v in self._epoch_logs(logs).items()}
-        return logs if return_dict else self._in_order(logs)
+    def _one_batch(self, x, y=None, sample_weight=None, class_weight=None):
+        """All of the arrays as one batch; builds the model if need be."""
+        iterator = self._batches(x, y, sample_weight, class_weight=class_weight, steps_per_epoch=1)
+        self._build_from(iterator)
+        batch = iterator.peek()
+        return batch[0] if iterator.bare_batches else batch
 
 
 class _Running:
@@ -865,63 +682,34 @@ class _Running:
         self.adds_losses = any(layer._adds_losses for layer in model._flatten_layers()) or any(
             variable.regularizer is not None for variable in self.trainable
         )
+        self.own_metrics = _overrides(model, "compute_metrics")
+        # Before Keras 3.3 `compute_loss` had no `training`.
+        self.old_compute_loss = _overrides(model, "compute_loss") and not _takes_training(
+            model.compute_loss
+        )
 
 
-def _LOSSES():
-    from torchkeras.layers.layer import Layer
+def _overrides(model, name):
+    """Whether the model's class, or the model itself, has a method in the Trainer's place."""
+    return getattr(type(model), name) is not getattr(Trainer, name) or name in model.__dict__
 
-    return Layer.losses
+
+def _logs_now(logs):
+    return logs() if callable(logs) else logs
+
+
+def _takes_training(function):
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _batch_size(x):
     if isinstance(x, torch.Tensor):
         return x.shape[0] if x.dim() else 1
     for leaf in tree.flatten(x):
-        if leaf is not None and getattr(leaf, "shape", None):
+        if getattr(leaf, "shape", None):
             return leaf.shape[0]
     return 1
-
-
-def _is_structure(x):
-    return isinstance(x, dict) or (
-        isinstance(x, (list, tuple)) and any(hasattr(item, "shape") for item in tree.flatten(x))
-    )
-
-
-def _to_device(x, device):
-    return x.to(device) if isinstance(x, torch.Tensor) else x
-
-
-def _start_copy_to_cpu(x):
-    if not isinstance(x, torch.Tensor):
-        return x
-    x = x.detach()
-    return x if x.device.type == "cpu" else x.to("cpu", non_blocking=True)
-
-
-def _wait_for_copies(batches):
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-
-
-def _numpy(x):
-    from torchkeras.core.convert import convert_to_numpy
-
-    return convert_to_numpy(x)
-
-
-def _join(parts):
-    if all(isinstance(part, torch.Tensor) for part in parts):
-        return _numpy(parts[0] if len(parts) == 1 else torch.cat(parts))
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def _as_number(value):
-    if isinstance(value, torch.Tensor):
-        return value.item() if value.numel() == 1 else _numpy(value)
-    if hasattr(value, "_as_tensor"):
-        return _as_number(value._as_tensor())
-    return value
 
 
 def _is_due(epoch, validation_freq):
@@ -930,12 +718,37 @@ def _is_due(epoch, validation_freq):
     return (epoch + 1) % validation_freq == 0
 
 
-def _check_epochs(epochs, initial_epoch):
-    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(
-                f"`{name}` must be an int. Received: {name}={value!r} of type "
-                f"{type(value).__name__}."
-            )
-        if value < 0:
-            raise ValueError(f"`{name}` cannot be negative. Received: {name}={value}.")
+def _check_count(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(
+            f"`{name}` must be an int of at least {least}. Received: {name}={value!r} of type "
+            f"{type(value).__name__}. Give a whole number."
+        )
+    if value < least:
+        raise ValueError(
+            f"`{name}` must be at least {least}. Received: {name}={value}. Give a larger number."
+        )
+
+
+def _check_validation(validation_split, validation_freq):
+    if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float)):
+        raise TypeError(
+            "`validation_split` must be a float from 0 to below 1. Received: validation_split="
+            f"{validation_split!r} of type {type(validation_split).__name__}. Give the fraction "
+            "of the samples to hold out."
+        )
+    if not 0 <= validation_split < 1:
+        raise ValueError(
+            "`validation_split` must be a fraction of the samples, from 0 to below 1. Received: "
+            f"validation_split={validation_split}. For a number of samples, divide it by their "
+            "count, or give `validation_data`."
+        )
+    if not isinstance(validation_freq, (list, tuple, set)):
+        _check_count("validation_freq", validation_freq, least=1)
+
+
+def _no_batch(method, name):
+    return ValueError(
+        f"`{method}` needs at least one batch. Received: data without any, for '{name}'. Check "
+        "the generator or data set; a generator can be read only once."
+    )

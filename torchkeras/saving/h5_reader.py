@@ -1,0 +1,139 @@
+"""Reading HDF5 files that nobody vouches for: plain groups of plain arrays, or an error.
+
+Links out of a group, arrays stored elsewhere, and arrays that declare more than is stored are
+refused before anything is read, wherever they stand in the file.
+"""
+
+import contextlib
+import io
+import math
+
+import numpy as np
+import torch
+
+from torchkeras.saving.messages import clipped, no_file, unreadable
+
+_MAX_OBJECTS = 200_000
+_MAX_DEPTH = 64
+_MAX_RATIO = 1000  # of filtered arrays; zeros deflate that well
+_FILTERS = frozenset({1, 2, 3, 32000})  # deflate, shuffle, Fletcher checksum, LZF: no plugins
+_HARD_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
+
+
+def import_h5py():
+    """h5py, or an error that says how to install it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "Weights in Keras's HDF5 format need h5py, which is not installed. Run: "
+            'pip install "torchkeras[keras]", or choose the ending .safetensors.'
+        ) from error
+    return h5py
+
+
+@contextlib.contextmanager
+def open_h5(path, data=None):
+    """`{path of a group: {name: dataset}}` of a file, checked as a whole; open inside.
+
+    Args:
+        path: str, for messages, and the file where `data` is None.
+        data: bytes of the file, or None.
+
+    Raises:
+        ValueError: not an HDF5 file of plain groups and arrays.
+        FileNotFoundError: there is no such file.
+        ImportError: h5py is not installed.
+    """
+    h5py = import_h5py()
+    try:
+        file = h5py.File(path if data is None else io.BytesIO(data), "r")
+    except FileNotFoundError:
+        raise no_file(path) from None
+    except _HARD_ERRORS as error:
+        raise unreadable(path, error, "HDF5") from error
+    with file:
+        size = file.id.get_filesize()
+        try:
+            groups = _Inspection(h5py, size).groups(file)
+        except _HARD_ERRORS as error:
+            raise unreadable(path, error, "HDF5") from error
+        yield groups
+
+
+class _Inspection:
+    """One walk over all objects of a file."""
+
+    def __init__(self, h5py, size):
+        self._h5py = h5py
+        self._left_bytes = size
+        self._seen = set()
+
+    def groups(self, file):
+        found = {}
+        waiting = [("", file["/"], 0)]
+        while waiting:
+            path, group, depth = waiting.pop()
+            self._check_new(group, path)
+            if depth > _MAX_DEPTH:
+                raise ValueError(f"its groups are nested deeper than {_MAX_DEPTH}")
+            found[path] = {}
+            for name in group:
+                inner = f"{path}/{name}" if path else name
+                # Asked of the link itself: following it could already open another file.
+                link = group.get(name, getlink=True)
+                if type(link) is not self._h5py.HardLink:
+                    raise ValueError(f"'{clipped(inner)}' is a {type(link).__name__}")
+                item = group[name]
+                if type(item) is self._h5py.Group:
+                    waiting.append((inner, item, depth + 1))
+                elif type(item) is self._h5py.Dataset:
+                    self._check_new(item, inner)
+                    self._check_dataset(item, inner)
+                    found[path][name] = item
+                else:
+                    raise ValueError(f"'{clipped(inner)}' is a {type(item).__name__}")
+        return found
+
+    def _check_new(self, item, path):
+        address = self._h5py.h5o.get_info(item.id).addr
+        if address in self._seen:
+            raise ValueError(f"'{clipped(path)}' is a second link to an object")
+        self._seen.add(address)
+        if len(self._seen) > _MAX_OBJECTS:
+            raise ValueError(f"it has more than {_MAX_OBJECTS} objects")
+
+    def _check_dataset(self, dataset, path):
+        path = clipped(path)
+        if dataset.external:
+            raise ValueError(f"'{path}' is stored in another file")
+        if dataset.is_virtual:
+            raise ValueError(f"'{path}' is virtual: made of other arrays")
+        dtype = dataset.dtype
+        if dtype.kind not in "biufc" and dtype != np.dtype("V2"):
+            raise ValueError(f"'{path}' is an array of {dtype}, not of numbers")
+        if dataset.shape is None:
+            raise ValueError(f"'{path}' has no value")
+        plist = dataset.id.get_create_plist()
+        filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+        if filters - _FILTERS:
+            raise ValueError(f"'{path}' needs the filters {sorted(filters - _FILTERS)}")
+        declared = math.prod(dataset.shape) * dtype.itemsize
+        stored = dataset.id.get_storage_size()
+        if declared > stored * (_MAX_RATIO if filters else 1):
+            raise ValueError(f"'{path}' declares {declared} bytes and stores {stored}")
+        self._left_bytes -= stored
+        if self._left_bytes < 0:
+            raise ValueError(f"its arrays store more than the file holds, '{path}' for one")
+
+
+def read_tensor(dataset, name, path):
+    """The tensor of a dataset that `open_h5` gave; Keras keeps bfloat16 as two opaque bytes."""
+    try:
+        array = dataset[()]
+        if dataset.dtype == np.dtype("V2"):
+            return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
+        array = np.asarray(array)
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    except _HARD_ERRORS as error:
+        raise unreadable(path, f"'{clipped(name)}': {error}", "HDF5") from error

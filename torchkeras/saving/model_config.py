@@ -1,0 +1,116 @@
+"""A model from the config in a file: no code is run, and no more made than the file can fill."""
+
+import contextlib
+import os
+
+import torch
+
+from torchkeras.core import tree
+from torchkeras.core.keras_tensor import KerasTensor
+from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.saving.memory_limit import MemoryLimit
+from torchkeras.saving.messages import clipped, warn_caller
+
+
+def rebuild_model(config, weights, path, compile):
+    """Make the model that `config` describes, and give it what the file holds.
+
+    Args:
+        config: dict, what `serialize_keras_object` gave for a model.
+        weights: reader of the file's weights. `lacks_place(model)` tells whether some of them
+            belong to no weight of the model; `assign_state(model)` sets weights and seeds;
+            `assign_optimizer(model)` the optimizer's state, all or none of each.
+        path: str, the file.
+        compile: bool, whether to compile it and load the optimizer's state.
+
+    Raises:
+        ValueError: whatever is wrong with the config or the weights.
+    """
+    config = dict(config)
+    compile_config = config.pop("compile_config", None)
+    with _limits(path):
+        model = _make_model(config if compile else _never_compiled(config), weights)
+    _check_loadable(model, path)
+    weights.assign_state(model)
+    if compile and compile_config:
+        with _limits(path, " Pass compile=False to load the model without compiling it."):
+            model.compile_from_config(compile_config)
+        assign_optimizer_or_warn(model, weights, path)
+    return model
+
+
+def assign_optimizer_or_warn(model, weights, path):
+    """Load the optimizer's state; one that does not fit is left out, with a warning."""
+    try:
+        weights.assign_optimizer(model)
+    except ValueError as error:
+        warn_caller(
+            f"The optimizer state in '{path}' does not fit the optimizer of '{model.name}' and "
+            f"was not loaded; training would start with a fresh one. {clipped(error)}"
+        )
+
+
+@contextlib.contextmanager
+def _limits(path, hint=""):
+    """Inside, a config is read: whatever is wrong with it is a ValueError, and it stays small."""
+    try:
+        with MemoryLimit(os.path.getsize(path)):
+            yield
+    except Exception as error:
+        kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
+        raise ValueError(
+            f"The model in '{path}' cannot be made here: {kind}{clipped(error)}{hint}"
+        ) from error
+
+
+def _never_compiled(config):
+    """The config without the compile arguments of nested models."""
+    if isinstance(config, list):
+        return [_never_compiled(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    is_object = "class_name" in config and "config" in config
+    return {
+        key: _never_compiled(value)
+        for key, value in config.items()
+        if not (is_object and key == "compile_config")
+    }
+
+
+def is_model(obj):
+    """Whether `obj` is a Model; they are above this file, so it goes by what they can do."""
+    return isinstance(obj, torch.nn.Module) and hasattr(obj, "compile_from_config")
+
+
+def _make_model(config, weights):
+    model = deserialize_keras_object(config)
+    if not is_model(model):
+        raise ValueError(f"A config of a model was expected. Received: one of {model!r}.")
+    shapes = model.__dict__.get("_build_shapes")
+    if model.built and shapes and weights.lacks_place(model):
+        # A `build` of the model's own left layers to be built in the first call.
+        symbols = {
+            name.removesuffix("_shape"): tree.map_shape_structure(KerasTensor, shape)
+            for name, shape in shapes.items()
+        }
+        args = [symbols.pop("input")] if "input" in symbols else []
+        model.compute_output_spec(*args, **symbols)
+    return model
+
+
+def _check_loadable(model, path):
+    if not model.built:
+        raise ValueError(
+            f"The model in '{path}' could not be built from its config, so its weights have "
+            f"no place. Received: {type(model).__name__} '{model.name}'. Make the model, "
+            "build it, and call `model.load_weights(path)`."
+        )
+
+
+def check_built(model, purpose):
+    """Raise unless the model has its weights."""
+    if not model.built:
+        raise ValueError(
+            f"'{model.name}' has no weights {purpose} yet. Received: an unbuilt "
+            f"{type(model).__name__}. Call it on data, or `build(input_shape)`, first."
+        )

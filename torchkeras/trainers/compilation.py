@@ -1,0 +1,223 @@
+"""Compilation: what a model is trained and measured with."""
+
+import warnings
+
+from torchkeras import metrics as metrics_module
+from torchkeras import optimizers
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.trainers.compile_loss import CompileLoss
+from torchkeras.trainers.compile_metrics import CompileMetrics
+
+
+class Compilation:
+    """The part of a Trainer that `compile` sets: optimizer, loss, metrics, ways of running."""
+
+    def __init__(self):
+        # Past `__setattr__`: none of these is part of the network.
+        self.__dict__.update(
+            optimizer=None,
+            loss=None,
+            compiled=False,
+            run_eagerly=False,
+            jit_compile=False,
+            steps_per_execution=1,
+            stop_training=False,
+            _compile_loss=None,
+            _compile_metrics=None,
+            _compile_config=None,
+            _loss_tracker=None,
+        )
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        auto_scale_loss=True,
+    ):
+        """Choose how the model is trained and measured.
+
+        Args:
+            optimizer: name, Optimizer, `torch.optim.Optimizer`, or a function from a list of
+                parameters to one; None for a `train_step` that brings its own.
+            loss: name, Loss, function `(y_true, y_pred)`, or torch loss module; a list or dict of
+                them by output; None when `train_step` or `compute_loss` makes its own.
+            loss_weights: float, or list or dict of floats by output.
+            metrics: list of names, functions or Metrics; a list of lists or dict by output.
+            weighted_metrics: likewise, for metrics that are given the sample weights.
+            run_eagerly: bool, never compile the model's call.
+            steps_per_execution: int, at least 1; callbacks see every so many batches.
+            jit_compile: bool or `"auto"`. True runs the model's call through `torch.compile`;
+                `"auto"` means False.
+            auto_scale_loss: kept for Keras's signature; gradients in float16 are scaled by the
+                optimizer's `loss_scale_factor`.
+
+        Raises:
+            ValueError: an unknown name, or an argument of the wrong kind. The model then keeps
+                what it was compiled with before.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="adam", loss="mse", metrics=["mae"])
+        """
+        _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile)
+        chosen = optimizers.get(optimizer)
+        output_names = getattr(self, "output_names", None)
+        compile_loss = None
+        if loss is not None:
+            compile_loss = CompileLoss(loss, loss_weights, output_names=output_names)
+        compile_metrics = None
+        if metrics is not None or weighted_metrics is not None:
+            compile_metrics = CompileMetrics(metrics, weighted_metrics, output_names=output_names)
+        # Nothing above has changed the model, and nothing below fails.
+        self.__dict__.update(
+            optimizer=chosen,
+            loss=loss,
+            compiled=True,
+            run_eagerly=bool(run_eagerly),
+            jit_compile=jit_compile is True,
+            steps_per_execution=steps_per_execution,
+            stop_training=False,
+            _compile_loss=compile_loss,
+            _compile_metrics=compile_metrics,
+            _loss_tracker=metrics_module.Mean(name="loss"),
+            _compiled_call_impl=None,  # where `nn.Module.__call__` looks for a compiled call
+            _compile_config={
+                "optimizer": optimizer,
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": steps_per_execution,
+                "jit_compile": jit_compile is True,
+            },
+        )
+
+    def get_compile_config(self):
+        """The arguments of `compile` as a config, or None if some cannot be described in one."""
+        if not self.compiled:
+            return None
+        arguments = {**self._compile_config, "optimizer": self.optimizer}
+        try:
+            return {key: serialize_keras_object(value) for key, value in arguments.items()}
+        except (TypeError, ValueError, NotImplementedError) as error:
+            warnings.warn(
+                f"The compile arguments of '{self.name}' cannot be described in a config and are "
+                f"left out: {error} Call `compile` again after loading.",
+                stacklevel=2,
+            )
+            return None
+
+    def compile_from_config(self, config):
+        """Compile as `get_compile_config` described, and build the optimizer if possible.
+
+        A model whose class has a `compile` of its own is not compiled, with a warning; such a
+        class overrides this method too.
+        """
+        if type(self).compile is not Compilation.compile:
+            warnings.warn(
+                f"Model '{self.name}' is not compiled after loading, because its class "
+                f"{type(self).__name__} has a `compile` of its own. Call `compile` yourself, or "
+                "give the class `get_compile_config` and `compile_from_config`.",
+                stacklevel=2,
+            )
+            return
+        self.compile(**deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    def _assert_compiled(self, method):
+        if not self.compiled:
+            raise ValueError(
+                f"A model must be compiled before `{method}`. Received: '{self.name}', which is "
+                "not. Call `model.compile(optimizer=..., loss=...)` first."
+            )
+
+    # Metrics
+
+    @property
+    def metrics(self):
+        """The loss tracker, the metrics given to `compile`, and those set as attributes.
+
+        In that order, then the metrics of the layers. The metrics of `compile` are one object.
+        """
+        found = []
+        if self._loss_tracker is not None:
+            found.append(self._loss_tracker)
+        if self._compile_metrics is not None:
+            found.append(self._compile_metrics)
+        if self._compile_loss is not None:
+            found.extend(self._compile_loss.metrics)
+        found.extend(self._metrics)
+        for layer in self._flatten_layers(include_self=False):
+            if not isinstance(layer, Compilation):  # what a model inside measures is its own
+                found.extend(layer._metrics)
+        return found
+
+    @property
+    def metrics_names(self):
+        """Names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self):
+        """Set every metric back to its start."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self):
+        """Results of all metrics so far, by name, as scalar tensors on the device."""
+        results = {}
+        for metric in self.metrics:
+            result = metric.result()
+            if isinstance(result, dict):
+                results.update(result)
+            else:
+                results[metric.name] = result
+        return results
+
+    def _move_metrics(self, device):
+        for metric in self.metrics:
+            metric.to(device)
+
+    def _in_order(self, logs):
+        """Values of the logs in the order of the metrics; the value itself if there is one."""
+        names = []
+        for metric in self.metrics:
+            if isinstance(metric, CompileMetrics):
+                names.extend(single.name for single in metric.metrics)
+            else:
+                names.append(metric.name)
+        values = [logs[name] for name in dict.fromkeys(names) if name in logs]
+        values += [logs[name] for name in sorted(logs) if name not in names]
+        return values[0] if len(values) == 1 else values
+
+
+def _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile):
+    if isinstance(steps_per_execution, bool) or not isinstance(steps_per_execution, int):
+        raise TypeError(
+            "`steps_per_execution` must be an int of at least 1. Received: "
+            f"steps_per_execution={steps_per_execution!r} of type "
+            f"{type(steps_per_execution).__name__}. Leave it out for 1."
+        )
+    if steps_per_execution < 1:
+        raise ValueError(
+            "`steps_per_execution` must be at least 1. Received: "
+            f"steps_per_execution={steps_per_execution}. Leave it out for 1."
+        )
+    if jit_compile not in (True, False, None, "auto"):
+        raise ValueError(
+            "`jit_compile` must be True, False or 'auto'. Received: "
+            f"jit_compile={jit_compile!r}. Leave it out to run without torch.compile."
+        )
+    if run_eagerly and jit_compile is True:
+        raise ValueError(
+            "A model cannot run eagerly and compiled at once. Received: run_eagerly=True and "
+            "jit_compile=True. Choose one."
+        )
