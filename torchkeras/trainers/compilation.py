@@ -166,6 +166,11 @@ class Compilation:
         """Names of `metrics`."""
         return [metric.name for metric in self.metrics]
 
+    @property
+    def metrics_variables(self):
+        """The variables of all metrics, in order."""
+        return list({id(v): v for m in self.metrics for v in m.variables}.values())
+
     def reset_metrics(self):
         """Set every metric back to its start."""
         for metric in self.metrics:

@@ -1,5 +1,6 @@
 """Running steps of JAX's form, `train_step(self, state, data) -> (logs, state)`, under `fit`."""
 
+import contextlib
 import inspect
 
 from torchkeras.core.variable import Variable
@@ -65,6 +66,21 @@ class StatelessStep:
                 if value is not variable._store[variable._key]:
                     variable.assign(value.value if isinstance(value, Variable) else value)
         self._state = None
+
+
+def write_back(step):
+    """Give the model the state that a step carries, if it carries one."""
+    if isinstance(step, StatelessStep):
+        step.write_back()
+
+
+@contextlib.contextmanager
+def written_back(step):
+    """At the end, and after an error, the model has the state of the last whole step."""
+    try:
+        yield
+    finally:
+        write_back(step)
 
 
 def _is_logs_and_state(result, sizes):

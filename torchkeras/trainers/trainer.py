@@ -22,6 +22,12 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.predictions import Predictions
+from torchkeras.trainers.stateless_step import (
+    StatelessStep,
+    takes_state,
+    write_back,
+    written_back,
+)
 
 
 class Trainer(Compilation):
@@ -36,6 +42,10 @@ class Trainer(Compilation):
     def __init__(self):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
+
+    def __getstate__(self):
+        # A copy is outside of any loop; a compiled call cannot be copied, and is made anew.
+        return {**super().__getstate__(), "_running": None, "_compiled_call_impl": None}
 
     # Steps: what happens to a batch
 
@@ -83,7 +93,9 @@ class Trainer(Compilation):
     def train_step(self, data):
         """Train on one batch: forward, loss, backward, update, metrics.
 
-        Gradients are clear when it is called.
+        Gradients are clear when it is called. An override may also have JAX's form,
+        `train_step(self, state, data)`, and return `(logs, state)`; the state is the tensors of
+        the trainable, the non-trainable, the optimizer's and the metrics' variables.
 
         Args:
             data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
@@ -194,6 +206,8 @@ class Trainer(Compilation):
         if not _overrides(self, name):
             return default
         step = getattr(self, name)
+        if takes_state(step):
+            return StatelessStep(self, step, training=name == "train_step")
 
         def checked_step(data):
             logs = step(data)
@@ -428,7 +442,7 @@ class Trainer(Compilation):
         train_on = self._step_function("train_step", self._train_on)
         logs = {}
         group, done = self.steps_per_execution, 0
-        with contextlib.closing(iterator.enumerate_epoch()) as steps:
+        with contextlib.closing(iterator.enumerate_epoch()) as steps, written_back(train_on):
             for step, batch in steps:
                 if done == 0 and callbacks.wants_train_batch_begin:
                     callbacks.on_train_batch_begin(step)
@@ -438,10 +452,12 @@ class Trainer(Compilation):
                 if done == group:
                     done = 0
                     if callbacks.wants_train_batch_end:
+                        write_back(train_on)
                         callbacks.on_train_batch_end(step, logs)
                     if self.stop_training:
                         break
             if done and callbacks.wants_train_batch_end:
+                write_back(train_on)
                 callbacks.on_train_batch_end(step, logs)
         return self._epoch_logs(logs)
 
@@ -534,7 +550,7 @@ class Trainer(Compilation):
             test_on = self._step_function("test_step", self._test_on)
             logs = {}
             group, done = self.steps_per_execution, 0
-            with contextlib.closing(iterator.enumerate_epoch()) as steps:
+            with contextlib.closing(iterator.enumerate_epoch()) as steps, written_back(test_on):
                 for step, batch in steps:
                     if done == 0 and callbacks.wants_test_batch_begin:
                         callbacks.on_test_batch_begin(step)
@@ -636,7 +652,9 @@ class Trainer(Compilation):
             self._prepare_training()
             self.reset_metrics()
             self._clear_gradients()
-            logs = self._step_function("train_step", self._train_on)(data)
+            train_on = self._step_function("train_step", self._train_on)
+            with written_back(train_on):
+                logs = train_on(data)
             return self._numbers(_logs_now(logs), return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
@@ -646,7 +664,9 @@ class Trainer(Compilation):
         with self._mode(False):
             self._prepare()
             self.reset_metrics()
-            logs = self._step_function("test_step", self._test_on)(data)
+            test_on = self._step_function("test_step", self._test_on)
+            with written_back(test_on):
+                logs = test_on(data)
             return self._numbers(_logs_now(logs), return_dict)
 
     def predict_on_batch(self, x):
