@@ -578,3 +578,20 @@ def test_tied_weights_stay_tied_in_a_copy():
     layer.first.kernel.assign(torch.zeros(3, 2))
     assert not layer.second.kernel.numpy().any()
     assert len(layer.weights) == 3
+
+
+def test_numpy_is_a_copy_that_training_does_not_reach():
+    v = keras.Variable([1.0, 2.0])
+    kept, converted = v.numpy(), np.asarray(v)
+    v.assign_add([1.0, 1.0])
+    assert kept.tolist() == converted.tolist() == [1.0, 2.0]
+
+
+def test_get_weights_can_be_set_back_after_training():
+    layer = keras.layers.Dense(1)
+    layer.build((None, 2))
+    before = layer.get_weights()
+    layer.kernel.assign_add(torch.ones(2, 1))
+    layer.set_weights(before)
+    assert np.array_equal(layer.get_weights()[0], before[0])
+    assert not np.array_equal(before[0], before[0] + 1)

@@ -204,3 +204,11 @@ def test_generalized_crossentropy():
 def test_sparse_axis_stays_in_the_config():
     loss = losses.SparseCategoricalCrossentropy(axis=1)
     assert losses.deserialize(losses.serialize(loss)).axis == 1
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_nan_labels_are_an_error_on_the_cpu(from_logits):
+    labels = torch.tensor([float("nan"), 1.0, 2.0])
+    y_pred = torch.full((3, 4), 0.25)
+    with pytest.raises(ValueError, match="Received"):
+        losses.SparseCategoricalCrossentropy(from_logits=from_logits)(labels, y_pred)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from torchkeras.core.operation import OPS
+from torchkeras.core.operation import OPS, FunctionOperation
 from torchkeras.models import operation_configs
 
 ops = keras.ops
@@ -209,7 +209,5 @@ def test_settings_that_a_function_does_not_have(extra):
 
 def test_every_function_has_a_class_name_that_leads_back():
     for name in OPS:
-        class_name = operation_configs._CLASS_NAMES.get(name) or "".join(
-            part.capitalize() for part in name.split("_")
-        )
+        class_name = FunctionOperation(name).class_name
         assert operation_configs._op_name(class_name) == name

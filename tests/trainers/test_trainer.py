@@ -232,6 +232,20 @@ def test_a_trained_model_is_copied_and_pickled():
     np.testing.assert_array_equal(model.predict(X, verbose=0), expected)
 
 
+def test_a_copy_made_by_a_callback_is_outside_the_loop():
+    copies = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: copies.append(copy.deepcopy(model))
+    )
+    model = linear()
+    model.fit(X, Y, verbose=0, callbacks=[callback])
+    (other,) = copies
+    before = [weight.copy() for weight in model.get_weights()]
+    other.fit(X, Y, verbose=0)
+    assert not any(module.training for module in other.modules())
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
 def test_training_by_hand_and_by_fit_mix():
     model = linear()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -29,6 +29,11 @@ class CallbackList(Callback):
     None. Tensors are read into floats at once for all callbacks, and for a batch hook only if
     one of them does not mark itself `_supports_device_logs`.
 
+    Three things serve the library's own callbacks. `_unused_hooks` names batch hooks that a
+    class defines and an object, as it was set up, does not need. `_after_train_begin(callbacks)`
+    and `_after_epoch_end(epoch)` are called once every callback has had its own hook, for one
+    that depends on the state of the others.
+
     Args:
         callbacks: a `Callback`, or nested lists of them, or None.
         add_history: bool, append a `History` unless there is one.
@@ -145,11 +150,17 @@ class CallbackList(Callback):
         logs = logs_to_floats(logs)
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
+        for callback in self.callbacks:
+            if hasattr(callback, "_after_epoch_end"):
+                callback._after_epoch_end(epoch)
 
     def on_train_begin(self, logs=None):
         logs = logs_to_floats(logs)
         for callback in self.callbacks:
             callback.on_train_begin(logs)
+        for callback in self.callbacks:
+            if hasattr(callback, "_after_train_begin"):
+                callback._after_train_begin(self.callbacks)
         self._find_hooks()
 
     def on_train_end(self, logs=None):
@@ -182,6 +193,8 @@ class CallbackList(Callback):
 
 def _own_method(callback, hook):
     """The method of `callback` to call for `hook`, or None if it defines none."""
+    if hook in getattr(callback, "_unused_hooks", ()):
+        return None
     if isinstance(callback, CallbackList):
         return getattr(callback, hook) if callback._methods[hook] else None
     if hook in getattr(callback, "__dict__", ()) or getattr(

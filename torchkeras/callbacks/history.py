@@ -19,6 +19,8 @@ class History(Callback):
     ([0], {'loss': [0.5]})
     """
 
+    _state_names = ("epoch", "history")
+
     def __init__(self):
         super().__init__()
         self.epoch = []

@@ -140,14 +140,27 @@ def get(identifier):
 
 
 def serialize(policy):
-    """The policy as a config dict."""
+    """The policy as a config dict.
+
+    Example:
+
+    >>> keras.dtype_policies.serialize(keras.DTypePolicy("float16"))["config"]
+    {'name': 'float16'}
+    """
     from torchkeras.core.serialization import serialize_keras_object
 
     return serialize_keras_object(policy)
 
 
 def deserialize(config, custom_objects=None):
-    """The policy that a config dict describes."""
+    """The policy that a config dict describes.
+
+    Example:
+
+    >>> config = keras.dtype_policies.serialize(keras.DTypePolicy("float16"))
+    >>> keras.dtype_policies.deserialize(config)
+    <DTypePolicy "float16">
+    """
     from torchkeras.core.serialization import deserialize_keras_object
 
     return deserialize_keras_object(config, custom_objects)

@@ -124,8 +124,8 @@ class Operation:
 
     @property
     def input(self):
-        """Symbol, or structure of symbols, the operation was called on (when called once)."""
-        node = self._only_node("input")
+        """Symbol, or structure of symbols, the operation was first called on."""
+        node = self._first_node("input")
         args, kwargs = node.args, node.kwargs
         if len(args) == 1 and not symbols_of(kwargs):
             return args[0]
@@ -133,19 +133,17 @@ class Operation:
 
     @property
     def output(self):
-        """Symbol, or list of symbols, the operation gave (when called once)."""
-        outputs = self._only_node("output").outputs
+        """Symbol, or list of symbols, the operation gave at its first call."""
+        outputs = self._first_node("output").outputs
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _only_node(self, what):
-        nodes = self._inbound_nodes
-        if len(nodes) != 1:
-            times = "never" if not nodes else f"{len(nodes)} times"
+    def _first_node(self, what):
+        if not self._inbound_nodes:
             raise AttributeError(
-                f"'{self.name}' has no single symbolic {what}: it was called {times} on symbolic "
-                "tensors. Call it once on a keras.Input, or keep the tensor you want."
+                f"'{self.name}' has no symbolic {what} yet. Received: an operation never called on "
+                "symbolic tensors. Call it on a keras.Input."
             )
-        return nodes[0]
+        return self._inbound_nodes[0]
 
     def get_config(self):
         """Arguments that make the operation again."""
@@ -160,8 +158,18 @@ class Operation:
         return f"<Operation name={self.name}>"
 
 
+# Keras's names of the classes behind its functions, where they are not the words in camel case.
+_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
+
+
 class FunctionOperation(Operation):
     """A function of `keras.ops` as a step of a graph."""
+
+    @property
+    def class_name(self):
+        """Name of Keras's class for the function: `"ExpandDims"` for `expand_dims`."""
+        words = self.op_name.split("_")
+        return _CLASS_NAMES.get(self.op_name) or "".join(word.capitalize() for word in words)
 
     def __init__(self, op_name, name=None):
         self.op_name = op_name

@@ -221,8 +221,8 @@ class Variable:
         self._store[self._key] = nn.Parameter(tensor)
 
     def numpy(self):
-        """The value as a NumPy array."""
-        return convert_to_numpy(self._store[self._key])
+        """The value as a NumPy array of its own: later updates do not reach it."""
+        return np.array(convert_to_numpy(self._store[self._key]))
 
     def stop_gradient(self):
         """The value outside of autograd."""
@@ -320,8 +320,10 @@ class Variable:
         return func(*_unwrap(args), **_unwrap(kwargs or {}))
 
     def __array__(self, dtype=None, copy=None):
-        array = self.numpy()
-        return array if dtype is None else array.astype(dtype)
+        array = convert_to_numpy(self._store[self._key])
+        if copy is False:
+            return np.asarray(array, dtype=dtype)
+        return np.array(array, dtype=dtype)
 
     def __float__(self):
         return float(self._scalar("float"))

@@ -24,7 +24,7 @@ from torchkeras.losses.loss import (
 from torchkeras.losses.regression import paired, with_fused_mean
 
 # F.cross_entropy skips targets equal to this; its own default, -100, would hide a wrong label.
-_IGNORE_NOTHING = -(2**63)
+_IGNORE_NOTHING = 1 - 2**63  # not -(2**63), which is what NaN becomes as an integer
 
 
 def _logits_of_softmax(y_pred, axis):

@@ -1,7 +1,7 @@
 """keras.metrics: what is watched during training and evaluation."""
 
 from torchkeras.core import serialization
-from torchkeras.core.naming import to_snake_case
+from torchkeras.core.naming import to_snake_case as _to_snake_case
 from torchkeras.losses import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -129,7 +129,7 @@ _CLASSES = {
 }
 _BY_NAME = {
     **_CLASSES,
-    **{to_snake_case(name): cls for name, cls in _CLASSES.items()},
+    **{_to_snake_case(name): cls for name, cls in _CLASSES.items()},
     "bce": BinaryCrossentropy,
     "BCE": BinaryCrossentropy,
     "mse": MeanSquaredError,
@@ -172,7 +172,7 @@ _FUNCTIONS = {
 }
 
 
-def function_named(name):
+def _function_named(name):
     """The function that a config names.
 
     Raises:
@@ -224,7 +224,7 @@ def deserialize(config, custom_objects=None):
         config = {**config, "module": "keras.metrics"}
     found = serialization.deserialize_keras_object(config, custom_objects)
     if isinstance(found, str):
-        return _BY_NAME[found] if found in _BY_NAME else function_named(found)
+        return _BY_NAME[found] if found in _BY_NAME else _function_named(found)
     return found
 
 

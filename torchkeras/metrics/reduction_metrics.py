@@ -250,7 +250,7 @@ class MeanMetricWrapper(Mean):
                 for key, value in config.items()
             }
             if isinstance(config["fn"], str):
-                config["fn"] = metrics.function_named(config["fn"])
+                config["fn"] = metrics._function_named(config["fn"])
         return cls(**config)
 
 

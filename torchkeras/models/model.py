@@ -206,15 +206,17 @@ class Model(Trainer, Layer):
         """Save architecture, weights and compile state to one file.
 
         Args:
-            filepath: str or path; `.safetensors` chooses the format.
+            filepath: str or path; the ending chooses the format, `.safetensors` or `.keras`.
             overwrite: bool, whether an existing file may be replaced.
             zipped: kept for Keras's signature.
+            **kwargs: `include_optimizer`, and for a `.keras` file `weights_format`: "h5" for one
+                that Keras 3 opens. See `keras.saving.save_model`.
 
         Example:
 
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> import os, tempfile
-        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.keras")
         >>> model.save(path)
         >>> keras.models.load_model(path).count_params()
         8
@@ -224,17 +226,48 @@ class Model(Trainer, Layer):
         saving_api.save_model(self, filepath, overwrite=overwrite, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
-        """Save the weights, under their `state_dict` names, to a `.safetensors` file."""
+        """Save the weights to one file.
+
+        Args:
+            filepath: str or path. With the ending `.safetensors` the weights stand under their
+                `state_dict` names; with `.weights.h5`, which needs h5py, in Keras's own layout,
+                and the optimizer's state with them.
+            overwrite: bool, whether an existing file may be replaced.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> model.save_weights(path)
+        >>> os.path.exists(path)
+        True
+        """
         from torchkeras.saving import saving_api
 
         saving_api.save_weights(self, filepath, overwrite=overwrite, **kwargs)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
-        """Load weights from a `.safetensors` file; all fit or none is changed.
+        """Load weights from a file; all fit or none is changed.
 
         Args:
-            filepath: str or path.
+            filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`, of weights
+                or of a whole model, written here or by Keras 3.
             skip_mismatch: bool, load what fits and warn about the rest.
+
+        Raises:
+            ValueError: the model is not built, the file is damaged, or names or shapes differ.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> model.save_weights(path)
+        >>> again = keras.models.clone_model(model)
+        >>> again.load_weights(path)
+        >>> bool((again(torch.ones(1, 3)) == model(torch.ones(1, 3))).all())
+        True
         """
         from torchkeras.saving import saving_api
 

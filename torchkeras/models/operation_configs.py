@@ -31,7 +31,6 @@ _NO_OPERANDS = {
     "squareplus": {"b"},
     "unique": {"fill_value"},
 }
-_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
 _KERAS_MODULES = {"core": "core", "image": "image", "linalg": "linalg", "math": "math"}
 _KERAS_MODULES.update(nn="nn", crossentropy="nn")  # all others are in Keras's numpy
 
@@ -94,7 +93,7 @@ def _describe_function(operation, arguments):
         # Called several times, by hand: each call keeps its own.
         remaining = [(a, values) for (a, _), values in zip(remaining, settings, strict=True)]
         settings = [{}]
-    class_name = _CLASS_NAMES.get(name) or "".join(p.capitalize() for p in name.split("_"))
+    class_name = operation.class_name
     module = OPS[name]._run.__module__.rpartition(".")[2]
     config = {
         "module": f"keras.src.ops.{_KERAS_MODULES.get(module, 'numpy')}",

@@ -206,8 +206,8 @@ class TorchOptimizer:
         kind = type(self.optimizer).__name__ if self.optimizer is not None else repr(self._factory)
         raise ValueError(
             "A file can describe torchkeras optimizers only. Received: the torch optimizer "
-            f"{kind}. Compile with an optimizer from keras.optimizers, or save its "
-            "`state_dict()` with torch.save and compile again after loading."
+            f"{kind}. Compile with an optimizer from keras.optimizers; or, as model files hold "
+            "its state, compile again after loading and call keras.saving.load_optimizer_state."
         )
 
     def __repr__(self):

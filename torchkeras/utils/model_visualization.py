@@ -249,9 +249,9 @@ def _cluster(model, name):
 
 def _label(layer, calls, shown):
     """The HTML-like table in a layer's box."""
-    from torchkeras.utils.summary_utils import _class_name  # that file imports layers
+    from torchkeras.utils.summary_utils import class_name_of  # that file imports layers
 
-    class_name = _class_name(layer)
+    class_name = class_name_of(layer)
     head = f"<b>{_escape(layer.name)}</b> ({_escape(class_name)})"
     if not shown["names"]:
         head = f"<b>{_escape(class_name)}</b>"

@@ -87,7 +87,11 @@ def print_summary(
         params = "0"
         if hasattr(layer, "built"):
             params = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-        row = [f"{prefix}{layer.name} ({_class_name(layer)})", _output_shape(layer, nodes), params]
+        row = [
+            f"{prefix}{layer.name} ({class_name_of(layer)})",
+            _output_shape(layer, nodes),
+            params,
+        ]
         if connected:
             row.append(_connections(calls[id(layer)], model))
         if show_trainable:
@@ -194,9 +198,10 @@ def _is_chain(model):
     )
 
 
-def _class_name(operation):
+def class_name_of(operation):
+    """Name shown for the kind of an operation."""
     if isinstance(operation, FunctionOperation):
-        return "".join(part.title() for part in operation.op_name.split("_"))
+        return operation.class_name
     module = operation.module if isinstance(operation, _TorchModule) else operation
     return type(module).__name__
 

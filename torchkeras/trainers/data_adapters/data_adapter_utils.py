@@ -294,6 +294,8 @@ def as_rows(array, name):
             f"`{name}` needs a first axis of samples. Received: a single value. Put it in a "
             "list, or reshape it to (1,)."
         )
+    if isinstance(array, torch.Tensor) and array.requires_grad:
+        array = array.detach()  # data collects no gradients
     if isinstance(array, torch.Tensor) and array.layout is not torch.strided:
         raise ValueError(
             f"`{name}` must be a dense tensor. Received: layout {array.layout}. Call "

@@ -1,0 +1,102 @@
+import csv
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import torchkeras as keras
+from torchkeras.callbacks import CSVLogger, LambdaCallback
+
+
+def fit(callbacks, epochs=2, **arguments):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x = np.ones((4, 3), "float32")
+    return model.fit(x, x[:, :1], epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
+
+
+def rows(path, **arguments):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file, **arguments))
+
+
+def test_lines_are_the_history(tmp_path):
+    path = tmp_path / "log.csv"
+    history = fit([CSVLogger(path)], epochs=3, validation_split=0.5).history
+    lines = rows(path)
+    assert [line["epoch"] for line in lines] == ["0", "1", "2"]
+    assert list(lines[0]) == ["epoch", "loss", "mae", "val_loss", "val_mae"]
+    for name, values in history.items():
+        assert [float(line[name]) for line in lines] == values
+
+
+def test_separator_and_path_as_text(tmp_path):
+    path = str(tmp_path / "log.csv")
+    fit([CSVLogger(path, separator=";")])
+    assert set(rows(path, delimiter=";")[0]) == {"epoch", "loss", "mae", "val_loss", "val_mae"}
+
+
+def test_validation_that_comes_later_has_its_columns(tmp_path):
+    path = tmp_path / "log.csv"
+    history = fit([CSVLogger(path)], validation_split=0.5, validation_freq=2).history
+    lines = rows(path)
+    assert lines[0]["val_loss"] == "NA"
+    assert float(lines[1]["val_loss"]) == history["val_loss"][0]
+
+
+@pytest.mark.parametrize("append, lines", [(True, 4), (False, 2)])
+def test_appending(tmp_path, append, lines):
+    path = tmp_path / "log.csv"
+    log = CSVLogger(path, append=append)
+    fit([log])
+    fit([log])
+    assert len(rows(path)) == lines  # one header only
+
+
+def test_empty_file_gets_a_header(tmp_path):
+    path = tmp_path / "log.csv"
+    path.touch()
+    fit([CSVLogger(path, append=True)])
+    assert len(rows(path)) == 2
+
+
+def test_values_of_other_kinds(tmp_path):
+    log = CSVLogger(tmp_path / "log.csv")
+    log.on_train_begin()
+    log.on_epoch_end(0, {"text": "a,b", "list": [1, 2], "array": np.array(3.0)})
+    log.on_train_end()
+    line = rows(tmp_path / "log.csv")[0]
+    assert (line["text"], line["list"], line["array"]) == ("a,b", '"[1, 2]"', "3.0")
+
+
+def test_file_is_complete_after_each_epoch(tmp_path):
+    path = tmp_path / "log.csv"
+    seen = []
+    look = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(rows(path))))
+    fit([CSVLogger(path), look], epochs=3)
+    assert seen == [1, 2, 3]
+
+
+def test_file_is_readable_after_a_crash(tmp_path):
+    script = f"""
+        import os
+        import numpy as np
+        import torchkeras as keras
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        crash = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: e < 2 or os._exit(7))
+        log = keras.callbacks.CSVLogger({str(tmp_path / "log.csv")!r})
+        x = np.ones((4, 3))
+        model.fit(x, x[:, :1], epochs=9, verbose=0, callbacks=[log, crash])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ)
+    assert done.returncode == 7
+    assert [line["epoch"] for line in rows(tmp_path / "log.csv")] == ["0", "1"]
+
+
+def test_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        fit([CSVLogger(tmp_path / "nowhere" / "log.csv")])

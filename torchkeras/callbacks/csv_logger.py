@@ -1,0 +1,90 @@
+"""CSVLogger: the logs of each epoch as a line of a CSV file."""
+
+import collections.abc
+import csv
+import os
+
+import numpy as np
+
+from torchkeras.callbacks.callback import Callback
+
+
+class CSVLogger(Callback):
+    """Writes the logs of each epoch to a CSV file, which can be read while the training runs.
+
+    The columns are `epoch`, from 0, and the names in the logs of the first epoch in alphabetical
+    order; where these have no validation, columns for it follow all the same, with `NA` until
+    there is one (as in Keras). Every line is on its way to the disk when its epoch has ended.
+
+    Args:
+        filename: str or path. Its folder must exist.
+        separator: str of one character between columns.
+        append: bool, go on in an existing file, rather than start it anew at each `fit`.
+
+    Raises:
+        OSError: in `fit`, the file cannot be written.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "log.csv")
+    >>> log = keras.callbacks.CSVLogger(path)
+    >>> log.on_train_begin()
+    >>> log.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
+    >>> log.on_train_end()
+    >>> with open(path) as file:
+    ...     print(file.read().strip())
+    epoch,loss,val_loss
+    0,0.5,0.75
+    """
+
+    def __init__(self, filename, separator=",", append=False):
+        super().__init__()
+        self.sep = separator
+        self.filename = os.fsdecode(filename)
+        self.append = append
+        self.append_header = True
+        self.keys = None
+        self.writer = None
+        self.csv_file = None
+
+    def on_train_begin(self, logs=None):
+        self._close()
+        if self.append:
+            self.append_header = not (
+                os.path.exists(self.filename) and os.path.getsize(self.filename)
+            )
+        # newline="": the csv module writes its own ends of lines.
+        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")
+        self.keys = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        if self.writer is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += [f"val_{key}" for key in self.keys]
+            self.writer = csv.writer(self.csv_file, delimiter=self.sep)
+            if self.append_header:
+                self.writer.writerow(["epoch", *self.keys])
+        self.writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+        self.csv_file.flush()
+
+    def on_train_end(self, logs=None):
+        self._close()
+
+    def _close(self):
+        if self.csv_file is not None:
+            self.csv_file.close()
+        self.csv_file = self.writer = None
+
+    def __getstate__(self):
+        # A copy, or another process, opens the file itself.
+        return {**self.__dict__, "csv_file": None, "writer": None}
+
+
+def _cell(value):
+    is_scalar = isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    if isinstance(value, collections.abc.Iterable) and not is_scalar:
+        return f'"[{", ".join(map(str, value))}]"'
+    return value

@@ -1,0 +1,51 @@
+"""TerminateOnNaN: end the training when the loss is not a finite number."""
+
+import math
+
+from torchkeras.callbacks.callback import Callback, logs_to_floats
+from torchkeras.utils.progbar import write_line
+
+
+class TerminateOnNaN(Callback):
+    """Stops `fit` as soon as the loss is nan or infinite.
+
+    It reads the loss, the mean of the epoch so far, after every step (with
+    `compile(steps_per_execution=n)`, after every n steps). Each reading waits for the device.
+
+    Args:
+        raise_error: bool, raise an error instead of ending `fit` as if it was done.
+
+    Raises:
+        RuntimeError: in `fit`, with `raise_error=True`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.full((64, 3), np.nan), np.zeros((64, 1))
+    >>> stop = keras.callbacks.TerminateOnNaN()
+    >>> _ = model.fit(x, y, epochs=9, verbose=0, callbacks=[stop])
+    Batch 0: the loss is nan, training ends
+    """
+
+    _supports_device_logs = True
+
+    def __init__(self, raise_error: bool = False):
+        super().__init__()
+        self.raise_error = raise_error
+
+    def on_batch_end(self, batch, logs=None):
+        logs = logs() if callable(logs) else logs
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        loss = logs_to_floats({"loss": loss})["loss"]
+        if math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(
+                f"The loss must be a finite number. Received: loss={loss} at batch {batch}. Lower "
+                "the learning rate, clip the gradients, or look for such values in the data."
+            )
+        write_line(f"Batch {batch}: the loss is {loss}, training ends")
+        self.model.stop_training = True
