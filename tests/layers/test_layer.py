@@ -896,15 +896,32 @@ def test_compute_output_shape_of_the_layer_is_used():
     assert Own()(keras.Input((3,))).shape == (None, 9)
 
 
-def test_input_and_output_of_a_layer_called_once():
+def test_input_and_output_of_a_layer_are_those_of_its_first_call():
     layer, x = layers.Dense(2, name="d"), keras.Input((3,))
     with pytest.raises(AttributeError):
         layer.input  # noqa: B018
     y = layer(x)
+    layer(keras.Input((3,)))
     assert layer.input is x and layer.output is y
-    layer(x)
-    with pytest.raises(AttributeError):
-        layer.output  # noqa: B018
+
+
+@pytest.mark.parametrize("cls", [layers.Add, layers.Concatenate, layers.Maximum])
+def test_a_list_of_plain_tensors_takes_the_fast_path(cls, monkeypatch):
+    layer, inputs = cls(), [torch.randn(2, 3), torch.randn(2, 3)]
+    expected = layer(inputs)
+    masked = inputs[0].clone()
+    masked._keras_mask = torch.ones(2, dtype=torch.bool)
+    slow = []
+    original = type(layer)._keras_call
+    monkeypatch.setattr(
+        cls, "_keras_call", lambda self, *a, **k: slow.append(a) or original(self, *a, **k)
+    )
+    assert torch.equal(layer(inputs), expected)
+    assert not slow
+    layer([inputs[0].double(), inputs[1]])
+    layer([inputs[0].numpy(), inputs[1]])
+    layer([masked, inputs[1]])
+    assert len(slow) == 3
 
 
 # torch.compile

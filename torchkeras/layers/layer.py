@@ -80,8 +80,14 @@ class Layer(TrackedModule, Operation):
         state["built"] = False
         return layer
 
+    # Whether `compute_mask` may give a mask where the inputs have none. A class with a
+    # `compute_mask` of its own may, unless it says otherwise.
+    _makes_masks = False
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        if "compute_mask" in cls.__dict__ and "_makes_masks" not in cls.__dict__:
+            cls._makes_masks = True
         if "build" in cls.__dict__:
             cls.build = _around_build(cls.__dict__["build"])
 
@@ -336,16 +342,17 @@ class Layer(TrackedModule, Operation):
     def forward(self, *args, **kwargs):
         """What `nn.Module.__call__` runs: `call`, with Keras's protocol around it.
 
-        One plain tensor of the right dtype, given to a layer that is ready for it, goes straight
-        to `call`; everything else takes the long way.
+        One plain tensor of the right dtype, or one list of them, given to a layer that is ready
+        for it, goes straight to `call`; everything else takes the long way.
         """
         if self._fast is SCOPE.fast_token and len(args) == 1 and not kwargs:
             x = args[0]
             if (
-                type(x) is _Tensor
-                and (x.dtype is self._input_torch_dtype or not x.is_floating_point())
+                (x.dtype is self._input_torch_dtype or not x.is_floating_point())
                 and self._fast_check(x)
                 and not hasattr(x, "_keras_mask")
+                if type(x) is _Tensor
+                else type(x) is list and self._fast_list and self._are_plain(x)
             ):
                 try:
                     if self._fast_training:
@@ -355,6 +362,15 @@ class Layer(TrackedModule, Operation):
                     self._note_error(error, args, kwargs)
                     raise
         return self._keras_call(*args, **kwargs)
+
+    def _are_plain(self, tensors):
+        dtype = self._input_torch_dtype
+        for x in tensors:
+            if type(x) is not _Tensor or hasattr(x, "_keras_mask"):
+                return False
+            if x.dtype is not dtype and x.is_floating_point():
+                return False
+        return True
 
     def _check_initialized(self):
         if "_dtype_policy" not in self.__dict__:
@@ -497,13 +513,14 @@ class Layer(TrackedModule, Operation):
             and self._input_torch_dtype is not None
             and self._activity_regularizer is None
             and not (tree.is_nested(self._input_spec))
-            and (type(self).compute_mask is Layer.compute_mask or not self._supports_masking)
+            and not (self._supports_masking and self._makes_masks)
             and all(layer.built and not layer._adds_losses for layer in self._flatten_layers())
         )
         if not ready:
             return
         input_spec = self._input_spec
         state["_fast_check"] = _always if input_spec is None else input_spec.quick_check()
+        state["_fast_list"] = input_spec is None
         state["_fast_training"] = spec.takes_training
         state["_fast"] = SCOPE.token(self._autocast_dtype)
 

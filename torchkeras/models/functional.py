@@ -338,6 +338,7 @@ class Functional(Model):
                 dtype = self._input_dtypes[0]
                 self.__dict__["_fast_check"] = lambda x: x.dtype is dtype and fits(x)
                 self.__dict__["_fast_training"] = False
+                self.__dict__["_fast_list"] = False
 
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give."""

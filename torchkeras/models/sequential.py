@@ -273,7 +273,7 @@ class Sequential(Model):
         if functional._fast is None:
             self.__dict__["_fast"] = None
         else:
-            for key in ("_fast_check", "_fast_training", "_input_torch_dtype"):
+            for key in ("_fast_check", "_fast_training", "_fast_list", "_input_torch_dtype"):
                 self.__dict__[key] = functional.__dict__[key]
 
     def compute_output_spec(self, *args, **kwargs):

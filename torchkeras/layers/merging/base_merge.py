@@ -28,6 +28,7 @@ class Merge(Layer):
 
     # How many inputs, where it is not any number from one on.
     _inputs_required = None
+    _makes_masks = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

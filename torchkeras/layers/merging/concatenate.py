@@ -24,6 +24,8 @@ class Concatenate(Merge):
     torch.Size([2, 7])
     """
 
+    _makes_masks = False
+
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         self.axis = axis

@@ -33,6 +33,8 @@ class Dot(Merge):
 
     _inputs_required = 2
 
+    _makes_masks = False
+
     def __init__(self, axes, normalize=False, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(axes, (int, list, tuple)):
