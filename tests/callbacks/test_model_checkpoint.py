@@ -50,7 +50,7 @@ def feed(callback, values, model=None):
     return model.saved
 
 
-@pytest.mark.parametrize("ending", [".keras", ".safetensors", ".h5"])
+@pytest.mark.parametrize("ending", [".keras", ".safetensors"])
 def test_endings_of_models(ending):
     ModelCheckpoint(f"model{ending}")
     with pytest.raises(ValueError, match="filepath='model.txt'"):

@@ -636,12 +636,18 @@ def test_saving_twice_gives_the_same_weights_and_config(tmp_path):
         assert all(torch.equal(a.get_tensor(n), b.get_tensor(n)) for n in a.keys())
 
 
-@pytest.mark.parametrize("name", ["m.h5", "m.keras", "m", "m.safetensors.txt", "m.SAFETENSORS"])
+@pytest.mark.parametrize("name", ["m.h5", "m.keras.zip", "m", "m.safetensors.txt", "m.KERAS"])
 def test_other_endings(tmp_path, name):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     path = str(tmp_path / name)
-    for call in (model.save_weights, model.load_weights):
-        with pytest.raises(ValueError, match=r"end in '.safetensors'. Received: filepath=.*"):
+    endings = {
+        model.save: "'.safetensors' or '.keras'",
+        keras.saving.load_model: "'.safetensors' or '.keras'",
+        model.save_weights: "'.safetensors' or '.weights.h5'",
+        model.load_weights: "'.safetensors', '.keras' or '.weights.h5'",
+    }
+    for call, known in endings.items():
+        with pytest.raises(ValueError, match=rf"end in {known}. Received: filepath=.*"):
             call(path)
     assert os.listdir(tmp_path) == []
 

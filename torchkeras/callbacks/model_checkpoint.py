@@ -11,7 +11,7 @@ from torchkeras.callbacks.monitor_callback import MonitorCallback
 from torchkeras.callbacks.save_frequency import SaveFrequency
 from torchkeras.utils.progbar import write_line
 
-_MODEL_ENDINGS = (".keras", ".safetensors", ".h5")
+_MODEL_ENDINGS = (".keras", ".safetensors")
 _WEIGHTS_ENDINGS = (".weights.h5", ".safetensors")
 
 

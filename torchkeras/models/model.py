@@ -223,7 +223,7 @@ class Model(Trainer, Layer):
         """
         from torchkeras.saving import saving_api
 
-        saving_api.save_model(self, filepath, overwrite=overwrite, **kwargs)
+        saving_api.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
         """Save the weights to one file.

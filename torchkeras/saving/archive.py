@@ -29,17 +29,18 @@ def open_archive(path):
             or repeated name, a link, an encrypted member, or one that grows beyond all measure.
         FileNotFoundError: there is no such file.
     """
-    try:
-        with open(path, "rb") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
             if file.read(4) != b"PK\3\4":
                 raise unreadable(path, "it does not begin as a zip archive", ".keras")
-            archive = zipfile.ZipFile(file)
+            archive = stack.enter_context(zipfile.ZipFile(file))
             _check_members(archive.infolist(), os.fstat(file.fileno()).st_size, path)
-            yield Archive(archive, path)
-    except FileNotFoundError:
-        raise no_file(path) from None
-    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
-        raise unreadable(path, error, ".keras") from error
+        except FileNotFoundError:
+            raise no_file(path) from None
+        except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
+            raise unreadable(path, error, ".keras") from error
+        yield Archive(archive, path)
 
 
 def _check_members(members, size, path):

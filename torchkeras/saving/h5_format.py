@@ -3,7 +3,7 @@
 | in the file | what |
 | --- | --- |
 | `layers/dense/vars/0`, ... | the own variables of a part; see `keras_layout` |
-| `optimizer/vars/0`, ... | state of an optimizer of `keras.optimizers` |
+| `optimizer/vars/0`, ... | state of the model's optimizer, one of `keras.optimizers` |
 | `torchkeras/seeds/vars/<name>` | states of seed generators, which Keras does not save |
 | `torchkeras/optimizer/vars/0`, ... | tensors of the state of a `torch.optim` optimizer |
 | `torchkeras/optimizer/vars/frame` | the rest of that state: JSON as bytes |
@@ -14,6 +14,7 @@ Keras passes over the last three. The same file is a member of `.keras` archives
 import contextlib
 import io
 import json
+import re
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torchkeras.core.convert import convert_to_numpy
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
-from torchkeras.saving.keras_layout import is_optimizer, parts_by_path, torch_module
+from torchkeras.saving.keras_layout import parts_by_path, torch_module
 from torchkeras.saving.messages import clipped, json_object
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.optimizer_state import get_optimizer_state, set_optimizer_state
@@ -35,23 +36,21 @@ _OPTIMIZER = "optimizer/vars"
 
 
 def save_weights(model, path):
-    """Write the weights, and the state of optimizers as Keras does."""
+    """Write the weights and, as Keras does, the optimizer's state."""
+    groups = _collect(model, include_optimizer=True)
     h5py = import_h5py()
-    check_built(model, "to save")
     with atomic_write(path) as temporary, _write_errors(path):
         with h5py.File(temporary, "w") as file:
-            _write(file, model, include_optimizer=True)
+            _write(file, groups)
 
 
 def to_bytes(model, path, include_optimizer=True):
     """The file with seeds too, as the bytes of a member of the archive `path`."""
-    h5py = import_h5py()
-    check_built(model, "to save")
+    groups = _collect(model, include_optimizer)
+    groups[_SEEDS] = (None, seed_states(model))
     buffer = io.BytesIO()
-    with _write_errors(path), h5py.File(buffer, "w") as file:
-        _write(file, model, include_optimizer)
-        for name, tensor in seed_states(model).items():
-            _put(file.require_group(_SEEDS), name, tensor)
+    with import_h5py().File(buffer, "w") as file:
+        _write(file, groups)
     return buffer.getvalue()
 
 
@@ -60,38 +59,38 @@ def _write_errors(path):
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as either.
-        raise OSError(
-            getattr(error, "errno", None) or 0,
-            f"'{path}' could not be written: {clipped(error)}. What was there before is unchanged.",
-        ) from error
+        # A full disk, say: HDF5 puts the system's error number into its text.
+        number = re.search(r"errno = (\d+)", str(error))
+        text = f"'{path}' could not be written: {error}. What was there before is unchanged."
+        raise (OSError(int(number[1]), text) if number else OSError(text)) from error
 
 
-def _write(file, model, include_optimizer):
+def _collect(model, include_optimizer):
+    """`{path of a group: (name of the part, {name: value})}`."""
+    check_built(model, "to save")
+    groups = {}
     for path, part in parts_by_path(model).items():
-        name = getattr(part, "name", None)
-        if is_optimizer(part) and not (include_optimizer and part.built):
-            continue
-        if path == "optimizer" and part is model.optimizer:
-            _write_optimizer(file, part)
-            continue
-        values = _own_values(part)
-        if values or isinstance(name, str):
-            group = file.create_group(f"{path}/vars" if path else "vars")
-            if isinstance(name, str):
-                group.attrs["name"] = name
-            for key, value in values.items():
-                _put(group, key, value)
+        name, values = getattr(part, "name", None), _own_values(part)
+        groups[_group(path)] = (name if isinstance(name, str) else None, values)
+    optimizer = model.optimizer
+    if include_optimizer and optimizer is not None and optimizer.built:
+        tensors, frame = get_optimizer_state(optimizer)
+        values = {str(index): tensor for index, tensor in enumerate(tensors)}
+        if frame is not None:
+            values["frame"] = np.frombuffer(json.dumps(frame).encode(), dtype=np.uint8)
+        groups[_OPTIMIZER if frame is None else _TORCH_OPTIMIZER] = (optimizer.name, values)
+    return groups
 
 
-def _write_optimizer(file, optimizer):
-    tensors, frame = get_optimizer_state(optimizer)
-    group = file.create_group(_OPTIMIZER if frame is None else _TORCH_OPTIMIZER)
-    group.attrs["name"] = optimizer.name
-    for index, tensor in enumerate(tensors):
-        _put(group, str(index), tensor)
-    if frame is not None:
-        group["frame"] = np.frombuffer(json.dumps(frame).encode(), dtype=np.uint8)
+def _write(file, groups):
+    for path, (name, values) in groups.items():
+        if not values and name is None:
+            continue
+        group = file.create_group(path)
+        if name is not None:
+            group.attrs["name"] = name
+        for key, value in values.items():
+            _put(group, key, value)
 
 
 def _put(group, name, value):
@@ -99,13 +98,12 @@ def _put(group, name, value):
         array = value.detach().cpu().contiguous().view(torch.int16).numpy().view("V2")
         group.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
         return
-    try:
-        array = np.asarray(convert_to_numpy(value))
-    except TypeError as error:
+    array = np.asarray(convert_to_numpy(value))
+    if array.dtype.kind not in "biufc":
         raise ValueError(
-            f"An HDF5 file cannot hold tensors of every dtype. Received: '{name}' in "
-            f"'{group.name}', {error}. Choose the ending .safetensors."
-        ) from error
+            f"A file of weights holds arrays of numbers. Received: {clipped(repr(value))} as "
+            f"'{name}' in '{group.name}'. Let `save_own_variables` put numbers there."
+        )
     group[name] = array
 
 
@@ -117,16 +115,11 @@ def _own_values(part):
     module = torch_module(part)
     if module is not None:
         return module.state_dict(keep_vars=True)
-    if is_optimizer(part):
-        return _numbered(part.variables)
     if _is_custom(part, "save_own_variables"):
         store = {}
         part.save_own_variables(store)
         return store
-    return _numbered(part._own_variables())
-
-
-def _numbered(variables):
+    variables = part._own_variables()
     return {str(i): variable._store[variable._key] for i, variable in enumerate(variables)}
 
 
@@ -168,7 +161,7 @@ class Weights:
         return bool(self._unknown(parts)) or any(
             set(self._stored(path)) - set(_own_values(part))
             for path, part in parts.items()
-            if not is_optimizer(part) and not _is_custom(part, "load_own_variables")
+            if not _is_custom(part, "load_own_variables")
         )
 
     def assign_state(self, model):
@@ -187,15 +180,13 @@ class Weights:
         missing, extra, wrong, fitting, custom = [], self._unknown(parts), {}, [], []
         for path, part in parts.items():
             stored, group = self._stored(path), _group(path)
-            if is_optimizer(part):
-                continue
             if _is_custom(part, "load_own_variables"):
                 custom.append((part, {name: self._tensor(group, name) for name in stored}))
                 continue
             own = _own_values(part)
             missing += [f"{group}/{name}" for name in own if name not in stored]
             extra += [f"{group}/{name}" for name in stored if name not in own]
-            for name in own.keys() & stored.keys():
+            for name in (name for name in own if name in stored):
                 shapes = tuple(stored[name].shape), tuple(own[name].shape)
                 if shapes[0] != shapes[1]:
                     wrong[f"{group}/{name}"] = shapes
@@ -246,11 +237,6 @@ class Weights:
             frame = json_object(text, self._path, "HDF5")
         set_optimizer_state(model, tensors, frame)
         return True
-
-    def assign_built_optimizer(self, model):
-        """Set the state of an optimizer that has run already, as Keras does with weights."""
-        if model.optimizer is not None and model.optimizer.built:
-            self.assign_optimizer(model)
 
     def _check_numbered(self, stored, count):
         absent = [str(index) for index in range(count) if str(index) not in stored]

@@ -119,6 +119,8 @@ class _Inspection:
         if filters - _FILTERS:
             raise ValueError(f"'{path}' needs the filters {sorted(filters - _FILTERS)}")
         declared = math.prod(dataset.shape) * dtype.itemsize
+        if declared and dataset.chunks:  # HDF5 makes room for a whole chunk
+            declared = max(declared, math.prod(dataset.chunks) * dtype.itemsize)
         stored = dataset.id.get_storage_size()
         if declared > stored * (_MAX_RATIO if filters else 1):
             raise ValueError(f"'{path}' declares {declared} bytes and stores {stored}")

@@ -14,15 +14,13 @@ from torchkeras.core.naming import to_snake_case
 from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.tracked_module import TrackedModule
-from torchkeras.optimizers.optimizer import Optimizer
-from torchkeras.optimizers.torch_optimizer import TorchOptimizer
 
 # What models keep beside the attributes of Keras.
 _OWN_ATTRIBUTES = frozenset("_functional _stack _compile_config operations metrics".split())
 
 
 def parts_by_path(model):
-    """`{path: layer, module or optimizer}` of a model, itself under `""` first.
+    """`{path: layer or module}` of a model, itself under `""` first.
 
     A plain torch module is one part, with all that is in it.
 
@@ -37,21 +35,12 @@ def parts_by_path(model):
     return found
 
 
-def is_optimizer(part):
-    """Whether a part is an optimizer."""
-    return isinstance(part, (Optimizer, TorchOptimizer))
-
-
 def torch_module(part):
     """The plain torch module that a part is or wraps, or None."""
     if isinstance(part, TorchModuleWrapper):
         return part.module
     is_plain = isinstance(part, torch.nn.Module) and not isinstance(part, TrackedModule)
     return part if is_plain else None
-
-
-def _is_part(value):
-    return isinstance(value, torch.nn.Module) or is_optimizer(value)
 
 
 def _visit(part, path, found, seen):
@@ -63,11 +52,9 @@ def _visit(part, path, found, seen):
     if module is not None:
         seen.update(id(child) for child in module.modules())
         return
-    if is_optimizer(part):
-        return
     for name, value in _attributes(part):
         inner = f"{path}/{name}" if path else name
-        if _is_part(value):
+        if isinstance(value, torch.nn.Module):
             _visit(value, inner, found, seen)
         elif isinstance(value, (list, dict, tuple)):
             _visit_container(value, inner, found, seen, set())
@@ -79,7 +66,7 @@ def _visit_container(container, path, found, seen, containers):
     containers.add(id(container))
     counts = {}
     for item in container.values() if isinstance(container, dict) else container:
-        if _is_part(item):
+        if isinstance(item, torch.nn.Module):
             kind = TorchModuleWrapper if torch_module(item) is not None else type(item)
             _visit(item, f"{path}/{_numbered(to_snake_case(kind.__name__), counts)}", found, seen)
         elif isinstance(item, (list, dict, tuple)):

@@ -62,4 +62,4 @@ def warn_caller(message):
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level - 1 if level > 2 else 2)
+    warnings.warn(message, stacklevel=level)

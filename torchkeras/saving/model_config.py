@@ -35,7 +35,8 @@ def rebuild_model(config, weights, path, compile):
     if compile and compile_config:
         with _limits(path, " Pass compile=False to load the model without compiling it."):
             model.compile_from_config(compile_config)
-        assign_optimizer_or_warn(model, weights, path)
+        if model.optimizer is not None:
+            assign_optimizer_or_warn(model, weights, path)
     return model
 
 

@@ -2,15 +2,24 @@
 
 import os
 
-from torchkeras.saving import safetensors_format
+from torchkeras.saving import h5_format, keras_format, safetensors_format
+from torchkeras.saving.model_config import assign_optimizer_or_warn, check_built, is_model
+
+_MODELS = {".safetensors": safetensors_format, ".keras": keras_format}
+_WEIGHTS = {".safetensors": safetensors_format, ".weights.h5": h5_format}
 
 
-def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=True):
+def save_model(
+    model, filepath, overwrite=True, zipped=None, include_optimizer=True, weights_format=None
+):
     """Save architecture, weights, compile arguments, optimizer state and seeds to one file.
 
     The file is written beside its place and renamed when it is whole, so a crash leaves the old
-    file or the new one. Its tensors under the names of the `state_dict` are the weights, each
-    once: of tied weights the first name is stored, as safetensors' own `load_model` expects.
+    file or the new one. In a `.safetensors` file the tensors under the names of the `state_dict`
+    are the weights, each once: of tied weights the first name is stored, as safetensors' own
+    `load_model` expects. A `.keras` file is a zip archive that holds such a file of weights
+    beside the config or, with `weights_format="h5"`, weights in Keras's layout: Keras 3 opens
+    that one, as far as it knows the layers.
 
     A `torch.optim` optimizer is the program's own: its state is saved, but not how to make it.
     After loading, compile with a new one and call `load_optimizer_state`.
@@ -18,14 +27,16 @@ def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=T
     Args:
         model: a built model. Layers and functions of your own must have a name to be found by:
             see `register_keras_serializable`.
-        filepath: str or path ending in `.safetensors`, in an existing folder. Of a symbolic link
-            the target is replaced.
+        filepath: str or path ending in `.safetensors` or `.keras`, in an existing folder. Of a
+            symbolic link the target is replaced.
         overwrite: bool, whether an existing file may be replaced.
-        zipped: kept for Keras's signature.
+        zipped: kept for Keras's signature; a folder cannot be written.
         include_optimizer: bool, whether the optimizer's state goes in.
+        weights_format: of a `.keras` file, "safetensors" (also None) or "h5", which needs h5py.
 
     Raises:
-        ValueError: another ending, or the model is not built.
+        ValueError: another ending or format, or the model is not built.
+        ImportError: h5py is needed and not installed.
         TypeError: `model` is not a model.
         NotImplementedError: a layer or module has no `get_config`.
         FileExistsError: the file exists and `overwrite` is False.
@@ -41,19 +52,31 @@ def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=T
     >>> sorted(load_file(path)) == sorted(model.state_dict())
     True
     """
-    filepath = _check("save_model", model, filepath)
+    filepath, format = _check("save_model", model, filepath, _MODELS)
+    allowed = (None, "safetensors", "h5") if format is keras_format else (None, "safetensors")
+    if weights_format not in allowed:
+        raise ValueError(
+            "`weights_format` is 'safetensors' or, for a file ending in '.keras', 'h5'. "
+            f"Received: weights_format={weights_format!r}, filepath={filepath!r}."
+        )
+    if zipped is False:
+        raise ValueError(
+            "A model is saved to one file. Received: zipped=False. Leave the argument out."
+        )
     _check_overwrite(filepath, overwrite)
-    safetensors_format.save_model(model, filepath, include_optimizer=include_optimizer)
+    options = {"weights_format": weights_format} if weights_format == "h5" else {}
+    format.save_model(model, filepath, include_optimizer=include_optimizer, **options)
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
-    """Load a model that `save_model` wrote.
+    """Load a model that `save_model` wrote, or a `.keras` file that Keras 3 wrote.
 
     It predicts as it did, and trains on as if it had never been away: weights, optimizer state
-    and the seeds of random layers made with `seed=` are as they were. Metrics start anew.
+    and the seeds of random layers made with `seed=` are as they were (Keras itself saves no
+    seeds). Metrics start anew.
 
     Args:
-        filepath: str or path ending in `.safetensors`.
+        filepath: str or path ending in `.safetensors` or `.keras`.
         custom_objects: dict of names to classes or functions the file may name.
         compile: bool, whether to compile it as it was and load the optimizer's state.
         safe_mode: kept for Keras's signature. Loading never runs code from a file, imports a
@@ -61,6 +84,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
 
     Raises:
         ValueError: not a model file, it is damaged, or it names classes that are not known.
+        ImportError: its weights are HDF5, and h5py is not installed.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -72,20 +96,21 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     >>> bool((keras.saving.load_model(path)(torch.ones(1, 3)) == model(torch.ones(1, 3))).all())
     True
     """
-    filepath = _check_path("load_model", filepath)
-    return safetensors_format.load_model(filepath, custom_objects=custom_objects, compile=compile)
+    filepath, format = _check_path("load_model", filepath, _MODELS)
+    return format.load_model(filepath, custom_objects=custom_objects, compile=compile)
 
 
 def save_weights(model, filepath, overwrite=True):
-    """Save the weights under their `state_dict` names; see `Model.save_weights`.
+    """Save the weights; see `Model.save_weights`.
 
     Args:
         model: a built model.
-        filepath: str or path ending in `.safetensors`.
+        filepath: str or path ending in `.safetensors`, for the names of the `state_dict`, or in
+            `.weights.h5`, for Keras's layout, which holds the optimizer's state too.
         overwrite: bool, whether an existing file may be replaced.
 
     Raises:
-        ValueError, TypeError, FileExistsError, OSError: as `save_model`.
+        ValueError, TypeError, ImportError, FileExistsError, OSError: as `save_model`.
 
     Example:
 
@@ -97,23 +122,26 @@ def save_weights(model, filepath, overwrite=True):
     >>> model.load_state_dict(load_file(path))
     <All keys matched successfully>
     """
-    filepath = _check("save_weights", model, filepath)
+    filepath, format = _check("save_weights", model, filepath, _WEIGHTS)
     _check_overwrite(filepath, overwrite)
-    safetensors_format.save_weights(model, filepath)
+    format.save_weights(model, filepath)
 
 
 def load_weights(model, filepath, skip_mismatch=False):
     """Load weights into a built model; see `Model.load_weights`.
 
     All weights are set, or none. They are converted to the dtypes and devices of the model's own.
+    From `.weights.h5` an optimizer that is built takes its state too (as in Keras).
 
     Args:
         model: a built model.
-        filepath: str or path ending in `.safetensors`; a file of weights or of a whole model.
+        filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`; a file of
+            weights or of a whole model, ours or Keras 3's.
         skip_mismatch: bool, load what fits and warn about the rest.
 
     Raises:
-        ValueError: names or shapes differ, or the model is not built.
+        ValueError: names or shapes differ, the file is damaged, or the model is not built.
+        ImportError: the weights are HDF5, and h5py is not installed.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -124,8 +152,12 @@ def load_weights(model, filepath, skip_mismatch=False):
     >>> keras.saving.save_weights(model, path)
     >>> keras.saving.load_weights(model, path)
     """
-    filepath = _check("load_weights", model, filepath)
-    safetensors_format.load_weights(model, filepath, skip_mismatch=skip_mismatch)
+    filepath, format = _check("load_weights", model, filepath, _MODELS | _WEIGHTS)
+    check_built(model, "to load into")
+    with format.open_weights(filepath) as weights:
+        weights.assign_weights(model, skip_mismatch)
+        if format is h5_format and model.optimizer is not None and model.optimizer.built:
+            assign_optimizer_or_warn(model, weights, filepath)
 
 
 def load_optimizer_state(model, filepath):
@@ -136,10 +168,12 @@ def load_optimizer_state(model, filepath):
 
     Args:
         model: a built and compiled model.
-        filepath: str or path ending in `.safetensors`, written by `save_model`.
+        filepath: str or path ending in `.safetensors` or `.keras`, written by `save_model`, or
+            in `.weights.h5`.
 
     Raises:
         ValueError: the file has no such state, it does not fit, or the model is not ready.
+        ImportError: the state is HDF5, and h5py is not installed.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -156,26 +190,41 @@ def load_optimizer_state(model, filepath):
     >>> int(again.optimizer.iterations)
     1
     """
-    filepath = _check("load_optimizer_state", model, filepath)
-    safetensors_format.load_optimizer_state(model, filepath)
+    filepath, format = _check("load_optimizer_state", model, filepath, _MODELS | _WEIGHTS)
+    check_built(model, "to optimize")
+    if model.optimizer is None:
+        raise ValueError(
+            f"An optimizer is needed to load its state. Received: '{model.name}', which has none. "
+            "Call `compile` first."
+        )
+    with format.open_weights(filepath) as weights:
+        if not weights.assign_optimizer(model):
+            raise ValueError(
+                "A file with the state of an optimizer was expected. Received: "
+                f"'{filepath}', which has none. `model.save` writes it, once the model has been "
+                "trained."
+            )
 
 
-def _check(function, model, filepath):
-    if not safetensors_format.is_model(model):
+def _check(function, model, filepath, formats):
+    if not is_model(model):
         raise TypeError(
             f"`{function}` takes a model first. Received: {model!r} of type {type(model).__name__}."
         )
-    return _check_path(function, filepath)
+    return _check_path(function, filepath, formats)
 
 
-def _check_path(function, filepath):
+def _check_path(function, filepath, formats):
+    """The path as a string, and the module for its ending."""
     filepath = os.fsdecode(filepath)
-    if not filepath.endswith(".safetensors"):
-        raise ValueError(
-            f"`{function}` works with files that end in '.safetensors'. Received: "
-            f"filepath={filepath!r}. Choose that ending."
-        )
-    return filepath
+    for ending, format in formats.items():
+        if filepath.endswith(ending):
+            return filepath, format
+    *endings, last = [f"'{ending}'" for ending in formats]
+    raise ValueError(
+        f"`{function}` works with files that end in {', '.join(endings)} or {last}. Received: "
+        f"filepath={filepath!r}. Choose one of these endings."
+    )
 
 
 def _check_overwrite(filepath, overwrite):
