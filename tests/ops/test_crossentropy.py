@@ -92,9 +92,10 @@ def test_float_labels_are_cast_and_nan_is_refused():
         ops.sparse_categorical_crossentropy(torch.tensor([0.0, float("nan")]), P)
 
 
-def test_the_label_that_torch_ignores():
-    loss = ops.sparse_categorical_crossentropy(torch.tensor([-100, 0]), P)
-    torch.testing.assert_close(loss, torch.tensor([0.0, EXPECTED[1]]))
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_the_label_that_torch_ignores_is_out_of_range(from_logits):
+    with pytest.raises(ValueError, match=r"Labels must lie in \[0, 3\)"):
+        ops.sparse_categorical_crossentropy(torch.tensor([-100, 0]), P, from_logits=from_logits)
 
 
 def test_shapes_that_do_not_fit():

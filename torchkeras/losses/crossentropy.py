@@ -22,9 +22,7 @@ from torchkeras.losses.loss import (
     on_device_of,
 )
 from torchkeras.losses.regression import paired, with_fused_mean
-
-# F.cross_entropy skips targets equal to this; its own default, -100, would hide a wrong label.
-_IGNORE_NOTHING = 1 - 2**63  # not -(2**63), which is what NaN becomes as an integer
+from torchkeras.ops.crossentropy import IGNORE_NOTHING
 
 
 def _logits_of_softmax(y_pred, axis):
@@ -212,7 +210,7 @@ def _fused_sparse(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1)
     if rank > 2:
         logits, y_true = logits.flatten(0, -2), y_true.flatten()
     try:
-        return F.cross_entropy(logits, y_true, ignore_index=_IGNORE_NOTHING)
+        return F.cross_entropy(logits, y_true, ignore_index=IGNORE_NOTHING)
     except (IndexError, RuntimeError) as error:
         _explain_labels(y_true, shape[-1], error)
 
@@ -304,18 +302,18 @@ def _of_label(labels, y_pred, from_logits, axis, classes):
             return -_clip(chosen / y_pred.sum(axis)).log()
         rank = y_pred.dim()
         if rank == 1:
-            return F.cross_entropy(y_pred, labels, ignore_index=_IGNORE_NOTHING)
+            return F.cross_entropy(y_pred, labels, ignore_index=IGNORE_NOTHING)
         if rank > 2 and _is_last(axis, rank):
             # As a flat list: over a moved axis torch takes a slower kernel.
             flat = F.cross_entropy(
                 y_pred.flatten(0, -2),
                 labels.flatten(),
                 reduction="none",
-                ignore_index=_IGNORE_NOTHING,
+                ignore_index=IGNORE_NOTHING,
             )
             return flat.view(labels.shape)
         logits = y_pred if axis % rank == 1 else y_pred.movedim(axis, 1)
-        return F.cross_entropy(logits, labels, reduction="none", ignore_index=_IGNORE_NOTHING)
+        return F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORE_NOTHING)
     except (IndexError, RuntimeError) as error:
         _explain_labels(labels, classes, error)
 

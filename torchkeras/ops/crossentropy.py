@@ -88,6 +88,11 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     return -torch.sum(target * log_probabilities, axis)
 
 
+# torch skips targets equal to its `ignore_index`; its default, -100, would hide a wrong label.
+# (Not -(2**63): that is what NaN becomes as an integer.)
+IGNORE_NOTHING = 1 - 2**63
+
+
 @op("sparse_categorical_crossentropy")
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-log(p[target])`, where `target` holds the index of the class.
@@ -96,8 +101,8 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
     Args:
         target: tensor of labels in [0, classes), of the shape of `output` without `axis`, or
-            with `axis` of size 1. Floats are cast to ints. As everywhere in torch, the label
-            -100 gives a loss of 0.
+            with `axis` of size 1. Floats are cast to ints. There is no label that is skipped:
+            -100, which torch ignores, is out of range like any other.
         output: float tensor of probabilities (divided by their sum), or of logits.
         from_logits: bool, whether `output` holds logits.
         axis: int, the class axis.
@@ -140,7 +145,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     if axis != 1 and values.dim() > 1:
         values = values.movedim(axis, 1)  # where torch expects the classes
     try:
-        return function(values, labels, reduction="none")
+        return function(values, labels, reduction="none", ignore_index=IGNORE_NOTHING)
     except IndexError as error:
         raise ValueError(
             f"Labels must lie in [0, {output.shape[axis]}), the classes of `output`. Received: "
