@@ -825,3 +825,19 @@ def test_header_is_read_once_within_its_limit(path, monkeypatch):
     small_model().save(path)
     with pytest.raises(ValueError, match="its header has .* bytes, above 100"):
         keras.saving.load_model(path)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "keras"])
+def test_layer_shared_by_a_nested_and_the_outer_model_stays_one(tmp_path, ending):
+    shared = keras.layers.Dense(3, name="shared")
+    x = keras.Input((3,))
+    inner = keras.Model(x, shared(x), name="inner")
+    y = keras.Input((3,))
+    model = keras.Model(y, shared(inner(y)))
+    path = tmp_path / f"m.{ending}"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    assert loaded.get_layer("shared") is loaded.get_layer("inner").get_layer("shared")
+    assert len(loaded.weights) == len(model.weights) == 2
+    data = torch.randn(2, 3)
+    assert torch.equal(loaded(data), model(data))

@@ -244,6 +244,49 @@ def _serialize_object(obj):
         value = getter() if getter is not None else None
         if value is not None:
             config[part] = serialize_keras_object(value)
+    sharing = _local.__dict__.get("sharing")
+    if sharing is not None and hasattr(obj, "_inbound_nodes"):
+        sharing.note(obj, config)
+    return config
+
+
+class _Sharing:
+    """Which layers a config holds in several places, for instance in two nested models."""
+
+    def __init__(self):
+        self.seen = {}  # id -> layer, which keeps the id from being given again
+        self.numbers = None  # id -> number of a repeated layer, once all were seen
+        self.repeated = {}  # id -> how many times
+        self.made = {}  # number -> layer, while reading
+
+    def note(self, layer, config):
+        if self.numbers is not None:
+            if id(layer) in self.numbers:
+                config["shared_object_id"] = self.numbers[id(layer)]
+        else:
+            self.seen[id(layer)] = layer
+            self.repeated[id(layer)] = self.repeated.get(id(layer), 0) + 1
+
+
+@contextlib.contextmanager
+def sharing_scope():
+    """Inside, a layer that a config names in several places is made once, as in Keras's files."""
+    outer = _local.__dict__.get("sharing")
+    _local.sharing = _Sharing()
+    try:
+        yield _local.sharing
+    finally:
+        _local.sharing = outer
+
+
+def serialize_with_sharing(obj):
+    """`serialize_keras_object(obj)`, with a number at each layer that stands in several places."""
+    with sharing_scope() as sharing:
+        config = serialize_keras_object(obj)
+        repeated = [key for key, times in sharing.repeated.items() if times > 1]
+        if repeated:
+            sharing.numbers = {key: number for number, key in enumerate(repeated)}
+            config = serialize_keras_object(obj)
     return config
 
 
@@ -338,6 +381,16 @@ def _deserialize_object(config, class_name, inner):
         )
     if not isinstance(inner, dict):
         raise TypeError(f"The config of a '{class_name}' must be a dict. Received: {inner!r}.")
+    sharing, number = _local.__dict__.get("sharing"), config.get("shared_object_id")
+    if sharing is None or not isinstance(number, int):
+        return _make(cls, config, inner)
+    known = sharing.made.get(number)
+    if type(known) is not cls:
+        known = sharing.made[number] = _make(cls, config, inner)
+    return known
+
+
+def _make(cls, config, inner):
     obj = cls.from_config(inner)
     if config.get("build_config") and hasattr(obj, "build_from_config"):
         obj.build_from_config(deserialize_keras_object(config["build_config"]))

@@ -13,6 +13,7 @@ from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object
 from torchkeras.layers.call_spec import call_spec
+from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.input_spec import InputSpec, describe
 from torchkeras.layers.layer import Layer
 from torchkeras.models.graph import Graph, node_of, record_graph, replay_graph
@@ -454,11 +455,13 @@ def functional_from_config(cls, config):
                 "The layers of a functional model must have different names. Received: a config "
                 f"with a second layer '{name}'."
             )
-        nodes[name] = operation._inbound_nodes
-        waiting.append((name, call, list(layer_config.get("inbound_nodes") or ())))
+        # A layer shared with a nested model brings calls along that are not this model's.
+        nodes[name] = operation._inbound_nodes[:] if isinstance(operation, InputLayer) else []
+        calls = list(layer_config.get("inbound_nodes") or ())
+        waiting.append((name, operation, call, calls))
     while any(calls for *_, calls in waiting):
         progress = False
-        for _, call, calls in waiting:
+        for name, operation, call, calls in waiting:
             while calls:
                 found = _revive_arguments(calls[0], nodes)
                 if found is None:
@@ -466,9 +469,10 @@ def functional_from_config(cls, config):
                 calls.pop(0)
                 args, kwargs = found
                 call(*args, **kwargs)
+                nodes[name].append(operation._inbound_nodes[-1])
                 progress = True
         if not progress:
-            stuck = [name for name, _, calls in waiting if calls]
+            stuck = [name for name, *_, calls in waiting if calls]
             raise ValueError(
                 "The config of a functional model must connect its layers without loops. "
                 f"Received: layers {stuck}, whose inputs are nowhere made."

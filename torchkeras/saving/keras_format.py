@@ -15,7 +15,7 @@ import datetime
 import json
 import zipfile
 
-from torchkeras.core.serialization import custom_object_scope, serialize_keras_object
+from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
 from torchkeras.saving import archive as archives
 from torchkeras.saving import h5_format, safetensors_format
 from torchkeras.saving.archive import open_archive
@@ -44,7 +44,7 @@ def save_model(model, path, include_optimizer=True, weights_format="safetensors"
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         "torchkeras_version": __version__,
     }
-    config = json.dumps(serialize_keras_object(model))
+    config = json.dumps(serialize_with_sharing(model))
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
         file.writestr(archives.METADATA, json.dumps(metadata))
         file.writestr(archives.CONFIG, config)

@@ -7,7 +7,7 @@ import torch
 
 from torchkeras.core import tree
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.core.serialization import deserialize_keras_object, sharing_scope
 from torchkeras.saving.memory_limit import MemoryLimit
 from torchkeras.saving.messages import clipped, warn_caller
 
@@ -28,7 +28,7 @@ def rebuild_model(config, weights, path, compile):
     """
     config = dict(config)
     compile_config = config.pop("compile_config", None)
-    with _limits(path):
+    with _limits(path), sharing_scope():
         model = _make_model(config if compile else _never_compiled(config), weights)
     _check_loadable(model, path)
     weights.assign_state(model)

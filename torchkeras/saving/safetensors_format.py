@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from safetensors.torch import save_file
 
-from torchkeras.core.serialization import custom_object_scope, serialize_keras_object
+from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
@@ -45,7 +45,7 @@ def save_weights(model, path):
 def save_model(model, path, include_optimizer=True):
     """Write weights, config, compile arguments, optimizer state and seeds."""
     tensors, metadata = _whole_state(model, include_optimizer)
-    metadata["config"] = json.dumps(serialize_keras_object(model))
+    metadata["config"] = json.dumps(serialize_with_sharing(model))
     _write(path, tensors, metadata)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from torchkeras.core import config, tree
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.operation import FunctionOperation, Operation
+from torchkeras.layers.call_spec import shape_arguments
 from torchkeras.layers.layer import Layer
 from torchkeras.utils.progbar import write_line
 from torchkeras.utils.text_table import cut, draw_table, fit_widths, wrap
@@ -229,7 +230,9 @@ def _output_shape(layer, nodes):
         if shapes is None and build_shapes:
             # Only where the class has a rule for it: running `call` may fail or have effects.
             if type(layer).compute_output_shape is not Layer.compute_output_shape:
-                shapes = layer.compute_output_shape(**build_shapes)
+                given = {name.removesuffix("_shape"): s for name, s in build_shapes.items()}
+                arguments = shape_arguments(type(layer).compute_output_shape, given)
+                shapes = layer.compute_output_shape(**arguments)
     if shapes is None:
         return "?"
     texts = tree.map_shape_structure(lambda s: f"({', '.join(map(str, s))})", shapes)
