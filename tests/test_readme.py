@@ -5,13 +5,15 @@ import re
 
 import pytest
 
+from tests.documents import blocks, run_python_blocks
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+README = REPOSITORY / "README.md"
 
 
 def test_first_two_blocks_are_commands_of_one_line():
-    for (language, text), last in zip(BLOCKS[:2], ("examples/mnist.py", "pytest"), strict=True):
+    commands = blocks(README.read_text(encoding="utf-8"))[:2]
+    for (language, text), last in zip(commands, ("examples/mnist.py", "pytest"), strict=True):
         assert language == ""
         assert text.count("\n") == 1
         steps = text.strip().split(" && ")
@@ -22,19 +24,10 @@ def test_first_two_blocks_are_commands_of_one_line():
         assert steps[3].endswith(last)
 
 
-def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "readme"}
-    for number, (language, text) in enumerate(BLOCKS):
-        if language == "python":
-            code = compile(text, f"README.md, block {number}", "exec")
-            exec(code, namespace)
-    printed = capsys.readouterr().out
-    # What a comment beside a `print` promises is what it printed.
-    promises = re.findall(r"^print\(.*\)  # (.*)$", README, flags=re.MULTILINE)
+    namespace, promises = run_python_blocks(README)
     assert promises
-    for promise in promises:
-        assert promise in printed
     assert namespace["accuracy"] > 0.8
     assert namespace["probabilities"].shape == (500, 10)
 

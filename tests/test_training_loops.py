@@ -289,3 +289,16 @@ def test_jax_style_step_with_a_wrong_result_says_so(data):
     model.compile(optimizer=make_optimizer())
     with pytest.raises(ValueError, match=r"must return `\(logs, state\)`"):
         model.fit(*data, verbose=0)
+
+
+def test_jax_style_prediction_step(data):
+    class WithPredict(keras.Model):
+        def predict_step(self, state, data):
+            trainable, non_trainable = state
+            inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+            return self.stateless_call(trainable, non_trainable, inputs)
+
+    model = make_model(WithPredict)
+    wanted = model(torch.from_numpy(data[0])).detach().numpy()
+    np.testing.assert_allclose(model.predict(data[0], verbose=0), wanted, atol=1e-6)
+    np.testing.assert_allclose(model.predict_on_batch(data[0]), wanted, atol=1e-6)

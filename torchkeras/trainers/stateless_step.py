@@ -68,6 +68,26 @@ class StatelessStep:
         self._state = None
 
 
+def stateless_prediction(model):
+    """A function of data for a `predict_step` of JAX's form, or None if it has another."""
+    step = model.predict_step
+    if not takes_state(step):
+        return None
+    parts = (model.trainable_variables, model.non_trainable_variables)
+
+    def predict(data):
+        result = step(tuple([v.value for v in part] for part in parts), data)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ValueError(
+                "A predict_step that takes `(state, data)` must return `(outputs, "
+                f"non_trainable_variables)`. Received: {type(result).__name__} from "
+                f"{type(model).__name__}.predict_step."
+            )
+        return result[0]
+
+    return predict
+
+
 def write_back(step):
     """Give the model the state that a step carries, if it carries one."""
     if isinstance(step, StatelessStep):

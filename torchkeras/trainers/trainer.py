@@ -24,6 +24,7 @@ from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.predictions import Predictions
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
+    stateless_prediction,
     takes_state,
     write_back,
     written_back,
@@ -153,6 +154,9 @@ class Trainer(Compilation):
 
     def predict_step(self, data):
         """Outputs for one batch.
+
+        An override may also have JAX's form, `predict_step(self, state, data)`, and return the
+        outputs and the non-trainable variables' tensors.
 
         Args:
             data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`; only `x` is used.
@@ -611,12 +615,13 @@ class Trainer(Compilation):
         return predictions.join()
 
     def _predict_pass(self, iterator, callbacks, predictions):
+        predict = stateless_prediction(self) or self.predict_step
         group, done, outputs = self.steps_per_execution, 0, None
         with contextlib.closing(iterator.enumerate_epoch()) as steps:
             for step, batch in steps:
                 if done == 0 and callbacks.wants_predict_batch_begin:
                     callbacks.on_predict_batch_begin(step)
-                outputs = self.predict_step(batch[0] if iterator.bare_batches else batch)
+                outputs = predict(batch[0] if iterator.bare_batches else batch)
                 predictions.add(outputs)
                 done = (done + 1) % group
                 if done == 0 and callbacks.wants_predict_batch_end:
@@ -679,7 +684,7 @@ class Trainer(Compilation):
         predictions = Predictions()
         with self._mode(False):
             self._prepare()
-            predictions.add(self.predict_step(data))
+            predictions.add((stateless_prediction(self) or self.predict_step)(data))
         return predictions.join()
 
     def _one_batch(self, x, y=None, sample_weight=None, class_weight=None):
