@@ -9,6 +9,7 @@ from torchkeras import constraints as constraints
 from torchkeras import datasets as datasets
 from torchkeras import dtype_policies as dtype_policies
 from torchkeras import initializers as initializers
+from torchkeras import kernels as kernels
 from torchkeras import layers as layers
 from torchkeras import losses as losses
 from torchkeras import metrics as metrics

@@ -1,15 +1,27 @@
-"""dropout: zero a random fraction of a tensor and scale up the rest."""
+"""dropout: zero a random fraction of a tensor and scale up the rest.
+
+An element is kept if 16 random bits, as a number, reach `rate * 65536`. Where the draw is a
+function of a seed, the compiled op and plain torch take the same bits of the same Philox
+sequence (`csrc/common/philox.h`), so a mask depends on neither.
+"""
 
 import torch
 
 from torchkeras.core.scopes import SCOPE
+from torchkeras.kernels import compiled, loader
+from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch
+
+# Below so many elements torch's own dropout is faster.
+_LEAST_ELEMENTS = 512
+# Below so many, backward from a stored mask, which torch does in C++, is faster than drawing again.
+_LEAST_RECOMPUTED = 16384
 
 
 def dropout(x, rate, seed_generator=None, noise_shape=None):
     """Zero each element with probability `rate`; multiply the others by `1 / (1 - rate)`.
 
-    The random numbers have 24 bits, so `rate` is met to within 6e-8 in every dtype. A dropped
-    infinity or NaN gives NaN, as in torch. The gradient is that of the mask drawn.
+    The probability is met to within 2^-17. A dropped infinity or NaN is 0 from the compiled op, and
+    NaN from plain torch. The gradient is that of the mask drawn; no mask is stored.
 
     Args:
         x: float tensor of any shape.
@@ -36,22 +48,110 @@ def dropout(x, rate, seed_generator=None, noise_shape=None):
     if rate == 1:
         return torch.zeros_like(x)
     from_state = seed_generator is not None and seed_generator.draws_from_state
-    if x.is_cuda and noise_shape is None and not from_state and not SCOPE.meta:
-        return torch.nn.functional.dropout(x, rate, True)  # one kernel
+    if noise_shape is None and _fuses(x, rate, from_state):
+        return _fused(x, rate, draw_seed(seed_generator, x.device))
     shape = x.shape if noise_shape is None else concrete_noise_shape(x, noise_shape)
     if from_state:
-        noise = _uniform_from_state(seed_generator, shape, x.device)
+        keep = _keep_from_state(seed_generator, rate, shape, x.device)
+    elif noise_shape is None and (x.is_cuda or x.numel() < _LEAST_ELEMENTS) and not SCOPE.meta:
+        return torch.nn.functional.dropout(x, rate, True)
     else:
+        # On a CPU this is twice as fast as F.dropout, whose bernoulli_ draws from a slower source.
         noise = torch.rand(shape, dtype=torch.float32, device=x.device)
-    # On a CPU this is twice as fast as F.dropout, whose bernoulli_ draws from a slower source.
-    if torch._C._are_functorch_transforms_active():  # ge_ has no batching rule for vmap
-        keep = (noise >= rate).to(torch.float32)
-    else:
-        keep = noise.ge_(rate)
+        if torch._C._are_functorch_transforms_active():  # ge_ has no batching rule for vmap
+            keep = (noise >= rate).to(torch.float32)
+        else:
+            keep = noise.ge_(rate)
     if x.dtype is torch.float32:
         return x * keep.mul_(1 / (1 - rate))
     # The scale would be rounded to the few bits of a half type, and bias the mean.
     return x * keep.to(x.dtype) * (1 / (1 - rate))
+
+
+def drops_by_halves(rate):
+    """Whether 16 bits are enough for a rate: whether it is from 1/128 to 127/128.
+
+    Closer to 0 or 1 the rounding of the rate would be more than a thousandth of it; there plain
+    torch draws 24 bits.
+
+    Example:
+
+    >>> from torchkeras.kernels.dropout import drops_by_halves
+    >>> drops_by_halves(0.1), drops_by_halves(1e-5)
+    (True, False)
+    """
+    return 0.0078125 <= rate <= 0.9921875
+
+
+def draw_seed(seed_generator, device):
+    """An int64 tensor `[seed]` or `[seed, draw]` for a compiled op.
+
+    From torch's default generator it is drawn on the device of the op: it is never read on the
+    host, so CUDA graphs, `torch.compile` and activation checkpointing repeat or renew it rightly.
+
+    Args:
+        seed_generator: SeedGenerator, or None.
+        device: torch.device of the op.
+
+    Example:
+
+    >>> from torchkeras.kernels.dropout import draw_seed
+    >>> draw_seed(keras.random.SeedGenerator(3), torch.device("cpu"))
+    tensor([3, 0])
+    """
+    if seed_generator is not None and seed_generator.draws_from_state:
+        return seed_generator.next().to(device)
+    return torch.randint(2**62, (1,), dtype=torch.int64, device=device)
+
+
+def _fuses(x, rate, from_state):
+    """Whether the compiled op is the faster way, and can go it."""
+    if x.numel() < _LEAST_ELEMENTS and not from_state:
+        return False
+    return (
+        (x.is_cpu or x.is_cuda)
+        and x.is_floating_point()
+        and drops_by_halves(rate)
+        and not SCOPE.meta
+        and (loader.load_cuda() if x.is_cuda else loader.load())
+        and is_plain_tensor(x)
+        and not needs_plain_torch(kept=x.is_cpu)
+    )
+
+
+def _fused(x, rate, seed):
+    if x.is_contiguous():
+        return _apply(x, rate, seed)
+    # The mask follows the logical order; the result keeps the order in memory (channels last).
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    turned = x.permute(order)
+    if not turned.is_contiguous():
+        return _apply(x, rate, seed)
+    y = _apply(turned, rate, seed)
+    return y.permute([order.index(axis) for axis in range(x.dim())])
+
+
+def _apply(x, rate, seed):
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return compiled.dropout(x, rate, seed)
+    if x.numel() < _LEAST_RECOMPUTED and x.dtype is torch.float32:
+        return x * compiled.dropout(torch.ones_like(x), rate, seed)
+    return _Dropout.apply(x, rate, seed)
+
+
+class _Dropout(torch.autograd.Function):
+    """The op with its gradient, which is the same op on the gradient: linear in its input."""
+
+    @staticmethod
+    def forward(ctx, x, rate, seed):
+        ctx.rate = rate
+        ctx.save_for_backward(seed)
+        return compiled.dropout(x, rate, seed)
+
+    @staticmethod
+    def backward(ctx, gy):
+        (seed,) = ctx.saved_tensors
+        return _apply(gy, ctx.rate, seed), None, None
 
 
 def concrete_noise_shape(x, noise_shape):
@@ -80,9 +180,18 @@ def concrete_noise_shape(x, noise_shape):
     )
 
 
-def _uniform_from_state(seed_generator, shape, device):
+def _keep_from_state(seed_generator, rate, shape, device):
+    """float32 tensor of ones and zeros, a function of the generator's state."""
     from torchkeras.random import philox
 
     if SCOPE.meta:  # a shape is wanted; the counter must not move
         return torch.empty(shape, dtype=torch.float32, device=device)
-    return philox.uniform(seed_generator.next(), shape, torch.float32, device)
+    state = seed_generator.next()
+    if not drops_by_halves(rate):
+        keep = philox.uniform(state, shape, torch.float32, device) >= rate
+    else:
+        n = shape.numel() if isinstance(shape, torch.Size) else torch.Size(shape).numel()
+        words = philox.random_bits(state, (n + 1) // 2, device)
+        halves = torch.stack([words & 0xFFFF, words >> 16], -1).flatten()[:n].view(shape)
+        keep = halves >= int(rate * 65536 + 0.5)
+    return keep.to(torch.float32)

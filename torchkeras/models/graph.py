@@ -10,6 +10,7 @@ from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import FunctionOperation, Node
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.layer import Layer
+from torchkeras.models.fused_steps import DenseDropout, fused_pairs
 
 
 class Graph:
@@ -146,8 +147,17 @@ class Graph:
         if not self.steps:
             places = [self._places[id(symbol)] for symbol in self.outputs]
             return lambda tensors: [tensors[place] for place in places]
+        pairs = fused_pairs(self.steps, {*self._places, *map(id, self.outputs)})
+        seconds = set(pairs.values())
+        steps = [node for node in self.steps if node not in seconds]
+
+        def callable_of(node):
+            if node in pairs:
+                return DenseDropout(node.operation, pairs[node].operation)
+            return _callable(node.operation)
+
         if self._is_chain():
-            return _chain([_callable(node.operation) for node in self.steps])
+            return _chain([callable_of(node) for node in steps])
         slots = dict(self._places)
         size = len(self.inputs)
         for node in self.steps:
@@ -156,8 +166,8 @@ class Graph:
                     slots[id(symbol)] = size
                     size += 1
         last_use = {}
-        for index, node in enumerate(self.steps):
-            for symbol in [*node.input_tensors, *node.outputs]:
+        for index, node in enumerate(steps):
+            for symbol in [*node.input_tensors, *pairs.get(node, node).outputs]:
                 last_use[slots[id(symbol)]] = index
         kept = {slots[id(symbol)] for symbol in self.outputs}
         dead = defaultdict(list)  # step -> slots that no later step reads
@@ -165,12 +175,13 @@ class Graph:
             if slot not in kept:
                 dead[index].append(slot)
         plan = []
-        for index, node in enumerate(self.steps):
+        for index, node in enumerate(steps):
             # An output that is an input of the model keeps the value given for it.
-            outs = [-1 if id(y) in self._places else slots[id(y)] for y in node.outputs]
+            made = pairs.get(node, node).outputs
+            outs = [-1 if id(y) in self._places else slots[id(y)] for y in made]
             outs = outs[0] if len(outs) == 1 else outs
             reader = _argument_reader(node, slots)
-            plan.append((_callable(node.operation), *reader, outs, dead[index]))
+            plan.append((callable_of(node), *reader, outs, dead[index]))
         return _run_plan(plan, size, [slots[id(symbol)] for symbol in self.outputs])
 
     def _is_chain(self):

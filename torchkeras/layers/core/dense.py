@@ -1,8 +1,8 @@
 """Dense: every output is a weighted sum of all inputs."""
 
-import torch
-
 from torchkeras import activations, constraints, initializers, regularizers
+from torchkeras.activations.kernel_codes import kernel_code
+from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
@@ -107,12 +107,35 @@ class Dense(Layer):
 
     def call(self, inputs):
         activation = self.activation
-        if activation is activations.linear:
-            activation = None
-        elif activation is activations.relu:
-            activation = torch.relu_  # the sum is ours alone: no second tensor
+        code = kernel_code(activation)
+        if code is None or code == codes.SIGMOID:  # the function leaves its logits to the loss
+            code = activation
         bias = self.bias
-        return dense(inputs, self.kernel.value, None if bias is None else bias.value, activation)
+        return dense(inputs, self.kernel.value, None if bias is None else bias.value, code)
+
+    def call_with_dropout(self, inputs, rate, seed_generator):
+        """`call` and a dropout of its result, in one operation where the kernels have one.
+
+        A model runs this for a Dropout that alone receives what this layer makes.
+
+        Args:
+            inputs: tensor `(batch, ..., features)`.
+            rate: float from 0 to 1, the fraction to drop.
+            seed_generator: SeedGenerator of the Dropout.
+
+        Returns:
+            Tensor `(batch, ..., units)`.
+        """
+        code = kernel_code(self.activation)
+        bias = self.bias
+        return dense(
+            inputs,
+            self.kernel.value,
+            None if bias is None else bias.value,
+            self.activation if code is None else code,
+            rate,
+            seed_generator,
+        )
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -1,0 +1,79 @@
+// The CPU kernels, without torch: pointers, sizes, and one table of functions per instruction set.
+//
+// Everything works on tiles, pieces of about a thousand elements that stay in the first cache
+// while one simple loop after another passes over them: read, add the bias, activate, drop, write.
+// A tensor of `rows * cols` contiguous elements is cut into `tiles(...)` of them; a call computes
+// the tiles [begin, end), so that the caller decides about threads.
+#pragma once
+
+#include <cstdint>
+
+#include "../common/activation.h"
+#include "../common/philox.h"
+
+namespace torchkeras {
+
+enum class DType : int { kFloat32, kFloat64, kBFloat16, kFloat16 };
+
+struct Epilogue {
+  DType dtype;
+  Activation activation;
+  Dropout dropout;
+  int64_t rows;
+  int64_t cols;
+};
+
+constexpr int64_t kTile = 1024;
+constexpr int64_t kNarrow = 16;  // the most columns of a `matmul_narrow`
+
+// Of how many tiles a tensor consists: whole rows where several fit into one, else parts of one.
+inline int64_t rows_per_tile(int64_t cols) { return cols > 0 && cols <= kTile / 2 ? kTile / cols : 1; }
+inline int64_t tiles_per_row(int64_t cols) { return cols <= kTile / 2 ? 1 : (cols + kTile - 1) / kTile; }
+inline int64_t tiles(int64_t rows, int64_t cols) {
+  const int64_t each = rows_per_tile(cols);
+  return (rows + each - 1) / each * tiles_per_row(cols);
+}
+
+struct Kernels {
+  const char* name;
+
+  // y = dropout(activation(z + bias)). `bias` may be null. `pre`, if not null, receives z + bias.
+  // y may be z, and pre may be z, but not both.
+  void (*forward)(const Epilogue&, const void* z, const void* bias, void* y, void* pre,
+                  int64_t begin, int64_t end);
+
+  // gz, the gradient of z + bias, from that of y, and either y or pre (see activation.h; the other
+  // one is not read). `column_sums`, if not null, has `cols` numbers (double for float64, else
+  // float) to which the sums over the rows of these tiles are added. If gz is null nothing but these
+  // sums of gy is computed.
+  void (*backward)(const Epilogue&, const void* gy, const void* y, const void* pre, void* gz,
+                   void* column_sums, int64_t begin, int64_t end);
+
+  // out[m, n] = sum over k of a[m * a_row + k * a_col] * b[k, n], for m in [begin, end), with n up
+  // to `cols` <= kNarrow. `b` is padded to kNarrow columns, `out` has `cols`.
+  void (*matmul_narrow)(const float* a, int64_t a_row, int64_t a_col, const float* b, float* out,
+                        int64_t inner, int64_t cols, int64_t begin, int64_t end);
+
+  // The 16-bit numbers of `blocks` blocks, 8 each; room for 16 blocks more than that is needed.
+  void (*random_halves)(uint64_t seed, uint32_t draw, uint64_t first_block, int64_t blocks,
+                        uint16_t* out);
+};
+
+extern const Kernels kBaseKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+// The table for this CPU, or the one that TORCHKERAS_ISA names (base, avx2, avx512), for tests.
+const Kernels& kernels();
+
+// From how many operations (2 m k n) on this CPU multiplies float32 matrices faster by oneDNN than
+// by MKL; 0 where it never does. Measured on AMD with AVX-512: on Zen 5, whose registers are 512
+// bits wide all through, oneDNN is twice as fast; on Zen 4 MKL reaches nine tenths of the peak.
+double least_onednn_flops();
+
+// Whether that holds too where the sum is over the batch, in the gradient of a kernel.
+bool prefers_onednn_over_batches();
+
+}  // namespace torchkeras

@@ -1,0 +1,473 @@
+// The ops of torchkeras for torch's dispatcher, and their CPU implementation: checks, memory, the
+// choice of the matrix product, threads. The computation is in cpu/, which knows nothing of torch.
+//
+// This file uses torch's stable ABI only, so one binary works with torch 2.10 and every later one.
+
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/vector_math.h"
+
+namespace torchkeras {
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// Counted up when a schema or its meaning changes; torchkeras/kernels/loader.py expects this one.
+constexpr int64_t kVersion = 1;
+
+// Tensors
+
+std::string shape_of(const Tensor& t) {
+  std::string text = "(";
+  for (int64_t i = 0; i < t.dim(); ++i) text += (i ? ", " : "") + std::to_string(t.size(i));
+  return text + ")";
+}
+
+DType dtype_of(const Tensor& t, const char* name) {
+  switch (t.scalar_type()) {
+    case ScalarType::Float: return DType::kFloat32;
+    case ScalarType::Double: return DType::kFloat64;
+    case ScalarType::BFloat16: return DType::kBFloat16;
+    case ScalarType::Half: return DType::kFloat16;
+    default: break;
+  }
+  STD_TORCH_CHECK(false, "`", name, "` must be float32, float64, bfloat16 or float16. Received: ",
+                  torch::headeronly::toString(t.scalar_type()), ". Cast it first.");
+}
+
+void check_rank(const Tensor& t, const char* name, int64_t rank) {
+  STD_TORCH_CHECK(t.dim() == rank, "`", name, "` must have rank ", rank, ". Received: ", name,
+                  " of shape ", shape_of(t), ". Flatten its leading axes.");
+}
+
+void check_like(const Tensor& t, const char* name, const Tensor& model, const char* model_name) {
+  STD_TORCH_CHECK(t.scalar_type() == model.scalar_type(), "`", name, "` must have the dtype of `",
+                  model_name, "`, ", torch::headeronly::toString(model.scalar_type()),
+                  ". Received: ", torch::headeronly::toString(t.scalar_type()), ". Cast it first.");
+  STD_TORCH_CHECK(t.is_cpu(), "`", name, "` must be on the device of `", model_name,
+                  "`, a CPU. Received: a tensor on another one. Move it first.");
+}
+
+void check_sizes(const Tensor& t, const char* name, std::vector<int64_t> expected) {
+  bool same = t.dim() == static_cast<int64_t>(expected.size());
+  for (size_t i = 0; same && i < expected.size(); ++i) same = t.size(i) == expected[i];
+  if (same) return;
+  std::string text = "(";
+  for (size_t i = 0; i < expected.size(); ++i) text += (i ? ", " : "") + std::to_string(expected[i]);
+  STD_TORCH_CHECK(false, "`", name, "` must have the shape ", text, "). Received: ", shape_of(t),
+                  ". Check which tensors belong together.");
+}
+
+Activation activation_of(int64_t code) {
+  STD_TORCH_CHECK(code >= 0 && code < kActivationCount, "`activation` must be from 0 to ",
+                  kActivationCount - 1, ". Received: ", code,
+                  ". See torchkeras/kernels/activation_codes.py.");
+  return static_cast<Activation>(code);
+}
+
+// An uninitialized contiguous tensor of the dtype of `model`.
+Tensor empty_like_of(const Tensor& model, const int64_t* sizes, int64_t rank) {
+  int64_t strides[16];
+  STD_TORCH_CHECK(rank <= 16, "A tensor may have 16 axes at most. Received: ", rank, ".");
+  int64_t stride = 1;
+  for (int64_t i = rank - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= std::max<int64_t>(sizes[i], 1);
+  }
+  int32_t dtype = 0;
+  AtenTensorHandle handle = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(model.get(), &dtype));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      rank, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
+Tensor empty_matrix(const Tensor& model, int64_t rows, int64_t cols) {
+  const int64_t sizes[2] = {rows, cols};
+  return empty_like_of(model, sizes, 2);
+}
+
+Tensor empty_vector(const Tensor& model, int64_t n) { return empty_like_of(model, &n, 1); }
+
+Tensor packed(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
+
+// The dropout that `rate` and `seed` ask for: `seed` is [seed] or [seed, draw], int64.
+Dropout dropout_of(double rate, const std::optional<Tensor>& seed) {
+  STD_TORCH_CHECK(rate >= 0.0 && rate <= 1.0,
+                  "`rate` must be from 0 to 1, the fraction to drop. Received: rate=", rate, ".");
+  if (rate == 0.0 || !seed.has_value()) return no_dropout();
+  STD_TORCH_CHECK(
+      seed->is_cpu() && seed->scalar_type() == ScalarType::Long && seed->is_contiguous() &&
+          (seed->numel() == 1 || seed->numel() == 2),
+      "`seed` must be an int64 tensor of one or two numbers, on the CPU. Received: a tensor of ",
+      seed->numel(), " elements, ", torch::headeronly::toString(seed->scalar_type()), ".");
+  const auto* numbers = static_cast<const int64_t*>(seed->const_data_ptr());
+  return make_dropout(rate, static_cast<uint64_t>(numbers[0]),
+                      seed->numel() == 2 ? static_cast<uint32_t>(numbers[1]) : 0u);
+}
+
+// Matrix products
+
+Tensor call_mm(const Tensor& a, const Tensor& b) {
+  std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::mm", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+// a @ b + bias, rounded once.
+Tensor call_linear(const Tensor& a, const Tensor& b, const Tensor& bias) {
+  using torch::stable::detail::from;
+  std::array<StableIValue, 3> stack{from(a), from(torch::stable::transpose(b, 0, 1)),
+                                    from(std::optional<Tensor>(bias))};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::linear", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+// a @ b by oneDNN: torch keeps it behind this private op, which multiplies by a transposed weight.
+Tensor call_onednn(const Tensor& a, const Tensor& b) {
+  using torch::stable::detail::from;
+  const Tensor weight = torch::stable::transpose(b, 0, 1);
+  const std::vector<std::optional<double>> no_scalars;
+  std::array<StableIValue, 6> stack{
+      from(a),
+      from(weight),
+      from(std::optional<Tensor>()),
+      from(std::string("none")),
+      from(torch::headeronly::HeaderOnlyArrayRef<std::optional<double>>(no_scalars)),
+      from(std::optional<std::string>())};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("mkldnn::_linear_pointwise", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+// Whether the private op exists and multiplies; tried once.
+bool onednn_works() {
+  static const bool works = [] {
+    try {
+      const int64_t sizes[2] = {2, 2}, strides[2] = {2, 1};
+      AtenTensorHandle handle = nullptr;
+      STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+          2, sizes, strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(), 0, &handle));
+      const Tensor a(handle);
+      const float numbers[4] = {1, 2, 3, 4};
+      std::memcpy(a.mutable_data_ptr(), numbers, sizeof numbers);
+      const Tensor product = call_onednn(a, a);
+      if (product.scalar_type() != ScalarType::Float || product.numel() != 4) return false;
+      const auto* p = static_cast<const float*>(product.const_data_ptr());
+      return p[0] == 7 && p[1] == 10 && p[2] == 15 && p[3] == 22;
+    } catch (...) {
+      return false;
+    }
+  }();
+  return works;
+}
+
+// Fixed by the CPU and the sizes, so that results do not change between runs. TORCHKERAS_GEMM
+// (mkl or onednn) overrides it.
+bool takes_onednn(int64_t m, int64_t k, int64_t n, bool inner_is_batch) {
+  static const char* const wanted = std::getenv("TORCHKERAS_GEMM");
+  static const bool forced = wanted && std::strcmp(wanted, "onednn") == 0;
+  static const bool forbidden = wanted && std::strcmp(wanted, "mkl") == 0;
+  if (forbidden) return false;
+  if (forced) return onednn_works();
+  const double least = least_onednn_flops();
+  const bool profits = least > 0 && 2.0 * m * k * n >= least;
+  return profits && (!inner_is_batch || prefers_onednn_over_batches()) && onednn_works();
+}
+
+// `result`, a product of `a` and something, if it is what it should be.
+Tensor checked(const Tensor& result, const Tensor& a, int64_t m, int64_t n) {
+  // Under autocast torch's own op may return another dtype than it was given.
+  STD_TORCH_CHECK(result.scalar_type() == a.scalar_type(),
+                  "A matrix product must keep its dtype here. Received: ",
+                  torch::headeronly::toString(result.scalar_type()), " from ",
+                  torch::headeronly::toString(a.scalar_type()),
+                  ". Call this op with autocast turned off, as torchkeras.kernels does.");
+  check_sizes(result, "product", {m, n});
+  return packed(result);
+}
+
+// a @ b, contiguous, a tensor of its own.
+Tensor product(const Tensor& a, const Tensor& b, bool inner_is_batch = false) {
+  const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
+  const bool onednn = a.scalar_type() == ScalarType::Float && m > 0 && k > 0 && n > 0 &&
+                      takes_onednn(m, k, n, inner_is_batch);
+  return checked(onednn ? call_onednn(a, b) : call_mm(a, b), a, m, n);
+}
+
+// Whether `matmul_narrow` is the way: MKL is two to five times slower for so few columns.
+bool is_narrow(const Tensor& a, int64_t inner, int64_t cols) {
+  return a.scalar_type() == ScalarType::Float && cols >= 2 && cols <= kNarrow && inner > 0;
+}
+
+constexpr int64_t kGrain = 32768;  // elements, or multiplications by a row, that a thread is worth
+
+// a @ b for a matrix b with `cols` <= kNarrow columns.
+Tensor narrow_product(const Tensor& a, const Tensor& b) {
+  const int64_t m = a.size(0), inner = a.size(1), cols = b.size(1);
+  std::vector<float> padded(inner * kNarrow, 0.0f);
+  const auto* from = static_cast<const float*>(b.const_data_ptr());
+  const int64_t row = b.stride(0), column = b.stride(1);
+  for (int64_t k = 0; k < inner; ++k) {
+    for (int64_t n = 0; n < cols; ++n) padded[k * kNarrow + n] = from[k * row + n * column];
+  }
+  const Tensor out = empty_matrix(a, m, cols);
+  const auto* numbers = static_cast<const float*>(a.const_data_ptr());
+  auto* to = static_cast<float*>(out.mutable_data_ptr());
+  torch::stable::parallel_for(0, m, std::max<int64_t>(8, kGrain / inner),
+                              [&](int64_t begin, int64_t end) {
+    kernels().matmul_narrow(numbers, a.stride(0), a.stride(1), padded.data(), to, inner, cols,
+                            begin, end);
+  });
+  return out;
+}
+
+// Epilogues
+
+// Without a bias the shape does not matter: one long row makes full tiles.
+Epilogue epilogue_of(DType dtype, Activation activation, const Dropout& dropout, int64_t rows,
+                     int64_t cols, bool by_column) {
+  if (!by_column) return {dtype, activation, dropout, 1, rows * cols};
+  return {dtype, activation, dropout, rows, cols};
+}
+
+void run_forward(const Epilogue& e, const void* z, const void* bias, void* y, void* pre) {
+  if (e.rows * e.cols == 0) return;
+  torch::stable::parallel_for(0, tiles(e.rows, e.cols), kGrain / kTile,
+                              [&](int64_t begin, int64_t end) {
+    kernels().forward(e, z, bias, y, pre, begin, end);
+  });
+}
+
+void run_backward(const Epilogue& e, const void* gy, const void* y, const void* pre, void* gz) {
+  if (e.rows * e.cols == 0) return;
+  torch::stable::parallel_for(0, tiles(e.rows, e.cols), kGrain / kTile,
+                              [&](int64_t begin, int64_t end) {
+    kernels().backward(e, gy, y, pre, gz, nullptr, begin, end);
+  });
+}
+
+// As run_backward, and returns the sums of gz over the rows, in the dtype of `model`. The rows are
+// cut into strips whose number depends on the shape alone, each strip is summed by one thread, and
+// the strips in their order: the same result for every number of threads.
+template <class T>
+Tensor run_backward_with_sums(const Epilogue& e, const void* gy, const void* y, const void* pre,
+                              void* gz, const Tensor& model) {
+  const int64_t n = e.rows * e.cols == 0 ? 0 : tiles(e.rows, e.cols);
+  const int64_t strips = std::clamp<int64_t>(std::min(n / 16, e.rows / 8), 1, 64);
+  std::vector<T> sums(strips * e.cols, T(0));
+  torch::stable::parallel_for(0, strips, std::max<int64_t>(1, kGrain / kTile * strips / std::max<int64_t>(n, 1)),
+                              [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      kernels().backward(e, gy, y, pre, gz, sums.data() + s * e.cols, n * s / strips,
+                         n * (s + 1) / strips);
+    }
+  });
+  for (int64_t s = 1; s < strips; ++s) {
+    for (int64_t c = 0; c < e.cols; ++c) sums[c] += sums[s * e.cols + c];
+  }
+  const Tensor result = empty_vector(model, e.cols);
+  if (e.dtype == DType::kFloat32 || e.dtype == DType::kFloat64) {
+    std::memcpy(result.mutable_data_ptr(), sums.data(), e.cols * sizeof(T));
+    return result;
+  }
+  const bool brain = e.dtype == DType::kBFloat16;
+  auto* to = static_cast<uint16_t*>(result.mutable_data_ptr());
+  for (int64_t c = 0; c < e.cols; ++c) {
+    const float sum = static_cast<float>(sums[c]);
+    to[c] = brain ? bfloat16_of_float(sum) : float16_of_float(sum);
+  }
+  return result;
+}
+
+// Ops
+
+std::tuple<Tensor, Tensor> finish(const Tensor& z, const std::optional<Tensor>& bias,
+                                  Activation activation, const Dropout& dropout, bool z_is_ours) {
+  const int64_t rows = z.size(0), cols = z.size(1);
+  const Epilogue e =
+      epilogue_of(dtype_of(z, "z"), activation, dropout, rows, cols, bias.has_value());
+  const Tensor b = bias.has_value() ? packed(*bias) : z;
+  const bool keeps = needs_preactivation(activation);
+  const Tensor pre = !keeps ? empty_vector(z, 0) : (z_is_ours ? z : empty_matrix(z, rows, cols));
+  const Tensor y = z_is_ours && !keeps ? z : empty_matrix(z, rows, cols);
+  run_forward(e, z.const_data_ptr(), bias.has_value() ? b.const_data_ptr() : nullptr,
+              y.mutable_data_ptr(), keeps ? pre.mutable_data_ptr() : nullptr);
+  return {y, pre};
+}
+
+std::tuple<Tensor, Tensor> dense_act_dropout(Tensor x, Tensor kernel, std::optional<Tensor> bias,
+                                             int64_t activation, double rate,
+                                             std::optional<Tensor> seed) {
+  const Activation function = activation_of(activation);
+  dtype_of(x, "x");
+  check_rank(x, "x", 2);
+  check_rank(kernel, "kernel", 2);
+  check_like(x, "x", x, "x");
+  check_like(kernel, "kernel", x, "x");
+  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
+  if (bias.has_value()) {
+    check_like(*bias, "bias", x, "x");
+    check_sizes(*bias, "bias", {kernel.size(1)});
+  }
+  const Dropout dropout = dropout_of(rate, seed);
+  if (is_narrow(x, x.size(1), kernel.size(1))) {
+    return finish(narrow_product(x, kernel), bias, function, dropout, true);
+  }
+  const bool half = x.scalar_type() == ScalarType::BFloat16 || x.scalar_type() == ScalarType::Half;
+  if (half && bias.has_value()) {  // the sum would be rounded twice
+    const Tensor z = checked(call_linear(x, kernel, *bias), x, x.size(0), kernel.size(1));
+    return finish(z, std::nullopt, function, dropout, true);
+  }
+  return finish(product(x, kernel), bias, function, dropout, true);
+}
+
+std::tuple<Tensor, Tensor> bias_act_dropout(Tensor z, std::optional<Tensor> bias,
+                                            int64_t activation, double rate,
+                                            std::optional<Tensor> seed) {
+  const Activation function = activation_of(activation);
+  dtype_of(z, "z");
+  check_rank(z, "z", 2);
+  check_like(z, "z", z, "z");
+  if (bias.has_value()) {
+    check_like(*bias, "bias", z, "z");
+    check_sizes(*bias, "bias", {z.size(1)});
+  }
+  return finish(packed(z), bias, function, dropout_of(rate, seed), false);
+}
+
+// `may_alias`: whether gz may be gy itself, where there is nothing to compute.
+std::tuple<Tensor, Tensor> start_backward(const Tensor& gy, const Tensor& y, const Tensor& pre,
+                                          int64_t activation, double rate,
+                                          const std::optional<Tensor>& seed, bool need_bias,
+                                          bool may_alias) {
+  const Activation function = activation_of(activation);
+  dtype_of(gy, "gy");
+  check_rank(gy, "gy", 2);
+  check_like(gy, "gy", gy, "gy");
+  const Tensor kept = needs_preactivation(function) ? pre : y;
+  if (function != Activation::kNone) {
+    const char* name = needs_preactivation(function) ? "pre" : "y";
+    check_like(kept, name, gy, "gy");
+    check_sizes(kept, name, {gy.size(0), gy.size(1)});
+  }
+  const Tensor g = packed(gy), values = packed(kept);
+  const int64_t rows = g.size(0), cols = g.size(1);
+  const Epilogue e = epilogue_of(dtype_of(g, "gy"), function, dropout_of(rate, seed), rows, cols,
+                                 need_bias);
+  const bool nothing = may_alias && function == Activation::kNone && !e.dropout.active;
+  const Tensor gz = nothing ? g : empty_matrix(g, rows, cols);
+  void* to = nothing ? nullptr : gz.mutable_data_ptr();
+  const void* from = function == Activation::kNone ? nullptr : values.const_data_ptr();
+  if (!need_bias) {
+    if (to) run_backward(e, g.const_data_ptr(), from, from, to);
+    return {gz, empty_vector(g, 0)};
+  }
+  auto* run = e.dtype == DType::kFloat64 ? run_backward_with_sums<double>
+                                         : run_backward_with_sums<float>;
+  return {gz, run(e, g.const_data_ptr(), from, from, to, g)};
+}
+
+std::tuple<Tensor, Tensor> bias_act_dropout_backward(Tensor gy, Tensor y, Tensor pre,
+                                                     int64_t activation, double rate,
+                                                     std::optional<Tensor> seed, bool need_bias) {
+  return start_backward(gy, y, pre, activation, rate, seed, need_bias, false);
+}
+
+std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
+    Tensor gy, Tensor x, Tensor kernel, Tensor y, Tensor pre, int64_t activation, double rate,
+    std::optional<Tensor> seed, bool need_x, bool need_kernel, bool need_bias) {
+  check_rank(x, "x", 2);
+  check_rank(kernel, "kernel", 2);
+  check_like(x, "x", gy, "gy");
+  check_like(kernel, "kernel", gy, "gy");
+  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
+  check_sizes(gy, "gy", {x.size(0), kernel.size(1)});
+  const auto [gz, gbias] =
+      start_backward(gy, y, pre, activation, rate, seed, need_bias, true);
+  const Tensor none = empty_vector(gy, 0);
+  Tensor gx = none, gkernel = none;
+  if (need_x) gx = product(gz, torch::stable::transpose(kernel, 0, 1));
+  if (need_kernel) {
+    const Tensor xt = torch::stable::transpose(x, 0, 1);
+    const bool narrow = is_narrow(x, x.size(0), kernel.size(1));
+    gkernel = narrow ? narrow_product(xt, gz) : product(xt, gz, true);
+  }
+  return {gx, gkernel, gbias};
+}
+
+Tensor dropout(Tensor x, double rate, Tensor seed) {
+  const DType dtype = dtype_of(x, "x");
+  check_like(x, "x", x, "x");
+  const Tensor from = packed(x);
+  std::vector<int64_t> sizes(x.dim());
+  for (int64_t i = 0; i < x.dim(); ++i) sizes[i] = x.size(i);
+  const Tensor y = empty_like_of(x, sizes.data(), x.dim());
+  const Epilogue e = {dtype, Activation::kNone, dropout_of(rate, seed), 1, x.numel()};
+  run_forward(e, from.const_data_ptr(), nullptr, y.mutable_data_ptr(), nullptr);
+  return y;
+}
+
+int64_t version() { return kVersion; }
+
+// 0: base, 1: AVX2, 2: AVX-512; and from how many operations products go to oneDNN, 0 for never.
+std::tuple<int64_t, double> cpu() {
+  const int64_t isa = std::strcmp(kernels().name, "avx512") == 0
+                          ? 2
+                          : (std::strcmp(kernels().name, "avx2") == 0 ? 1 : 0);
+  const bool forced = takes_onednn(1, 1, 1, false);
+  const bool any = takes_onednn(1 << 20, 1 << 20, 1 << 20, false);
+  return {isa, forced ? 1.0 : (any ? least_onednn_flops() : 0.0)};
+}
+
+}  // namespace
+}  // namespace torchkeras
+
+STABLE_TORCH_LIBRARY(torchkeras, m) {
+  m.def(
+      "dense_act_dropout(Tensor x, Tensor kernel, Tensor? bias, int activation, float rate, "
+      "Tensor? seed) -> (Tensor, Tensor)");
+  m.def(
+      "dense_act_dropout_backward(Tensor gy, Tensor x, Tensor kernel, Tensor y, Tensor pre, "
+      "int activation, float rate, Tensor? seed, bool need_x, bool need_kernel, bool need_bias) "
+      "-> (Tensor, Tensor, Tensor)");
+  m.def(
+      "bias_act_dropout(Tensor z, Tensor? bias, int activation, float rate, Tensor? seed) -> "
+      "(Tensor, Tensor)");
+  m.def(
+      "bias_act_dropout_backward(Tensor gy, Tensor y, Tensor pre, int activation, float rate, "
+      "Tensor? seed, bool need_bias) -> (Tensor, Tensor)");
+  m.def("dropout(Tensor x, float rate, Tensor seed) -> Tensor");
+  m.def("version() -> int");
+  m.def("cpu() -> (int, float)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(torchkeras, CPU, m) {
+  m.impl("dense_act_dropout", TORCH_BOX(&torchkeras::dense_act_dropout));
+  m.impl("dense_act_dropout_backward", TORCH_BOX(&torchkeras::dense_act_dropout_backward));
+  m.impl("bias_act_dropout", TORCH_BOX(&torchkeras::bias_act_dropout));
+  m.impl("bias_act_dropout_backward", TORCH_BOX(&torchkeras::bias_act_dropout_backward));
+  m.impl("dropout", TORCH_BOX(&torchkeras::dropout));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(torchkeras, CompositeExplicitAutograd, m) {
+  m.impl("version", TORCH_BOX(&torchkeras::version));
+  m.impl("cpu", TORCH_BOX(&torchkeras::cpu));
+}

@@ -1,0 +1,69 @@
+"""When a compiled op may stand in for torch's own functions."""
+
+import contextlib
+
+import torch
+from torch.autograd import forward_ad
+
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+_NOTHING = contextlib.nullcontext()
+_functorch_is_active = torch._C._are_functorch_transforms_active
+
+
+def is_plain_tensor(x):
+    """Whether `x` is a dense tensor of torch's own class, on a device with memory.
+
+    A subclass (a DTensor, a quantized weight) redefines what torch's functions do; it would see
+    ours as one opaque call.
+
+    Example:
+
+    >>> from torchkeras.kernels.eligibility import is_plain_tensor
+    >>> is_plain_tensor(torch.ones(1)), is_plain_tensor(torch.ones(1).to_sparse())
+    (True, False)
+    """
+    return type(x) in _PLAIN_TYPES and x.layout is torch.strided and not x.is_meta
+
+
+def needs_plain_torch(kept=False):
+    """Whether something follows the single functions of torch, and so must be given them.
+
+    Those are `torch.func` transforms, forward-mode derivatives, tracing by `torch.jit` and
+    `torch.export`, whose program is to run without torchkeras; and Inductor, which fuses plain
+    functions itself.
+
+    Args:
+        kept: bool, whether Inductor gets the op all the same: its own random numbers on a CPU are
+            slower than eager torch's.
+
+    Example:
+
+    >>> from torchkeras.kernels.eligibility import needs_plain_torch
+    >>> needs_plain_torch()
+    False
+    """
+    if torch.compiler.is_compiling():
+        return torch.compiler.is_exporting() or not kept
+    return (
+        _functorch_is_active()
+        or forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+    )
+
+
+def autocast_off(device_type):
+    """A context without autocast: torch's product inside an op would else change its dtype.
+
+    Args:
+        device_type: "cpu" or "cuda".
+
+    Example:
+
+    >>> from torchkeras.kernels.eligibility import autocast_off
+    >>> with torch.autocast("cpu"), autocast_off("cpu"):
+    ...     torch.is_autocast_enabled("cpu")
+    False
+    """
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return _NOTHING

@@ -1,0 +1,62 @@
+"""What the ops return for tensors without content: their part in `torch.compile`."""
+
+import torch
+
+from torchkeras.kernels.activation_codes import NEEDS_PREACTIVATION
+
+
+def register():
+    """Tell torch the shapes and dtypes that each op returns. The library must be loaded.
+
+    Example:
+
+    >>> from torchkeras.kernels import fakes
+    >>> fakes.FUNCTIONS["dropout"](torch.ones(2, device="meta"), 0.5, None).shape
+    torch.Size([2])
+    """
+    for name, function in FUNCTIONS.items():
+        torch.library.register_fake(f"torchkeras::{name}", function)
+
+
+def dense_act_dropout(x, kernel, bias, activation, rate, seed):
+    return _outputs(x, (x.shape[0], kernel.shape[1]), activation)
+
+
+def dense_act_dropout_backward(
+    gy, x, kernel, y, pre, activation, rate, seed, need_x, need_kernel, need_bias
+):
+    return (
+        gy.new_empty(x.shape if need_x else 0),
+        gy.new_empty(kernel.shape if need_kernel else 0),
+        gy.new_empty(kernel.shape[1] if need_bias else 0),
+    )
+
+
+def bias_act_dropout(z, bias, activation, rate, seed):
+    return _outputs(z, z.shape, activation)
+
+
+def bias_act_dropout_backward(gy, y, pre, activation, rate, seed, need_bias):
+    return gy.new_empty(gy.shape), gy.new_empty(gy.shape[1] if need_bias else 0)
+
+
+def dropout(x, rate, seed):
+    return x.new_empty(x.shape)
+
+
+def _outputs(model, shape, activation):
+    return model.new_empty(shape), model.new_empty(
+        shape if activation in NEEDS_PREACTIVATION else 0
+    )
+
+
+FUNCTIONS = {
+    function.__name__: function
+    for function in (
+        dense_act_dropout,
+        dense_act_dropout_backward,
+        bias_act_dropout,
+        bias_act_dropout_backward,
+        dropout,
+    )
+}
