@@ -32,6 +32,12 @@ from torchkeras.layers.merging import maximum as maximum
 from torchkeras.layers.merging import minimum as minimum
 from torchkeras.layers.merging import multiply as multiply
 from torchkeras.layers.merging import subtract as subtract
+from torchkeras.layers.normalization import BatchNormalization as BatchNormalization
+from torchkeras.layers.normalization import GroupNormalization as GroupNormalization
+from torchkeras.layers.normalization import LayerNormalization as LayerNormalization
+from torchkeras.layers.normalization import RMSNormalization as RMSNormalization
+from torchkeras.layers.normalization import SpectralNormalization as SpectralNormalization
+from torchkeras.layers.normalization import UnitNormalization as UnitNormalization
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
