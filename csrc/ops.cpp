@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/shim_utils.h>
 
 #include <algorithm>
 #include <array>
@@ -91,8 +92,8 @@ Tensor empty_like_of(const Tensor& model, const int64_t* sizes, int64_t rank) {
   }
   int32_t dtype = 0;
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(model.get(), &dtype));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(model.get(), &dtype));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
       rank, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
@@ -125,7 +126,7 @@ Dropout dropout_of(double rate, const std::optional<Tensor>& seed) {
 
 Tensor call_mm(const Tensor& a, const Tensor& b) {
   std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::mm", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
 }
@@ -135,7 +136,7 @@ Tensor call_linear(const Tensor& a, const Tensor& b, const Tensor& bias) {
   using torch::stable::detail::from;
   std::array<StableIValue, 3> stack{from(a), from(torch::stable::transpose(b, 0, 1)),
                                     from(std::optional<Tensor>(bias))};
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::linear", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
 }
@@ -152,7 +153,7 @@ Tensor call_onednn(const Tensor& a, const Tensor& b) {
       from(std::string("none")),
       from(torch::headeronly::HeaderOnlyArrayRef<std::optional<double>>(no_scalars)),
       from(std::optional<std::string>())};
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("mkldnn::_linear_pointwise", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
 }
@@ -163,7 +164,7 @@ bool onednn_works() {
     try {
       const int64_t sizes[2] = {2, 2}, strides[2] = {2, 1};
       AtenTensorHandle handle = nullptr;
-      STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
           2, sizes, strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(), 0, &handle));
       const Tensor a(handle);
       const float numbers[4] = {1, 2, 3, 4};

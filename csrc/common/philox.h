@@ -48,17 +48,25 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
+TK_HD inline uint32_t high_word(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  return __umulhi(a, b);
+#else
+  return static_cast<uint32_t>((static_cast<uint64_t>(a) * b) >> 32);
+#endif
+}
+
 TK_HD inline PhiloxBlock philox(uint64_t block, uint32_t draw, uint64_t seed) {
   uint32_t c0 = static_cast<uint32_t>(block), c1 = static_cast<uint32_t>(block >> 32);
   uint32_t c2 = draw, c3 = 0;
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const uint64_t p0 = static_cast<uint64_t>(kPhiloxMultiplier0) * c0;
-    const uint64_t p1 = static_cast<uint64_t>(kPhiloxMultiplier1) * c2;
-    c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
-    c1 = static_cast<uint32_t>(p1);
-    c3 = static_cast<uint32_t>(p0);
+    const uint32_t high0 = high_word(kPhiloxMultiplier0, c0), low0 = kPhiloxMultiplier0 * c0;
+    const uint32_t high1 = high_word(kPhiloxMultiplier1, c2), low1 = kPhiloxMultiplier1 * c2;
+    c0 = high1 ^ c1 ^ k0;
+    c2 = high0 ^ c3 ^ k1;
+    c1 = low1;
+    c3 = low0;
     k0 += kPhiloxKeyStep0;
     k1 += kPhiloxKeyStep1;
   }

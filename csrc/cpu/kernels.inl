@@ -185,8 +185,12 @@ inline void differentiate_tile(Activation activation, T* g, const T* v, T factor
     case Activation::kRelu:  // a product would turn an infinite gradient into NaN
       for (int64_t i = 0; i < n; ++i) g[i] = v[i] <= T(0) ? T(0) : g[i];
       return;
-    case Activation::kSigmoid:
-      return chain_tile(g, v, factor, n, [](T x) { return A::sigmoid_slope(x); });
+    case Activation::kSigmoid:  // as for relu, where 0 says that the element was dropped
+      for (int64_t i = 0; i < n; ++i) {
+        const T product = g[i] * A::sigmoid_slope(v[i] * factor);
+        g[i] = v[i] == T(0) ? T(0) : product;
+      }
+      return;
     case Activation::kTanh:
       return chain_tile(g, v, factor, n, [](T x) { return A::tanh_slope(x); });
     case Activation::kGelu:
