@@ -7,6 +7,7 @@ from torchkeras import callbacks as callbacks
 from torchkeras import config as config
 from torchkeras import constraints as constraints
 from torchkeras import datasets as datasets
+from torchkeras import distribution as distribution
 from torchkeras import dtype_policies as dtype_policies
 from torchkeras import initializers as initializers
 from torchkeras import kernels as kernels

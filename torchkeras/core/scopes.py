@@ -31,6 +31,7 @@ class _Scope(threading.local):
     autocast = None  # None, or the torch dtype that float weights are read in
     stateless = None  # the innermost StatelessScope
     meta = False  # True during shape inference
+    replica = None  # the Replica whose step runs, in one of several processes
     depth = 0  # nesting of layer calls outside their fast path
 
     def __init__(self):

@@ -5,6 +5,7 @@ import torch
 from torchkeras.core import config, dtype_policy, naming, tree
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.scopes import SCOPE
 
 # The reductions that are the plain mean of the values where there is no weight and no mask.
 MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
@@ -340,7 +341,12 @@ def apply_mask(sample_weight, mask, dtype, reduction):
         return sample_weight
     weights = mask.to(dtype)
     if reduction in ("mean", "sum_over_batch_size"):
-        weights = weights * (mask.numel() / weights.sum().clamp(min=1))
+        count = weights.sum()
+        if SCOPE.replica is None:
+            count = count.clamp(min=1)
+        else:  # of all processes
+            count = SCOPE.replica.normalizer(count, least=1)
+        weights = weights * (mask.numel() / count)
     if sample_weight is None:
         return weights
     weights, sample_weight = align_weights(weights, sample_weight.to(dtype))
@@ -382,5 +388,8 @@ def _reduce(values, weights, reduction):
     if reduction == "sum" or values.numel() == 0:
         return values.sum()
     if reduction == "mean_with_sample_weight" and weights is not None:
-        return divide_no_nan(values.sum(), weights.sum())
+        total = weights.sum()
+        if SCOPE.replica is not None:
+            total = SCOPE.replica.normalizer(total)
+        return divide_no_nan(values.sum(), total)
     return values.mean()

@@ -424,6 +424,8 @@ class Optimizer(UpdatePaths):
         if not grads:
             return
         variables = self._given_variables(grads, trainable_variables)
+        if SCOPE.replica is not None:
+            grads = SCOPE.replica.reduce_gradients(grads, variables)
         if type(None) in map(type, grads):  # `None in grads` would compare tensors
             grads, variables = _without_missing(grads, variables)
         if SCOPE.stateless is not None:

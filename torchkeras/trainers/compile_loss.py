@@ -2,6 +2,7 @@
 
 from torchkeras import losses, metrics
 from torchkeras.core import tree
+from torchkeras.core.scopes import SCOPE
 from torchkeras.metrics.accuracy_metrics import is_binary_or_sparse_categorical
 
 # Names whose meaning depends on the shapes of targets and outputs.
@@ -58,6 +59,8 @@ class CompileLoss:
         if not tree.is_nested(y_pred) and not tree.is_nested(y_true) and y_true is not None:
             _, _, loss, weight = self._entries[0]
             value = loss(y_true, y_pred, sample_weight)
+            if SCOPE.replica is not None:
+                value = _among_processes(loss, value)
             return value if weight is None else value * weight
         return self._sum(y_true, y_pred, sample_weight)
 
@@ -68,6 +71,8 @@ class CompileLoss:
         total = None
         for number, (place, target, loss, weight) in enumerate(self._entries):
             value = loss(flat_true[target], flat_pred[place], weights[number])
+            if SCOPE.replica is not None:
+                value = _among_processes(loss, value)
             if self.metrics:
                 self.metrics[number].update_state(
                     value.detach(), sample_weight=flat_pred[place].shape[0]
@@ -220,6 +225,11 @@ def _get_loss(identifier, y_true, y_pred):
     if isinstance(loss, losses.Loss):
         return loss
     return losses.LossFunctionWrapper(loss, name=name or type(loss).__name__)
+
+
+def _among_processes(loss, value):
+    """A process's part of a loss: the mean of the parts by rows is the loss of the batch."""
+    return value * SCOPE.replica.sum_scale() if loss.reduction == "sum" else value
 
 
 def _unique(names):

@@ -25,6 +25,8 @@ class EpochIterator:
         class_weight: dict of class index to weight, or None.
         steps_per_execution: int, kept for the training loop; batches come one at a time.
         device: torch device of the batches, or None to leave them where they are.
+        shard: `(number, count)` to take that one of `count` parts of each batch; None for all.
+        divided: bool, whether the data is such a part already.
 
     Attributes:
         data_adapter: the reader of the data.
@@ -48,6 +50,8 @@ class EpochIterator:
         class_weight=None,
         steps_per_execution=1,
         device=None,
+        shard=None,
+        divided=False,
     ):
         steps_per_epoch = _check_steps(steps_per_epoch)
         self.data_adapter = get_data_adapter(
@@ -59,6 +63,8 @@ class EpochIterator:
             shuffle=shuffle,
             class_weight=class_weight,
             device=device,
+            shard=shard,
+            divided=divided,
         )
         # The bound of a dry run cuts epochs short; unlike in Keras it sets no batch size.
         limit = config.max_steps_per_epoch()
@@ -83,6 +89,21 @@ class EpochIterator:
     def batch_size(self):
         """Samples in a full batch, or None where the data decides."""
         return self.data_adapter.batch_size
+
+    @property
+    def share(self):
+        """Share of the last batch that was given, where `shard` is; else None."""
+        return self.data_adapter.share
+
+    @property
+    def is_divided(self):
+        """Whether the data was divided among the processes of a job before it came here."""
+        return self.data_adapter.is_divided
+
+    @property
+    def sampler(self):
+        """The DistributedSampler that has divided the data before it came here, or None."""
+        return self.data_adapter.sampler
 
     @property
     def bare_batches(self):

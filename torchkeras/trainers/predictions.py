@@ -5,6 +5,8 @@ import torch
 
 from torchkeras.core import tree
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.distribution import process_group
+from torchkeras.distribution.share import Share
 
 
 class Predictions:
@@ -53,3 +55,91 @@ def _join(parts):
     if all(isinstance(part, torch.Tensor) for part in parts):
         return convert_to_numpy(torch.cat(parts))
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+class SharedPredictions(Predictions):
+    """Outputs of batches that processes share, joined in the order of the samples.
+
+    Of data that was divided among the processes before, those of process 0 come first.
+
+    Args:
+        replica: Replica of the model, which knows the share of each step.
+        iterator: EpochIterator of the data.
+
+    Raises:
+        ValueError: a DistributedSampler has divided the data, which repeats and reorders samples.
+    """
+
+    def __init__(self, replica, iterator):
+        super().__init__()
+        self._replica = replica
+        self._divided = iterator.is_divided
+        if iterator.sampler is not None:
+            raise ValueError(
+                "`predict` gives one output a sample, in order. Received: a DataLoader with a "
+                "DistributedSampler, which reorders samples and repeats some. Give one without: "
+                "the processes share its batches."
+            )
+        self._shares = []
+
+    def add(self, outputs):
+        """Take the outputs of this process's rows: nothing of a ghost's."""
+        share = self._replica.share
+        self._shares.append(share)
+        if share.is_ghost:
+            outputs = tree.map_structure(
+                lambda x: x[:0] if hasattr(x, "__getitem__") else x, outputs
+            )
+        super().add(outputs)
+
+    def join(self):
+        """NumPy arrays in the structure of the outputs, the same in every process."""
+        outputs = super().join()
+        world_size = process_group.world_size()
+        if self._divided:
+            rows = sum(share.rows for share in self._shares)
+            sizes = process_group.all_gather_object(rows)
+            return tree.map_structure(lambda array: _gather_rows(array, sizes), outputs)
+        counts = np.array(
+            [
+                [Share.of(share.total, rank, world_size).rows for share in self._shares]
+                for rank in range(world_size)
+            ]
+        )
+        sizes = counts.sum(1).tolist()
+        order = _order(counts)
+        return tree.map_structure(lambda array: _gather_rows(array, sizes)[order], outputs)
+
+
+def _order(counts):
+    """Where each sample is, in turn, among the rows of all processes one after the other.
+
+    Args:
+        counts: int array `(processes, batches)`, the rows of each process in each batch.
+    """
+    starts = np.cumsum(counts.reshape(-1)) - counts.reshape(-1)
+    starts = starts.reshape(counts.shape)
+    return np.concatenate(
+        [
+            np.arange(start, start + count)
+            for start, count in zip(starts.T.reshape(-1), counts.T.reshape(-1), strict=True)
+        ]
+    )
+
+
+def _gather_rows(array, sizes):
+    """Rows of all processes, those of process 0 first."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiubc":
+        return np.concatenate(process_group.all_gather_object(array))
+    # Bytes, so that every dtype travels; padded, as all messages must be of one size.
+    row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+    own = torch.zeros(max(sizes) * row_bytes, dtype=torch.uint8)
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    own[: flat.size] = torch.from_numpy(flat)
+    return np.concatenate(
+        [
+            part.numpy()[: size * row_bytes].view(array.dtype).reshape(size, *array.shape[1:])
+            for part, size in zip(process_group.all_gather(own), sizes, strict=True)
+        ]
+    )

@@ -25,7 +25,12 @@ class StatelessStep:
         model: the model.
         step: bound method `(state, data) -> (logs, state)`.
         training: bool, whether the optimizer's variables are part of the state.
+
+    Attributes:
+        counts_metrics: bool, whether the metrics' state of the next step is kept.
     """
+
+    counts_metrics = True
 
     def __init__(self, model, step, training):
         self._model = model
@@ -46,7 +51,8 @@ class StatelessStep:
                 f"{len(sizes)} lists of {sizes} tensors. Received: {_outline(result)} from "
                 f"{type(self._model).__name__}.{self._step.__name__}."
             )
-        logs, self._state = result
+        logs, state = result
+        self._state = state if self.counts_metrics else (*state[:-1], self._state[-1])
         return logs
 
     def _collect(self):

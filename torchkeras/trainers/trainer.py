@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import torch
 
+from torchkeras import kernels
 from torchkeras.callbacks import CallbackList
 from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config, tree
@@ -14,6 +15,8 @@ from torchkeras.core.convert import convert_to_numpy
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.scopes import SCOPE
+from torchkeras.distribution import process_group
+from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.layers.layer import Layer
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import (
@@ -21,7 +24,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     unpack_x_y_sample_weight,
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
-from torchkeras.trainers.predictions import Predictions
+from torchkeras.trainers.predictions import Predictions, SharedPredictions
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
     stateless_prediction,
@@ -43,10 +46,18 @@ class Trainer(Compilation):
     def __init__(self):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
+        self.__dict__["_replica"] = None  # the model's part in a job of several processes
+        self.__dict__["_replica_of"] = None  # the Distribution that made it
 
     def __getstate__(self):
         # A copy is outside of any loop; a compiled call cannot be copied, and is made anew.
-        return {**super().__getstate__(), "_running": None, "_compiled_call_impl": None}
+        return {
+            **super().__getstate__(),
+            "_running": None,
+            "_compiled_call_impl": None,
+            "_replica": None,
+            "_replica_of": None,
+        }
 
     # Steps: what happens to a batch
 
@@ -121,6 +132,8 @@ class Trainer(Compilation):
             self._update_metrics(y, y_pred, sample_weight)
         if variables:
             optimizer = self.optimizer
+            if SCOPE.replica is not None:
+                loss = SCOPE.replica.scaled_loss(loss)
             if optimizer.loss_scale_factor is not None:
                 optimizer.scale_loss(loss).backward()
             else:
@@ -236,8 +249,23 @@ class Trainer(Compilation):
             return parameter.device
         return config.default_device()
 
+    def _join_job(self):
+        """Find this process's part in a job of several; None in a single one."""
+        process_group.ensure_initialized()
+        distribution = effective_distribution()
+        if distribution is not self._replica_of:
+            replica = None if distribution is None else distribution.make_replica(self)
+            self.__dict__.update(_replica=replica, _replica_of=distribution)
+        return self._replica
+
     def _batches(self, x, y=None, sample_weight=None, **arguments):
-        """An EpochIterator over the data, whose batches come on the device of the model."""
+        """An EpochIterator over the data, whose batches come on the device of the model.
+
+        In one of several processes they are its rows of the batches.
+        """
+        if self._replica is not None:
+            arguments["shard"] = self._replica_of.batch_shard
+            arguments["divided"] = not self._replica_of.auto_shard_dataset
         return EpochIterator(
             x=x,
             y=y,
@@ -285,11 +313,12 @@ class Trainer(Compilation):
     def _prepare(self):
         """Put in place what every loop needs, once the model is built."""
         if self.jit_compile and self._compiled_call_impl is None:
+            kernels.load()  # a trace takes what is loaded by then
             self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
         self._move_metrics(self._device())
         self.__dict__["_running"] = _Running(self)
 
-    def _prepare_training(self):
+    def _prepare_training(self, first_only=False):
         self._prepare()
         optimizer = self.optimizer
         if optimizer is None:
@@ -300,6 +329,17 @@ class Trainer(Compilation):
                 )
         elif not optimizer.built:
             optimizer.build(self.trainable_variables)
+        if self._replica is not None:
+            self._replica.prepare_training(_overrides(self, "train_step"), first_only)
+
+    @contextlib.contextmanager
+    def _training(self):
+        """Around a training loop: training mode, and one state for all processes."""
+        with contextlib.ExitStack() as stack:
+            if self._replica is not None:
+                stack.enter_context(self._replica.training())
+            stack.enter_context(self._mode(True))
+            yield
 
     @contextlib.contextmanager
     def _mode(self, training):
@@ -385,6 +425,7 @@ class Trainer(Compilation):
         _check_count("initial_epoch", initial_epoch, least=0)
         _check_validation(validation_split, validation_freq)
         epochs = min(epochs, config.max_epochs() or epochs)
+        replica = self._join_job()
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -407,13 +448,15 @@ class Trainer(Compilation):
             )
         try:
             self._build_from(iterator)
-            with self._mode(True):
+            with self._training():
                 self._prepare_training()
                 callbacks = self._callback_list(
                     callbacks, verbose, iterator, epochs=epochs, add_history=True
                 )
                 self.__dict__["stop_training"] = False
                 callbacks.on_train_begin()
+                if replica is not None:
+                    replica.agree_on_start()
                 restored = self.__dict__.pop("_initial_epoch", None)
                 if restored is not None:  # a callback has brought back an earlier run
                     initial_epoch = restored or initial_epoch
@@ -427,6 +470,8 @@ class Trainer(Compilation):
                         evaluated = self._evaluate(validation, callbacks)
                         logs.update({f"val_{name}": v for name, v in evaluated.items()})
                     callbacks.on_epoch_end(epoch, logs)
+                    if replica is not None:
+                        replica.agree()
                     if self.stop_training:
                         break
                 if initial_epoch < epochs:
@@ -443,7 +488,12 @@ class Trainer(Compilation):
         self.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         self._running.look_up(self)  # a callback may have frozen layers
-        train_on = self._step_function("train_step", self._train_on)
+        train_on = run = self._step_function("train_step", self._train_on)
+        replica = self._replica
+        if replica is not None:
+            replica.begin_epoch(callbacks)
+            run = replica.training_step(train_on, iterator)
+        wants_end = self._wants_end(callbacks.wants_train_batch_end, "on_train_batch_end")
         logs = {}
         group, done = self.steps_per_execution, 0
         with contextlib.closing(iterator.enumerate_epoch()) as steps, written_back(train_on):
@@ -451,22 +501,39 @@ class Trainer(Compilation):
                 if done == 0 and callbacks.wants_train_batch_begin:
                     callbacks.on_train_batch_begin(step)
                 self._clear_gradients()
-                logs = train_on(batch[0] if iterator.bare_batches else batch)
+                logs = run(batch[0] if iterator.bare_batches else batch)
                 done += 1
                 if done == group:
                     done = 0
-                    if callbacks.wants_train_batch_end:
+                    if wants_end:
                         write_back(train_on)
-                        callbacks.on_train_batch_end(step, logs)
+                        self._end_batch(callbacks.on_train_batch_end, step, logs, "stop_training")
                     if self.stop_training:
                         break
-            if done and callbacks.wants_train_batch_end:
+            if done and wants_end:
                 write_back(train_on)
-                callbacks.on_train_batch_end(step, logs)
+                self._end_batch(callbacks.on_train_batch_end, step, logs, "stop_training")
+        if replica is not None:
+            replica.synchronize_state()
         return self._epoch_logs(logs)
+
+    def _wants_end(self, wanted, hook):
+        """Whether to call a hook at the ends of batches: also where another process wants it."""
+        return wanted or (self._replica is not None and self._replica.listens(hook))
+
+    def _end_batch(self, hook, step, logs, flag):
+        """Call the hook of a batch's end; processes then agree on whether to stop."""
+        replica = self._replica
+        if replica is None:
+            hook(step, logs)
+            return
+        hook(step, replica.batch_logs(hook.__name__, logs))
+        replica.agree_after_batch(hook.__name__, flag)
 
     def _epoch_logs(self, last):
         """Logs of a whole epoch: the metrics' results, unless the steps name other things."""
+        if self._replica is not None:
+            return self._replica.epoch_logs(last)
         if callable(last):
             return last()
         results = self.get_metrics_result()
@@ -485,6 +552,8 @@ class Trainer(Compilation):
     def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
         if isinstance(callbacks, CallbackList):
             return callbacks
+        if self._replica is not None and not process_group.is_chief():
+            verbose = 0
         return CallbackList(
             callbacks,
             add_history=add_history,
@@ -534,9 +603,13 @@ class Trainer(Compilation):
                 "spelling."
             )
         self._assert_compiled("evaluate")
+        replica = self._join_job()
         iterator = self._batches(x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps)
         try:
             self._build_from(iterator)
+            if replica is not None:
+                replica.prepare_inference()
+                replica.warn_of_repeats(iterator.sampler)
             logs = self._evaluate(iterator, self._callback_list(callbacks, verbose, iterator))
         finally:
             iterator.reset()
@@ -551,21 +624,26 @@ class Trainer(Compilation):
             self.__dict__["stop_evaluating"] = False
             callbacks.on_test_begin()
             self.reset_metrics()
-            test_on = self._step_function("test_step", self._test_on)
+            test_on = run = self._step_function("test_step", self._test_on)
+            replica = self._replica
+            if replica is not None:
+                replica.listen(callbacks, "on_test_batch_end")
+                run = replica.evaluating_step(test_on, iterator)
+            wants_end = self._wants_end(callbacks.wants_test_batch_end, "on_test_batch_end")
             logs = {}
             group, done = self.steps_per_execution, 0
             with contextlib.closing(iterator.enumerate_epoch()) as steps, written_back(test_on):
                 for step, batch in steps:
                     if done == 0 and callbacks.wants_test_batch_begin:
                         callbacks.on_test_batch_begin(step)
-                    logs = test_on(batch[0] if iterator.bare_batches else batch)
+                    logs = run(batch[0] if iterator.bare_batches else batch)
                     done = (done + 1) % group
-                    if done == 0 and callbacks.wants_test_batch_end:
-                        callbacks.on_test_batch_end(step, logs)
+                    if done == 0 and wants_end:
+                        self._end_batch(callbacks.on_test_batch_end, step, logs, "stop_evaluating")
                     if self.stop_evaluating:
                         break
-                if done and callbacks.wants_test_batch_end:
-                    callbacks.on_test_batch_end(step, logs)
+                if done and wants_end:
+                    self._end_batch(callbacks.on_test_batch_end, step, logs, "stop_evaluating")
             logs = self._epoch_logs(logs)
             callbacks.on_test_end(logs)
         return logs
@@ -597,10 +675,13 @@ class Trainer(Compilation):
         >>> model.predict(np.ones((5, 3)), verbose=0).shape
         (5, 2)
         """
+        replica = self._join_job()
         iterator = self._batches(x, batch_size=batch_size, steps_per_epoch=steps)
-        predictions = Predictions()
+        predictions = _predictions(replica, iterator)
         try:
             self._build_from(iterator)
+            if replica is not None:
+                replica.prepare_inference()
             callbacks = self._callback_list(callbacks, verbose, iterator)
             with self._mode(False):
                 self._prepare()
@@ -616,6 +697,10 @@ class Trainer(Compilation):
 
     def _predict_pass(self, iterator, callbacks, predictions):
         predict = stateless_prediction(self) or self.predict_step
+        replica = self._replica
+        if replica is not None:
+            replica.listen(callbacks, "on_predict_batch_end")
+            predict = replica.evaluating_step(predict, iterator)
         group, done, outputs = self.steps_per_execution, 0, None
         with contextlib.closing(iterator.enumerate_epoch()) as steps:
             for step, batch in steps:
@@ -626,6 +711,8 @@ class Trainer(Compilation):
                 done = (done + 1) % group
                 if done == 0 and callbacks.wants_predict_batch_end:
                     callbacks.on_predict_batch_end(step, {"outputs": outputs})
+                if replica is not None:
+                    replica.agree_after_batch("on_predict_batch_end", "stop_predicting")
                 if self.stop_predicting:
                     break
             if done and callbacks.wants_predict_batch_end:
@@ -652,27 +739,38 @@ class Trainer(Compilation):
         {'loss': 1.0}
         """
         self._assert_compiled("train_on_batch")
-        data = self._one_batch(x, y, sample_weight, class_weight)
+        replica = self._join_job()
+        data, iterator = self._one_batch(x, y, sample_weight, class_weight)
         with self._mode(True):
-            self._prepare_training()
+            self._prepare_training(first_only=True)
             self.reset_metrics()
             self._clear_gradients()
-            train_on = self._step_function("train_step", self._train_on)
+            train_on = run = self._step_function("train_step", self._train_on)
+            if replica is not None:
+                run = replica.training_step(train_on, iterator)
             with written_back(train_on):
-                logs = train_on(data)
-            return self._numbers(_logs_now(logs), return_dict)
+                logs = run(data)
+            return self._numbers(self._batch_results(logs), return_dict)
+
+    def _batch_results(self, logs):
+        """Logs of a single batch; in a job of several processes those of all its rows."""
+        return _logs_now(logs) if self._replica is None else self._replica.epoch_logs(logs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics on one batch of arrays; see `train_on_batch`."""
         self._assert_compiled("test_on_batch")
-        data = self._one_batch(x, y, sample_weight)
+        replica = self._join_job()
+        data, iterator = self._one_batch(x, y, sample_weight)
         with self._mode(False):
             self._prepare()
             self.reset_metrics()
-            test_on = self._step_function("test_step", self._test_on)
+            test_on = run = self._step_function("test_step", self._test_on)
+            if replica is not None:
+                replica.prepare_inference(first_only=True)
+                run = replica.evaluating_step(test_on, iterator)
             with written_back(test_on):
-                logs = test_on(data)
-            return self._numbers(_logs_now(logs), return_dict)
+                logs = run(data)
+            return self._numbers(self._batch_results(logs), return_dict)
 
     def predict_on_batch(self, x):
         """Outputs for one batch of arrays, as NumPy arrays.
@@ -680,19 +778,24 @@ class Trainer(Compilation):
         Args:
             x: array, or structure of arrays.
         """
-        data = self._one_batch(x)
-        predictions = Predictions()
+        replica = self._join_job()
+        data, iterator = self._one_batch(x)
+        predictions = _predictions(replica, iterator)
         with self._mode(False):
             self._prepare()
-            predictions.add((stateless_prediction(self) or self.predict_step)(data))
+            predict = stateless_prediction(self) or self.predict_step
+            if replica is not None:
+                replica.prepare_inference(first_only=True)
+                predict = replica.evaluating_step(predict, iterator)
+            predictions.add(predict(data))
         return predictions.join()
 
     def _one_batch(self, x, y=None, sample_weight=None, class_weight=None):
-        """All of the arrays as one batch; builds the model if need be."""
+        """All of the arrays as one batch, and its iterator; builds the model if need be."""
         iterator = self._batches(x, y, sample_weight, class_weight=class_weight, steps_per_epoch=1)
         self._build_from(iterator)
         batch = iterator.peek()
-        return batch[0] if iterator.bare_batches else batch
+        return (batch[0] if iterator.bare_batches else batch), iterator
 
 
 class _Running:
@@ -717,6 +820,10 @@ class _Running:
 def _overrides(model, name):
     """Whether the model's class, or the model itself, has a method in the Trainer's place."""
     return getattr(type(model), name) is not getattr(Trainer, name) or name in model.__dict__
+
+
+def _predictions(replica, iterator):
+    return Predictions() if replica is None else SharedPredictions(replica, iterator)
 
 
 def _logs_now(logs):

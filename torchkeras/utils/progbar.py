@@ -9,6 +9,7 @@ import time
 import torch
 
 from torchkeras.core import config
+from torchkeras.distribution import process_group
 
 _NEVER = math.inf
 
@@ -206,8 +207,11 @@ def can_draw_bar():
 
 
 def write_line(text):
-    """Write one line to standard output, replacing characters its encoding lacks."""
-    if sys.stdout is None:  # a program without a console
+    """Write one line to standard output, replacing characters its encoding lacks.
+
+    Of several processes of a job only the first one writes.
+    """
+    if sys.stdout is None or not process_group.is_chief():  # a program without a console
         return
     try:
         sys.stdout.write(text + "\n")

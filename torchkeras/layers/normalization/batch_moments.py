@@ -10,6 +10,8 @@ Inputs have their channels on axis 1. Moments are vectors, a value a channel.
 import torch
 from torch.autograd.function import once_differentiable
 
+from torchkeras.distribution.share import gradient_weight, sample_count
+
 
 def process_count():
     """Number of processes of the running `torch.distributed` job; 1 if there is none.
@@ -51,6 +53,8 @@ def batch_moments(x, counted=None, synchronized=False):
     with torch.no_grad():
         count, mean, deviations = _local_sums(x, counted)
         if synchronized:
+            if not sample_count(1):  # this process's row is a copy of another's
+                count, deviations = torch.zeros_like(count), torch.zeros_like(deviations)
             local = torch.stack([count, mean, deviations])
             gathered = [torch.empty_like(local) for _ in range(process_count())]
             torch.distributed.all_gather(gathered, local)
@@ -115,6 +119,7 @@ class _NormalizeByMoments(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         x, gamma, _, counted, count, mean, variance, ctx.epsilon, ctx.synchronized = inputs
+        ctx.weight, ctx.counts = gradient_weight(), sample_count(1)
         ctx.save_for_backward(x, gamma, counted, count, mean, variance)
 
     @staticmethod
@@ -131,7 +136,9 @@ class _NormalizeByMoments(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             sums = torch.stack([grad_beta, grad_gamma])
             if ctx.synchronized:
+                sums *= ctx.weight
                 torch.distributed.all_reduce(sums)
+                sums /= ctx.weight or 1.0
             # Each counted element moves the mean and the variance by 1 / count.
             through_mean, through_variance = sums * (gamma * factor / count.clamp_min(1))
             correction = torch.addcmul(
@@ -139,6 +146,8 @@ class _NormalizeByMoments(torch.autograd.Function):
             )
             if counted is not None:
                 correction = torch.where(counted, correction, 0)
+            if not ctx.counts:
+                correction = torch.zeros_like(correction)
             grad_x = (wide * _beside(gamma * factor, x) - correction).to(x.dtype)
         return grad_x, grad_gamma, grad_beta, None, None, None, None, None, None
 

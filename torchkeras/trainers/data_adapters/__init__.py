@@ -5,16 +5,25 @@ import torch
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
+from torchkeras.trainers.data_adapters.divided_data_adapter import DividedDataAdapter
 from torchkeras.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset, PyDatasetAdapter
+from torchkeras.trainers.data_adapters.sharded_data_adapter import ShardedDataAdapter
+from torchkeras.trainers.data_adapters.sharded_data_loader import (
+    ShardedDataLoaderAdapter,
+    in_agreed_order,
+)
 from torchkeras.trainers.data_adapters.torch_data_loader_adapter import TorchDataLoaderAdapter
 
 __all__ = [
     "ArrayDataAdapter",
     "DataAdapter",
+    "DividedDataAdapter",
     "GeneratorDataAdapter",
     "PyDataset",
     "PyDatasetAdapter",
+    "ShardedDataAdapter",
+    "ShardedDataLoaderAdapter",
     "TorchDataLoaderAdapter",
     "get_data_adapter",
 ]
@@ -29,6 +38,8 @@ def get_data_adapter(
     shuffle=False,
     class_weight=None,
     device=None,
+    shard=None,
+    divided=False,
 ):
     """The adapter that reads `x`.
 
@@ -46,6 +57,8 @@ def get_data_adapter(
         shuffle: bool or `"batch"`.
         class_weight: dict of class index to weight, or None.
         device: torch device of the batches, or None.
+        shard: `(number, count)`, which of how many parts of each batch to give; None for all.
+        divided: bool, with `shard`, whether the data is such a part already.
 
     Raises:
         ValueError: unknown kind of data, or an argument that does not go with it.
@@ -55,6 +68,33 @@ def get_data_adapter(
     >>> get_data_adapter(np.zeros((100, 2)), np.zeros(100)).num_batches
     4
     """
+    arguments = (x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight)
+    if shard is None:
+        return _adapter(*arguments, device)
+    if isinstance(x, torch.utils.data.DataLoader):
+        _refuse("DataLoader", y, sample_weight, batch_size, shuffle == "batch")
+        by_sampler = isinstance(x.sampler, torch.utils.data.DistributedSampler)
+        if divided or by_sampler:
+            adapter = TorchDataLoaderAdapter(x, class_weight)
+            return DividedDataAdapter(adapter, device, x.sampler if by_sampler else None)
+        if ShardedDataLoaderAdapter.can_read(x):
+            return ShardedDataLoaderAdapter(x, class_weight, device, shard)
+        x = in_agreed_order(x)
+        return ShardedDataAdapter(TorchDataLoaderAdapter(x, class_weight), device, shard)
+    if divided:
+        return DividedDataAdapter(_adapter(*arguments, None), device)
+    if not isinstance(x, _BATCHED) and utils.can_convert_arrays(x):
+        _check_arrays(y=y, sample_weight=sample_weight)
+        return _adapter(*arguments, device, shard)
+    return ShardedDataAdapter(_adapter(*arguments, None), device, shard)
+
+
+_BATCHED = (DataAdapter, PyDataset, torch.utils.data.DataLoader, torch.utils.data.Dataset)
+
+
+def _adapter(
+    x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight, device, shard=None
+):
     if isinstance(x, DataAdapter):
         return x
     if isinstance(x, torch.utils.data.DataLoader):
@@ -79,6 +119,7 @@ def get_data_adapter(
             shuffle=shuffle,
             class_weight=class_weight,
             device=device,
+            shard=shard,
         )
     if hasattr(x, "__iter__") and not isinstance(
         x, (str, bytes, set, frozenset, dict, list, tuple)

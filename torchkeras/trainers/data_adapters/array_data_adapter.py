@@ -9,6 +9,8 @@ import torch
 
 from torchkeras.core import config, tree
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.distribution.random_state import agreed_generator
+from torchkeras.distribution.share import Share
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -39,6 +41,8 @@ class ArrayDataAdapter(DataAdapter):
         shuffle: bool, or `"batch"`: shuffle inside each batch, the batches staying in order.
         class_weight: dict of class index to weight, or None.
         device: torch device of the batches, or None to leave them where the data is.
+        shard: `(number, count)`, which of how many parts of each batch to give; None for all.
+            The order is then that of the process 0 of the job.
 
     Raises:
         ValueError: arrays of different or zero length, of anything but numbers, or a wrong
@@ -61,6 +65,7 @@ class ArrayDataAdapter(DataAdapter):
         shuffle=False,
         class_weight=None,
         device=None,
+        shard=None,
     ):
         if x is None:
             raise ValueError(
@@ -82,6 +87,7 @@ class ArrayDataAdapter(DataAdapter):
         self._batch_size = _batch_size(batch_size, steps, self._num_samples)
         self._shuffle = shuffle
         self._device = utils.full_device(device)
+        self._shard = shard
         self._rows = [_Rows(array) for _, array in leaves]
         self._pack = _packer(parts)
         self.bare_batches = len(parts) == 1 and not isinstance(x, (list, tuple))
@@ -135,7 +141,9 @@ class ArrayDataAdapter(DataAdapter):
         return self._num_samples % self._batch_size or None
 
     def batches(self):
-        if all(rows.is_plain(self._device, selecting=self._shuffle) for rows in self._rows):
+        if self._shard is not None:
+            groups = self._sharded_groups()
+        elif all(rows.is_plain(self._device, selecting=self._shuffle) for rows in self._rows):
             tensors = [rows.tensor for rows in self._rows]
             groups = self._selections(tensors) if self._shuffle else self._views(tensors)
         else:
@@ -169,7 +177,6 @@ class ArrayDataAdapter(DataAdapter):
             yield tuple([select(t, 0, index) for t in tensors])
 
     def _moved_groups(self):
-        device, pinned = self._device, self._device is not None and self._device.type == "cuda"
         step = self._batch_size
         indices = self._indices("cpu") if self._shuffle else None
         for start in range(0, self._num_samples, step):
@@ -179,21 +186,47 @@ class ArrayDataAdapter(DataAdapter):
             else:
                 index = next(indices)
                 group = [rows.take(index) for rows in self._rows]
-            if pinned:
-                group = [utils.pin(t) if t.device.type == "cpu" else t for t in group]
-            if device is not None:
-                group = [
-                    t if t.device == device else t.to(device, non_blocking=True) for t in group
-                ]
-            yield tuple(group)
+            yield self._on_device(group)
+
+    def _on_device(self, group):
+        device = self._device
+        if device is None:
+            return tuple(group)
+        if device.type == "cuda":
+            group = [utils.pin(t) if t.device.type == "cpu" else t for t in group]
+        return tuple([t if t.device == device else t.to(device, non_blocking=True) for t in group])
+
+    def _sharded_groups(self):
+        """This process's rows of each batch; `share` says which they are."""
+        step, order = self._batch_size, None
+        if self._shuffle:
+            with agreed_generator() as generator:
+                if self._shuffle == "batch":
+                    order = torch.cat(list(self._indices_in_batches(generator)))
+                else:
+                    order = torch.randperm(self._num_samples, generator=generator)
+        for start in range(0, self._num_samples, step):
+            share = Share.of(min(step, self._num_samples - start), *self._shard)
+            first, stop = (start + place for place in share.span)
+            if order is None:
+                group = [rows.span(first, stop) for rows in self._rows]
+            else:
+                index = order[first:stop]
+                group = [rows.take(index) for rows in self._rows]
+            group = self._on_device(group)
+            self.share = share
+            yield group
+
+    def _indices_in_batches(self, generator=None):
+        for start in range(0, self._num_samples, self._batch_size):
+            count = min(self._batch_size, self._num_samples - start)
+            yield torch.randperm(count, generator=generator) + start
 
     def _indices(self, device):
         """The sample numbers of each batch, int64 tensors on `device`, in this epoch's order."""
         step = self._batch_size
         if self._shuffle == "batch":
-            for start in range(0, self._num_samples, step):
-                count = min(step, self._num_samples - start)
-                yield (torch.randperm(count) + start).to(device)
+            yield from (index.to(device) for index in self._indices_in_batches())
             return
         order = torch.randperm(self._num_samples).to(device)
         for block in order.split(step * _BLOCK):

@@ -11,6 +11,9 @@ class DataAdapter:
         bare_batches: bool, True where Keras would hand `train_step` the inputs alone instead
             of a tuple of one: the source gave `x` with nothing around it.
         one_shot: bool, True if the source can be read only once (a generator).
+        is_divided: bool, whether each process of a job gives batches of its own.
+        sampler: the DistributedSampler that has divided the data before, or None.
+        share: Share of the last batch, where each process takes a part of it; else None.
 
     Example:
 
@@ -22,6 +25,9 @@ class DataAdapter:
 
     bare_batches = False
     one_shot = False
+    share = None
+    is_divided = False
+    sampler = None
 
     def batches(self):
         """An iterator over one full pass of the data; each call starts a new pass."""

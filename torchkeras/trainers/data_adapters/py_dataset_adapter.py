@@ -7,6 +7,7 @@ import warnings
 
 import torch
 
+from torchkeras.distribution.random_state import agreed_generator
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -172,7 +173,7 @@ class PyDatasetAdapter(DataAdapter):
         count = self._dataset.num_batches
         order = None
         if count is not None:
-            order = torch.randperm(count).tolist() if self._shuffle else range(count)
+            order = self._order(count)
         position = 0
         while count is None or position < count:
             if self._reader is None:
@@ -182,6 +183,12 @@ class PyDatasetAdapter(DataAdapter):
             position += 1
             yield self._convert(batch)
         self.close()
+
+    def _order(self, count):
+        if not self._shuffle:
+            return range(count)
+        with agreed_generator() as generator:  # the same batches in all processes of a job
+            return torch.randperm(count, generator=generator).tolist()
 
     def _convert(self, batch):
         self.bare_batches = not isinstance(batch, (tuple, list))

@@ -1,0 +1,62 @@
+"""Whole programs under torchrun: the example, and one that makes its process group itself."""
+
+import ast
+import importlib.util
+import pathlib
+import re
+
+_HERE = pathlib.Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("distribution_launch", _HERE / "launch.py")
+launch = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(launch)
+
+EXAMPLES = _HERE.parents[1] / "examples"
+
+OWN_GROUP = """
+import datetime
+
+import numpy as np
+import torch.distributed as dist
+
+import torchkeras as keras
+
+dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=60))
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(np.ones((8, 3)), np.ones((8, 1)), batch_size=4, verbose=0)
+assert dist.get_world_size() == keras.distribution.process_group.world_size() == 2
+assert not keras.distribution.process_group._State.owned
+dist.barrier()
+dist.destroy_process_group()
+print("done")
+"""
+
+
+def _without_docstring(path):
+    tree = ast.parse(path.read_text())
+    return ast.dump(ast.Module(tree.body[1:], []))
+
+
+def test_example_is_the_single_process_example():
+    assert _without_docstring(EXAMPLES / "mnist_torchrun.py") == _without_docstring(
+        EXAMPLES / "mnist.py"
+    )
+
+
+def test_example_runs(tmp_path):
+    arguments = [EXAMPLES / "mnist_torchrun.py", "--epochs", "1"]
+    environment = {"KERAS_HOME": str(tmp_path), "http_proxy": "", "https_proxy": ""}
+    finished = launch.torchrun(arguments, 2, 150, environment=environment)
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    found = re.findall(r"Test accuracy: (\d\.\d+)", finished.stdout)
+    assert len(found) == 2 and len(set(found)) == 1
+    assert finished.stdout.count("Model: ") == 1
+    assert float(found[0]) > 0.6
+
+
+def test_group_of_the_program_is_taken(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(OWN_GROUP)
+    finished = launch.torchrun([script], 2, 100)
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    assert finished.stdout.count("done") == 2

@@ -1,0 +1,117 @@
+"""The same `fit` in 1, 2 and 3 processes: weights, logs and outputs are equal."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+_spec = importlib.util.spec_from_file_location(
+    "distribution_launch", pathlib.Path(__file__).with_name("launch.py")
+)
+launch = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(launch)
+
+# Equal to a single process, up to the difference that sums in another order make.
+EQUAL = {
+    "adam_with_clipping": 1e-5,
+    "accumulation": 1e-5,
+    "batch_normalization": 1e-5,
+    "batch_normalization_of_few": 1e-5,
+    "small_batches": 1e-5,
+    "reductions": 1e-5,
+    "masks": 1e-5,
+    "all_metrics": 1e-5,
+    "several_outputs": 1e-5,
+    "own_steps": 1e-5,
+    "unused_weights": 1e-5,
+    "frozen_on_the_way": 1e-5,
+    "sources": 1e-5,
+    "single_batches": 1e-5,
+    "decisions": 1e-5,
+    "model_is_untouched": 1e-5,
+    "precisions": 5e-3,  # a sum in another order may round to another bfloat16
+}
+# The same in all processes, and by its nature other than in a single one.
+ALIKE = [
+    "moving_averages_of_each",
+    "unused_in_some_processes",
+    "unused_later",
+    "divided_data",
+    "random_numbers",
+    "ways",
+    "printed",
+]
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def processes(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def results(processes, tmp_path_factory):
+    """One launch for all scenarios; processes that differ among themselves fail it."""
+    return launch.run([*EQUAL, *ALIKE], processes, tmp_path_factory.mktemp("distribution"))
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return {}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_results_are_those_of_a_single_process(name, results, alone):
+    if name not in alone:
+        alone[name] = launch.run_here(name)
+    expected, found = alone[name], results[name]
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(
+            found[key], value, rtol=EQUAL[name], atol=EQUAL[name], err_msg=f"{name}: {key}"
+        )
+
+
+def test_evaluate_and_predict_are_exact(results, alone):
+    name = "adam_with_clipping"
+    expected = alone.setdefault(name, launch.run_here(name))
+    for key in ("evaluated", "predicted", "log_loss"):
+        np.testing.assert_allclose(results[name][key], expected[key], rtol=2e-6, atol=1e-6)
+
+
+def test_statistics_of_processes_become_one(results):
+    statistics = results["moving_averages_of_each"]
+    np.testing.assert_array_equal(statistics["first"], statistics["again"])
+    for name in ("unused_in_some_processes", "unused_later", "divided_data"):
+        assert all(np.isfinite(values).all() for values in results[name].values())
+
+
+def test_random_numbers_differ_inside_fit_only(results, processes):
+    found = results["random_numbers"]
+    assert found["masks"] == processes and found["seeded"] == processes
+    assert found["seed_states"] == 1 and found["streams"] == 1
+
+
+def test_gradients_travel_while_others_are_computed(results):
+    found = {key: str(value) for key, value in results["ways"].items()}
+    assert found == {
+        "plain": "hooks overlap overlap overlap overlap",
+        "own_step": "hooks overlap overlap overlap overlap",
+        "two_optimizers": "hooks hooks hooks hooks hooks",
+        "accumulation": "None hooks None overlap None",
+        "unused": "hooks overlap overlap overlap overlap",
+    }
+
+
+def test_one_process_prints(results):
+    assert results["output"].count("Model: ") == 1
+    assert results["output"].count("loss: ") == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2])
+def test_compiled_model_trains_alike(count, tmp_path):
+    found = launch.run(["compiled"], count, tmp_path)["compiled"]
+    expected = launch.run_here("compiled")
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-5, err_msg=key)

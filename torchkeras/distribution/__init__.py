@@ -1,0 +1,15 @@
+"""Training in several processes: `torchrun --nproc-per-node=N train.py`, the script unchanged."""
+
+from torchkeras.distribution import process_group as process_group
+from torchkeras.distribution import random_state as random_state
+from torchkeras.distribution.distribution_lib import DataParallel as DataParallel
+from torchkeras.distribution.distribution_lib import Distribution as Distribution
+from torchkeras.distribution.distribution_lib import distribution as distribution
+from torchkeras.distribution.distribution_lib import get_device_count as get_device_count
+from torchkeras.distribution.distribution_lib import list_devices as list_devices
+from torchkeras.distribution.distribution_lib import set_distribution as set_distribution
+from torchkeras.distribution.process_group import initialize as initialize
+from torchkeras.distribution.share import gradient_weight as gradient_weight
+from torchkeras.distribution.share import sample_count as sample_count
+
+process_group.select_device_early()

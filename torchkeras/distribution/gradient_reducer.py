@@ -1,0 +1,265 @@
+"""GradientReducer: gradients of each process's rows become gradients of the whole batch.
+
+Two ways lead there. At the first step, and where a `train_step` of one's own does something
+unusual, the gradients of each backward pass are averaged at its end, by hooks of our own: that is
+right for any number of backward passes, for weights without a part in the loss, and for several
+optimizers. What the first step shows to be one backward pass through all weights is from then on
+left to torch's DistributedDataParallel, which sends gradients while others are still computed.
+
+An average over the processes leaves alone what is already the same in all of them, because the
+weights of the average add up to 1. So averaging once more than needed never does harm.
+"""
+
+import inspect
+import warnings
+
+import torch
+
+from torchkeras.core.variable import Variable
+from torchkeras.distribution import process_group
+
+
+class GradientReducer:
+    """Averages the gradients of a model's weights over the processes.
+
+    The DistributedDataParallel object stands beside the model and is not part of it: names,
+    files and copies of the model are as in a single process. Instead of wrapping the model's
+    call, each step tells it when the next gradients are to be expected.
+
+    Args:
+        model: a built model.
+        bucket_cap_mb: float or None, MiB of gradients that travel together.
+        find_unused: bool or `"auto"`, whether to look for weights without a part in the loss.
+    """
+
+    def __init__(self, model, bucket_cap_mb=None, find_unused="auto"):
+        self._model = model
+        self._bucket_cap_mb = bucket_cap_mb
+        self._find_unused = find_unused
+        self._parameters = []
+        self._places = {}
+        self._handles = []
+        self._ddp = None
+        self._finds_unused = False
+        self._decided = False  # whether the first step has shown which way to go
+        self._own_step = False
+        self._way = None  # of the running step: "overlap", "hooks", or None: not at all
+        self._weight = 1.0
+        self._clear()
+
+    def _clear(self):
+        self._touched = []
+        self._queued = False
+        self._reduced = {}  # id of a parameter -> its gradient, averaged in this step
+        self._backward_passes = 0
+        self._used = set()
+        self._irregular = False
+
+    def look_up(self):
+        """Notice which weights are trained now; every process must call it at the same time."""
+        parameters = [p for p in self._model.parameters() if p.requires_grad]
+        if list(map(id, parameters)) == list(map(id, self._parameters)):
+            return
+        self.release()
+        self._parameters = parameters
+        self._places = {id(p): place for place, p in enumerate(parameters)}
+        self._decided = False
+
+    def release(self):
+        """Take all hooks off the weights."""
+        self._detach()
+        if self._ddp is not None:
+            self._ddp.reducer._remove_autograd_hooks()
+            self._ddp = None
+        self._parameters, self._places = [], {}
+
+    # A step
+
+    def begin(self, weight, own_step, overlaps, communicates=True):
+        """Expect the gradients of a step.
+
+        Args:
+            weight: float, what this process's gradient counts for; over all processes 1.
+            own_step: bool, whether the step is a `train_step` of the user's own.
+            overlaps: bool, whether the plain average over processes is right.
+            communicates: bool, False for a step whose gradients are only accumulated.
+        """
+        self._clear()
+        self._weight = weight
+        self._own_step = own_step
+        if not communicates:
+            self._way = None
+        elif self._ddp is not None and overlaps:
+            self._way = "overlap"
+            self._detach()
+            self._ddp._pre_forward()
+            if not self._finds_unused:
+                self._ddp._post_forward(())
+        else:
+            self._way = "hooks"
+            self._attach()
+
+    def before_backward(self, loss):
+        """The loss to go backward from, in a step of the Trainer's own."""
+        if self._way == "overlap" and self._finds_unused:
+            return self._ddp._post_forward(loss)
+        return loss
+
+    def count_in(self, parameters):
+        """Let gradients that lie in `.grad` already take part in the step's average."""
+        self._touched.extend(parameters)
+
+    def end(self):
+        """The step is over."""
+        if self._way == "overlap":
+            self._complete()
+        elif self._way == "hooks" and not self._decided:
+            self._decide()
+        self._way = None
+
+    def abandon(self):
+        """The step has failed: what was under way does not come to an end."""
+        self.release()
+        self._way = None
+
+    def apply(self, grads, variables):
+        """Gradients that an optimizer is about to apply, averaged where they are not yet.
+
+        Args:
+            grads: list of tensors or None.
+            variables: their Variables, or parameters.
+        """
+        if self._way is None:
+            return grads
+        if self._way == "overlap":
+            self._complete()
+            if _are_own(grads, variables):
+                return [_slot(v).grad for v in variables]  # also those just completed
+        elif all(
+            g is None or self._reduced.get(id(_slot(v))) is g
+            for g, v in zip(grads, variables, strict=True)
+        ):
+            return grads
+        self._irregular = True
+        return self._averaged(grads, [_slot(v) for v in variables])
+
+    # By hooks of our own
+
+    def _attach(self):
+        if not self._handles:
+            self._handles = [
+                p.register_post_accumulate_grad_hook(self._note) for p in self._parameters
+            ]
+
+    def _detach(self):
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _note(self, parameter):
+        if self._way != "hooks":
+            return
+        if not self._queued:
+            self._queued = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._end_of_backward)
+        self._touched.append(parameter)
+
+    def _end_of_backward(self):
+        touched, self._touched, self._queued = self._touched, [], False
+        self._backward_passes += 1
+        self._used.update(map(id, touched))
+        ids = set(map(id, touched))
+        with torch.no_grad():
+            chosen = self._agree([id(p) in ids for p in self._parameters], self._parameters)
+            for p in chosen:
+                if p.grad is None:
+                    p.grad = torch.zeros_like(p)
+            grads = [p.grad for p in chosen]
+            if grads:
+                torch._foreach_mul_(grads, self._weight)
+                process_group.all_reduce_(grads)
+        self._reduced.update((id(p), p.grad) for p in chosen)
+
+    def _averaged(self, grads, tensors):
+        """Averages of gradients that came by another way than `.grad`; new tensors."""
+        with torch.no_grad():
+            flags = [g is not None for g in grads]
+            chosen = set(map(id, self._agree(flags, tensors)))
+            places = [i for i, t in enumerate(tensors) if id(t) in chosen]
+            parts = [
+                torch.zeros_like(tensors[i])
+                if grads[i] is None
+                else grads[i].detach() * self._weight
+                for i in places
+            ]
+            process_group.all_reduce_(parts)
+        averaged = list(grads)
+        for i, part in zip(places, parts, strict=True):
+            averaged[i] = part
+        return averaged
+
+    def _agree(self, flags, items):
+        """The items that are flagged in any process."""
+        used = torch.tensor(flags, dtype=torch.uint8)
+        process_group.all_reduce_([used], "max")
+        return [item for item, flag in zip(items, used.tolist(), strict=True) if flag]
+
+    # By torch's DistributedDataParallel
+
+    def _decide(self):
+        regular = self._backward_passes == 1 and not self._irregular
+        all_used = len(self._used) == len(self._parameters)
+        verdict = torch.tensor([regular, all_used], dtype=torch.uint8)
+        process_group.all_reduce_([verdict], "min")
+        regular, all_used = map(bool, verdict.tolist())
+        self._decided = True
+        if self._find_unused is True or not all_used:
+            self._finds_unused = True
+        else:
+            self._finds_unused = False
+        if regular and not (self._finds_unused and self._own_step):
+            self._detach()
+            self._ddp = self._make_ddp()
+
+    def _make_ddp(self):
+        kind = torch.nn.parallel.DistributedDataParallel
+        known = inspect.signature(kind.__init__).parameters
+        # Buffers are brought together at the ends of epochs; torch 2.13 changed the name.
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        return kind(
+            self._model,
+            init_sync=False,
+            bucket_cap_mb=self._bucket_cap_mb,
+            find_unused_parameters=self._finds_unused,
+            gradient_as_bucket_view=True,
+            **{name: False},
+        )
+
+    def _complete(self):
+        """Let a backward pass that left weights out count as whole: these have no gradient here.
+
+        The others wait for the gradients of this process, whatever its data made of the loss.
+        """
+        try:
+            self._ddp.reducer._check_reducer_finalized()
+            return
+        except RuntimeError:
+            missing = [p for p in self._parameters if p.grad is None]
+        if not missing:
+            return
+        warnings.warn(
+            f"{len(missing)} weights of '{self._model.name}' had no part in the loss of a step, "
+            "though all had in the first one. Their gradient counts as zero. Set "
+            "DataParallel(find_unused_parameters=True) if that is to happen.",
+            stacklevel=3,
+        )
+        with torch.enable_grad():
+            sum((p.reshape(-1)[:1] * 0).sum() for p in missing).backward()
+
+
+def _slot(variable):
+    return variable._store[variable._key] if isinstance(variable, Variable) else variable
+
+
+def _are_own(grads, variables):
+    return all(g is None or g is _slot(v).grad for g, v in zip(grads, variables, strict=True))

@@ -1,0 +1,179 @@
+"""Random numbers in several processes: alike where all must agree, different where rows differ.
+
+Outside of training every process draws the same numbers if all were seeded alike. Inside `fit`
+process 0 goes on with its generators, and so sees what a single process would; the others draw
+from streams of their own, so that dropout has another mask for other rows. At the end of `fit`
+all continue from the generators of process 0.
+"""
+
+import contextlib
+import random
+import zlib
+
+import numpy as np
+import torch
+
+from torchkeras.distribution import process_group
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: spreads consecutive ranks over all bits
+
+
+def mixed_seed(seed, rank):
+    """A seed in [0, 2**63) for process `rank`; for process 0 the seed itself.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import mixed_seed
+    >>> mixed_seed(7, 0), mixed_seed(7, 1) != mixed_seed(7, 2)
+    (7, True)
+    """
+    if not rank:
+        return seed
+    mixed = (seed + rank * _GOLDEN) & (2**64 - 1)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = ((mixed ^ (mixed >> shift)) * factor) & (2**64 - 1)
+    return (mixed ^ (mixed >> 31)) >> 1
+
+
+@contextlib.contextmanager
+def agreed_generator():
+    """A `torch.Generator` on the CPU that draws alike in all processes; None in a single one.
+
+    It continues from the default generator of process 0, which afterwards is where it ended: the
+    numbers are those that a single process would have drawn.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import agreed_generator
+    >>> with agreed_generator() as generator:
+    ...     torch.randperm(3, generator=generator).shape
+    torch.Size([3])
+    """
+    if not process_group.is_active():
+        yield None
+        return
+    state = process_group.broadcast_([torch.get_rng_state()])[0]
+    generator = torch.Generator()
+    generator.set_state(state)
+    yield generator
+    if process_group.rank() == 0:
+        torch.set_rng_state(generator.get_state())
+
+
+@contextlib.contextmanager
+def own_streams():
+    """Inside, torch's default generators differ from process to process; afterwards all agree.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import own_streams
+    >>> with own_streams():
+    ...     torch.rand(1).shape
+    torch.Size([1])
+    """
+    if not process_group.is_active():
+        yield
+        return
+    take_own_stream()
+    yield
+    # After an error nothing is agreed on: the others may never come here.
+    state = process_group.broadcast_object(_torch_states() if process_group.rank() == 0 else None)
+    _set_torch_states(state)
+
+
+def take_own_stream():
+    """Leave process 0 as it is, and seed torch's default generators anew in the others."""
+    state = process_group.broadcast_([torch.get_rng_state()])[0]
+    if process_group.rank():
+        seed = zlib.crc32(state.numpy().tobytes()) | (zlib.adler32(state.numpy().tobytes()) << 31)
+        torch.manual_seed(mixed_seed(seed, process_group.rank()))
+
+
+def get_random_states():
+    """States of Python's, NumPy's and torch's global generators, of this process.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import get_random_states, set_random_states
+    >>> states = get_random_states()
+    >>> x = torch.rand(2)
+    >>> set_random_states(states)
+    >>> torch.equal(torch.rand(2), x)
+    True
+    """
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=False),
+        **_torch_states(),
+    }
+
+
+def gather_random_states():
+    """List of the states of all processes, in their order; every process must call it.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import gather_random_states
+    >>> len(gather_random_states())
+    1
+    """
+    return process_group.all_gather_object(get_random_states())
+
+
+def set_random_states(states):
+    """Set the global generators of this process.
+
+    Args:
+        states: what `get_random_states` or `gather_random_states` gave. Of a list this process
+            takes its own entry. Where the list comes from another number of processes, all take
+            the first one, and all but process 0 then draw from a stream of their own.
+    """
+    if isinstance(states, dict):
+        _set_states(states)
+        return
+    rank, world_size = process_group.rank(), process_group.world_size()
+    if len(states) == world_size:
+        _set_states(states[rank])
+        return
+    _set_states(states[0])
+    if rank:
+        torch.manual_seed(mixed_seed(torch.initial_seed(), rank))
+
+
+def _set_states(states):
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    _set_torch_states(states)
+
+
+def _torch_states():
+    return {"cpu": torch.get_rng_state(), "devices": [read() for read, _ in _devices()]}
+
+
+def _set_torch_states(states):
+    torch.set_rng_state(states["cpu"])
+    for (_, write), state in zip(_devices(), states["devices"], strict=False):
+        write(state)
+
+
+def _devices():
+    """Pairs of functions that read and set a device's generator.
+
+    In one of several processes only that of its own device, in a single one those of all.
+    """
+    if not torch.accelerator.is_available():
+        return []
+    kind = torch.accelerator.current_accelerator().type
+    module = torch.get_device_module(kind)
+    if kind == "mps":  # one device, whose functions take no number
+        return [(module.get_rng_state, module.set_rng_state)]
+    numbers = range(torch.accelerator.device_count())
+    if process_group.is_active():
+        numbers = [torch.accelerator.current_device_index()]
+    return [
+        (
+            lambda i=i: module.get_rng_state(i),
+            lambda state, i=i: module.set_rng_state(state, i),
+        )
+        for i in numbers
+    ]
