@@ -1,6 +1,6 @@
 """What does a dropout alone cost with the compiled kernel?
 
-torchkeras's Dropout layer in training mode beside `F.dropout` (the baseline), `torch.compile` of
+torchkeras's Dropout layer in training mode beside `nn.Dropout` (the baseline), `torch.compile` of
 it, and Keras's layer: forward alone, forward with backward, and the bytes kept for backward.
 
 Run: python benchmarks/dropout_kernel.py [--device cuda] [--dtype bfloat16] [--rate 0.2]
@@ -12,7 +12,7 @@ import functools
 import common
 import torch
 from dense_kernel import kept_bytes
-from torch.nn import functional as F
+from torch import nn
 
 import torchkeras
 
@@ -25,10 +25,10 @@ def contestants(arguments, dtype, keras):
     rate = arguments.rate
     layer = torchkeras.layers.Dropout(rate, dtype=name)
     layer.train()
-    found = {"F.dropout": lambda x: F.dropout(x, rate, True), "torchkeras Dropout": layer}
+    found = {"nn.Dropout": nn.Dropout(rate).train(), "torchkeras Dropout": layer}
     if not arguments.no_compile:
         torch.compiler.reset()
-        found["torch.compile"] = torch.compile(lambda x: F.dropout(x, rate, True))
+        found["torch.compile"] = torch.compile(nn.Dropout(rate).train())
     if keras is not None:
         keras_layer = keras.layers.Dropout(rate, dtype=name)
         found["keras Dropout"] = lambda x: keras_layer(x, training=True)
@@ -61,9 +61,9 @@ def main():
         results[str(count)] = {}
         for title, functions in (("forward", forwards), ("forward and backward", steps)):
             seconds = common.interleave(functions, arguments, device)
-            summary = common.summarize(seconds, "F.dropout")
+            summary = common.summarize(seconds, "nn.Dropout")
             results[str(count)][title] = summary
-            common.show(f"{count} elements, {title}", summary, "F.dropout")
+            common.show(f"{count} elements, {title}", summary, "nn.Dropout")
         kept = {
             name: round(kept_bytes(f, leaf, ()) / count, 2)
             for name, f in found.items()

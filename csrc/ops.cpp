@@ -83,8 +83,7 @@ Activation activation_of(int64_t code) {
 
 // An uninitialized contiguous tensor of the dtype of `model`.
 Tensor empty_like_of(const Tensor& model, const int64_t* sizes, int64_t rank) {
-  int64_t strides[16];
-  STD_TORCH_CHECK(rank <= 16, "A tensor may have 16 axes at most. Received: ", rank, ".");
+  std::vector<int64_t> strides(rank);
   int64_t stride = 1;
   for (int64_t i = rank - 1; i >= 0; --i) {
     strides[i] = stride;
@@ -94,7 +93,7 @@ Tensor empty_like_of(const Tensor& model, const int64_t* sizes, int64_t rank) {
   AtenTensorHandle handle = nullptr;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(model.get(), &dtype));
   TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      rank, sizes, strides, dtype, aoti_torch_device_type_cpu(), 0, &handle));
+      rank, sizes, strides.data(), dtype, aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -223,18 +222,14 @@ constexpr int64_t kGrain = 32768;  // elements, or multiplications by a row, tha
 // a @ b for a matrix b with `cols` <= kNarrow columns.
 Tensor narrow_product(const Tensor& a, const Tensor& b) {
   const int64_t m = a.size(0), inner = a.size(1), cols = b.size(1);
-  std::vector<float> padded(inner * kNarrow, 0.0f);
-  const auto* from = static_cast<const float*>(b.const_data_ptr());
-  const int64_t row = b.stride(0), column = b.stride(1);
-  for (int64_t k = 0; k < inner; ++k) {
-    for (int64_t n = 0; n < cols; ++n) padded[k * kNarrow + n] = from[k * row + n * column];
-  }
+  const Tensor factor = packed(b);
+  const auto* from = static_cast<const float*>(factor.const_data_ptr());
   const Tensor out = empty_matrix(a, m, cols);
   const auto* numbers = static_cast<const float*>(a.const_data_ptr());
   auto* to = static_cast<float*>(out.mutable_data_ptr());
   torch::stable::parallel_for(0, m, std::max<int64_t>(8, kGrain / inner),
                               [&](int64_t begin, int64_t end) {
-    kernels().matmul_narrow(numbers, a.stride(0), a.stride(1), padded.data(), to, inner, cols,
+    kernels().matmul_narrow(numbers, a.stride(0), a.stride(1), from, to, inner, cols,
                             begin, end);
   });
   return out;

@@ -49,8 +49,8 @@ struct Kernels {
   void (*backward)(const Epilogue&, const void* gy, const void* y, const void* pre, void* gz,
                    void* column_sums, int64_t begin, int64_t end);
 
-  // out[m, n] = sum over k of a[m * a_row + k * a_col] * b[k, n], for m in [begin, end), with n up
-  // to `cols` <= kNarrow. `b` is padded to kNarrow columns, `out` has `cols`.
+  // out[m, n] = sum over k < inner of a[m * a_row + k * a_col] * b[k, n], for m in [begin, end).
+  // `b` and `out` are contiguous with `cols` columns, from 2 to kNarrow.
   void (*matmul_narrow)(const float* a, int64_t a_row, int64_t a_col, const float* b, float* out,
                         int64_t inner, int64_t cols, int64_t begin, int64_t end);
 

@@ -79,13 +79,13 @@ struct FloatMath {
     return a < 0.625f ? near_zero : far;
   }
 
-  // exp(x) for x <= 0, within 2 units in the last place down to exp(-87), which is what smaller x
-  // give. NaN passes through.
+  // exp(x) for x <= 0, within 2 units in the last place down to exp(-87); 0 for smaller x. NaN
+  // passes through.
   static inline float exp_of_negative(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    const float shifted = x * 1.44269504f + 12582912.0f;
+    const float limited = x < -87.0f ? -87.0f : x;
+    const float shifted = limited * 1.44269504f + 12582912.0f;
     const float n = shifted - 12582912.0f;
-    float r = x - n * 0.693359375f;
+    float r = limited - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     float q = 0.00139504857f;
     q = q * r + 0.00836888794f;
@@ -93,10 +93,12 @@ struct FloatMath {
     q = q * r + 0.166665182f;
     q = q * r + 0.5f;
     const float p = (q * r) * r + r + 1.0f;
-    return p * float_of_bits((bits_of_float(shifted) - 0x4B400000u + 127u) << 23);
+    const float result = p * float_of_bits((bits_of_float(shifted) - 0x4B400000u + 127u) << 23);
+    return x < -87.0f ? 0.0f : result;
   }
 
-  // 1 + erf(x), within 1.5e-7: one polynomial for -log(erfc(|x|)) / |x|. At 4 erf has become 1.
+  // 1 + erf(x), within 1.5e-7: one polynomial for -log(erfc(|x|)) / |x|, whose value at 4 serves
+  // beyond it: erfc falls to 0 there, as it must, since gelu multiplies it by x.
   static inline float erf_plus_one(float x) {
     const float a = magnitude(x), t = a > 4.0f ? 4.0f : a;
     float q = -8.04382307e-06f;
@@ -108,7 +110,7 @@ struct FloatMath {
     q = q * t + 0.102799207f;
     q = q * t + 0.636616111f;
     q = q * t + 1.12837934f;
-    const float erfc = exp_of_negative(-(q * t));
+    const float erfc = exp_of_negative(-(q * a));
     return x < 0.0f ? erfc : 2.0f - erfc;
   }
 
@@ -120,7 +122,7 @@ struct FloatMath {
     q = q * t + 0.286182523f;
     q = q * t + 0.399988323f;
     q = q * t + 0.666666746f;
-    return (q * t) * s + 2.0f * s;
+    return u - s * (u - q * t);  // 2 s is u - s u; u has no rounding error
   }
 };
 

@@ -5,8 +5,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import torchkeras as keras
-from torchkeras.kernels import dropout
-from torchkeras.kernels.dropout import concrete_noise_shape
+from tests.kernels.support import kept, needs_ops, scales
+from torchkeras.kernels import compiled, dropout
+from torchkeras.kernels.dropout import _Dropout, concrete_noise_shape
 
 GENERATORS = {"default": lambda: None, "seeded": lambda: keras.random.SeedGenerator(3)}
 generators = pytest.mark.parametrize("kind", GENERATORS)
@@ -175,6 +176,178 @@ def test_meta_tensors_draw_nothing():
     before = torch.get_rng_state()
     assert dropout(torch.ones(2, 3, device="meta"), 0.5).shape == (2, 3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+SHAPES = [(), (0,), (1,), (0, 3), (511,), (512,), (513,), (16383,), (16384,), (130, 129)]
+SHAPES += [(7, 8, 9, 40), (1,) * 17 + (600,)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_seeded_masks_and_gradients_are_those_of_philox(shape, dtype):
+    x = torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_()
+    gy = torch.randn(shape, dtype=torch.float64).to(dtype)
+    y = dropout(x, 0.25, keras.random.SeedGenerator(9))
+    y.backward(gy)
+    factor = scales(shape, 0.25, 9)
+    tolerance = dict(rtol=torch.finfo(dtype).eps, atol=0)
+    torch.testing.assert_close(y.detach(), (x.detach() * factor).to(dtype), **tolerance)
+    torch.testing.assert_close(x.grad, (gy * factor).to(dtype), **tolerance)
+
+
+LAYOUTS = {
+    "transposed": lambda: torch.randn(150, 130).t(),
+    "channels last": lambda: torch.randn(8, 6, 20, 21).to(memory_format=torch.channels_last),
+    "channels last 3d": lambda: torch.randn(2, 6, 9, 9, 9).to(memory_format=torch.channels_last_3d),
+    "every second": lambda: torch.randn(300, 300)[::2, ::2],
+    "expanded": lambda: torch.randn(150, 1).expand(150, 200),
+    "with an offset": lambda: torch.randn(20_001)[1:],
+    "sizes of 1": lambda: torch.randn(1, 200, 1, 150).permute(0, 3, 2, 1),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("large", [True, False])
+def test_a_seeded_mask_follows_the_indices_whatever_the_layout(layout, large):
+    x = LAYOUTS[layout]()
+    if not large:
+        x = x[tuple(slice(n // 2 + 1) for n in x.shape)]
+    x = x.detach().requires_grad_()
+    gy = torch.randn_like(x)
+    y = dropout(x, 0.5, keras.random.SeedGenerator(9))
+    factor = scales(x.shape, 0.5, 9).float()
+    assert torch.equal(y, x * factor)
+    assert torch.equal(torch.autograd.grad(y, x, gy)[0], gy * factor)
+
+
+@generators
+@pytest.mark.parametrize("layout", ["transposed", "channels last", "channels last 3d"])
+def test_the_result_keeps_the_layout(kind, layout):
+    x = LAYOUTS[layout]()
+    for like in (x, x.double(), x.clone().requires_grad_()):
+        y = dropout(like, 0.5, GENERATORS[kind]())
+        assert y.stride() == like.stride()
+        assert torch.equal(y[y != 0], (2 * like)[y != 0])
+        assert 0.4 < (y != 0).double().mean() < 0.6
+
+
+@pytest.mark.parametrize("n", [100, 5000, 40_000])
+def test_dropped_infinities_are_zero_or_nan_and_kept_ones_stay(n):
+    x = torch.full((n,), math.inf)
+    y = dropout(x, 0.5, keras.random.SeedGenerator(9))
+    keep = kept((n,), 0.5, 9)
+    assert (y[keep] == math.inf).all()
+    assert torch.logical_or(y[~keep] == 0, y[~keep].isnan()).all()
+
+
+@needs_ops
+def test_the_op_drops_infinity_and_nan_to_zero():
+    keep = kept((2000,), 0.5, 9)
+    for value in (math.inf, -math.inf, math.nan):
+        x = torch.full((2000,), value, requires_grad=True)
+        y = _Dropout.apply(x, 0.5, torch.tensor([9]))
+        torch.testing.assert_close(y, torch.where(keep, value, 0.0), equal_nan=True)
+        (gx,) = torch.autograd.grad(y, x, torch.full((2000,), value))
+        torch.testing.assert_close(gx, torch.where(keep, value, 0.0), equal_nan=True)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("n", [12, 17_000])
+def test_gradcheck_first_and_second_order(rate, n):
+    x = torch.randn(n, dtype=torch.float64, requires_grad=True)
+
+    def run(x):
+        return dropout(x, rate, keras.random.SeedGenerator(9)) ** 2
+
+    assert torch.autograd.gradcheck(run, x, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, x, fast_mode=True)
+
+
+@needs_ops
+def test_gradcheck_of_the_op():
+    x = torch.randn(20, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: _Dropout.apply(x, 0.3, torch.tensor([9])) ** 2, x)
+    assert torch.autograd.gradgradcheck(lambda x: _Dropout.apply(x, 0.3, torch.tensor([9])) ** 2, x)
+
+
+def test_an_expanded_gradient():
+    x = torch.randn(200, 200, requires_grad=True)
+    dropout(x, 0.5, keras.random.SeedGenerator(9)).sum().backward()
+    assert torch.equal(x.grad, scales((200, 200), 0.5, 9).float())
+
+
+@needs_ops
+@pytest.mark.parametrize(
+    ("rate", "fuses"),
+    [(0, False), (1, False), (1 / 128, True), (0.0078, False), (127 / 128, True), (0.993, False)],
+)
+def test_rates_that_16_bits_do_not_meet_take_more(rate, fuses, monkeypatch):
+    calls, op = [], compiled.dropout
+    monkeypatch.setattr(compiled, "dropout", lambda *a: calls.append(a) or op(*a))
+    y = dropout(torch.ones(100_000), rate)
+    assert bool(calls) is fuses
+    assert abs(int((y == 0).sum()) - 100_000 * rate) <= 5 * math.sqrt(100_000 * rate * (1 - rate))
+
+
+@generators
+def test_a_saved_state_brings_the_mask_back(kind):
+    generator, x = GENERATORS[kind](), torch.ones(5000)
+    dropout(x, 0.5, generator)
+    state = torch.get_rng_state()
+    own = None if generator is None else generator.state.value.clone()
+    first = dropout(x, 0.5, generator)
+    assert not torch.equal(dropout(x, 0.5, generator), first)
+    torch.set_rng_state(state)
+    if own is not None:
+        generator.state.assign(own)
+    assert torch.equal(dropout(x, 0.5, generator), first)
+
+
+def test_two_layers_draw_differently_and_two_of_one_seed_alike():
+    x = torch.ones(5000)
+    masks = [keras.layers.Dropout(0.5, seed=s)(x, training=True) for s in (None, None, 1, 1, 2)]
+    assert not torch.equal(masks[0], masks[1])
+    assert torch.equal(masks[2], masks[3])
+    assert not torch.equal(masks[3], masks[4])
+
+
+@needs_ops
+@pytest.mark.parametrize("n", [5000, 50_000])
+def test_no_mask_is_kept_for_large_tensors(n):
+    saved = []
+    x = torch.ones(n, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        dropout(x, 0.5)
+    size = sum(t.untyped_storage().nbytes() for t in saved)
+    assert size <= (4 * n if n < 16384 else 16)
+
+
+ERRORS = {
+    "dtype": (dict(x=torch.ones(3, dtype=torch.int64)), "`x` must be float32, float64"),
+    "rate": (dict(rate=1.01), "`rate` must be from 0 to 1"),
+    "rate nan": (dict(rate=math.nan), "`rate` must be from 0 to 1"),
+    "seed dtype": (dict(seed=torch.tensor([1], dtype=torch.int32)), "`seed` must be an int64"),
+    "seed size": (dict(seed=torch.ones(3, dtype=torch.int64)), "`seed` must be an int64"),
+    "device": (dict(seed=torch.ones(1, dtype=torch.int64, device="meta")), "device of `x`, cpu"),
+}
+
+
+@needs_ops
+@pytest.mark.parametrize("case", ERRORS)
+def test_wrong_arguments_of_the_op_are_errors(case):
+    changed, message = ERRORS[case]
+    arguments = dict(x=torch.ones(3), rate=0.5, seed=torch.tensor([1]))
+    compiled.dropout(*arguments.values())
+    with pytest.raises(RuntimeError, match=message):
+        compiled.dropout(*(arguments | changed).values())
+
+
+@needs_ops
+def test_the_op_at_rate_zero_and_one():
+    x = torch.randn(3000)
+    y = compiled.dropout(x, 0.0, torch.tensor([1]))
+    assert torch.equal(y, x) and y.data_ptr() != x.data_ptr()
+    assert torch.equal(compiled.dropout(x, 1.0, torch.tensor([1])), torch.zeros(3000))
 
 
 @pytest.mark.gpu

@@ -42,6 +42,8 @@ def bias_act_dropout(z, bias=None, activation=codes.NONE, rate=0.0, seed_generat
 
 def _fuses(z, bias, activation, rate):
     """Whether the compiled op is the faster way, and can go it."""
+    if torch.compiler.is_exporting():  # where a decision by the size would fix it
+        return False
     if z.numel() < _LEAST_ELEMENTS or z.dim() < 2 or not z.is_floating_point():
         return False
     on_cuda = z.is_cuda
@@ -87,11 +89,14 @@ class _BiasActDropout(torch.autograd.Function):
         need_z, need_bias = ctx.needs_input_grad[:2]
         if torch.is_grad_enabled():  # the gradient is to be differentiated once more
             if ctx.activation in codes.CHEAP:
-                slopes, _ = compiled.bias_act_dropout_backward(
-                    torch.ones_like(gy), kept, kept, ctx.activation, ctx.rate, seed, False
-                )
+                with torch.no_grad():
+                    slopes, _ = compiled.bias_act_dropout_backward(
+                        torch.ones_like(gy), kept, kept, ctx.activation, ctx.rate, seed, False
+                    )
                 gz = gy * slopes
                 return gz if need_z else None, gz.sum(0) if need_bias else None, None, None, None
+            # Views: z may depend on the bias, whose gradient would then be counted twice.
+            z, bias = z.view_as(z), None if bias is None else bias.view_as(bias)
             y = codes.plain(ctx.activation, z.clone() if bias is None else z + bias)
             if ctx.rate:
                 y = y * compiled.dropout(torch.ones_like(y), ctx.rate, seed)

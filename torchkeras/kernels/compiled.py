@@ -3,6 +3,8 @@
 These are overloads already chosen (`.default`): to choose one at each call costs 3 us.
 """
 
+import math
+
 import torch
 
 from torchkeras.kernels import fakes
@@ -12,6 +14,8 @@ dense_act_dropout_backward = None
 bias_act_dropout = None
 bias_act_dropout_backward = None
 dropout = None
+# From how many multiplications on a float32 product goes to oneDNN: a rule for this CPU.
+least_onednn_products = math.inf
 
 
 def bind():
@@ -23,6 +27,8 @@ def bind():
     >>> loader.load() == (compiled.dropout is not None)
     True
     """
+    global least_onednn_products
     for name in fakes.FUNCTIONS:
         globals()[name] = getattr(torch.ops.torchkeras, name).default
+    least_onednn_products = torch.ops.torchkeras.cpu()[1] / 2 or math.inf
     fakes.register()

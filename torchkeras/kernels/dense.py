@@ -19,7 +19,7 @@ _NARROW = 16  # columns; kNarrow in csrc/cpu/kernels.h
 # Without the op: MKL multiplies by a narrow kernel two to three times slower in the layout
 # (in, out) than in (out, in), forward and backward alike. From these sizes on a transposed copy of
 # the kernel is worth its time; it brings a head from 512 to 10 from 1.8 to 1.2 times nn.Linear.
-_NARROW_OUT = range(2, 11)
+_NARROW_OUT = 10
 _NARROW_IN = 128
 
 
@@ -47,20 +47,24 @@ def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=
     """
     if x.dtype is not kernel.dtype:
         x, kernel, bias = _promote(x, kernel, bias)
-    if type(activation) is int and _fuses(x, kernel, bias, activation, rate):
+    # In a program for export a size may be unknown, and a decision by it would fix it.
+    products = 0 if torch.compiler.is_exporting() else x.numel() * kernel.shape[-1]
+    if products < _LEAST_NARROW_PRODUCTS:
+        if bias is not None and x.dim() == 2:
+            y = torch.addmm(bias, x, kernel)
+        else:
+            y = _plus(torch.matmul(x, kernel), bias)
+    elif type(activation) is int and _fuses(products, x, kernel, bias, activation, rate):
         return _fused(x, kernel, bias, activation, rate, seed_generator)
-    y = _affine(x, kernel, bias)
+    else:
+        y = _affine(x, kernel, bias)
     if activation:
         y = codes.PLAIN[activation](y) if type(activation) is int else activation(y)
     return dropout(y, rate, seed_generator) if rate else y
 
 
-def _fuses(x, kernel, bias, activation, rate):
+def _fuses(products, x, kernel, bias, activation, rate):
     """Whether the compiled op is the faster way, and can go it."""
-    outputs = kernel.shape[-1]
-    products = x.numel() * outputs
-    if products < _LEAST_NARROW_PRODUCTS:
-        return False
     if not loader.load() or kernel.dim() != 2:
         return False
     dtype = x.dtype
@@ -83,14 +87,15 @@ def _pays_on_cpu(products, kernel_shape, dtype, activation, rate):
         return True
     if products < _LEAST_PRODUCTS or (dtype is torch.float64 and activation not in codes.CHEAP):
         return False
-    onednn = dtype is torch.float32 and products >= loader.least_onednn_products()
+    onednn = dtype is torch.float32 and products >= compiled.least_onednn_products
     return rate > 0 or onednn or activation in codes.GAINS
 
 
 def _fused(x, kernel, bias, activation, rate, seed_generator):
     device_type = "cpu" if x.is_cpu else "cuda"
     seed = draw_seed(seed_generator, x.device) if rate else None
-    if torch.is_autocast_enabled(device_type):
+    # As torch does, autocast leaves double precision alone.
+    if torch.is_autocast_enabled(device_type) and x.dtype is not torch.float64:
         dtype = torch.get_autocast_dtype(device_type)
         x, kernel = x.to(dtype), kernel.to(dtype)
         bias = None if bias is None else bias.to(dtype)
@@ -126,7 +131,8 @@ class _Dense(torch.autograd.Function):
         x, kernel, bias, kept, seed = ctx.saved_tensors
         need_x, need_kernel, need_bias = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # the gradient is to be differentiated once more
-            found = _plain_gradients(ctx, (x, kernel, bias), seed, gy)
+            with autocast_off("cpu" if gy.is_cpu else "cuda"):
+                found = _plain_gradients(ctx, (x, kernel, bias), seed, gy)
             return (*found, None, None, None)
         arguments = ctx.activation, ctx.rate, seed, need_x, need_kernel, need_bias
         with autocast_off("cpu" if gy.is_cpu else "cuda"):
@@ -145,7 +151,9 @@ class _Dense(torch.autograd.Function):
 
 def _plain_gradients(ctx, inputs, seed, gy):
     """Gradients of the same computation in plain torch, which torch can differentiate again."""
-    x, kernel, bias = inputs
+    # Views: one input may depend on another one (the kernel of a layer called twice), and a
+    # gradient that followed x down to the kernel would be counted twice.
+    x, kernel, bias = inputs = [None if t is None else t.view_as(t) for t in inputs]
     y = torch.mm(x, kernel)
     y = codes.plain(ctx.activation, y if bias is None else y + bias)
     if ctx.rate:
@@ -158,11 +166,17 @@ def _plain_gradients(ctx, inputs, seed, gy):
 def _affine(x, kernel, bias):
     """`x @ kernel + bias` by torch's functions."""
     if x.dim() != 2:
-        y = torch.matmul(x, kernel)
-        return y if bias is None else y + bias
-    if kernel.shape[1] in _NARROW_OUT and kernel.shape[0] >= _NARROW_IN and x.is_cpu:
+        return _plus(torch.matmul(x, kernel), bias)
+    if 2 <= kernel.shape[1] <= _NARROW_OUT and kernel.shape[0] >= _NARROW_IN and x.is_cpu:
         return torch.nn.functional.linear(x, kernel.t().contiguous(), bias)
     return torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel)
+
+
+def _plus(y, bias):
+    if bias is None:
+        return y
+    # Under autocast a product has the lower dtype, and the sum should keep it.
+    return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def _promote(x, kernel, bias):

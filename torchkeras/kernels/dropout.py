@@ -11,8 +11,10 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.kernels import compiled, loader
 from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch
 
-# Below so many elements torch's own dropout is faster.
+# Below so many elements torch's own dropout is faster: without a gradient, and with one, whose
+# part torch does in C++.
 _LEAST_ELEMENTS = 512
+_LEAST_TRAINED = 2048
 # Below so many, backward from a stored mask, which torch does in C++, is faster than drawing again.
 _LEAST_RECOMPUTED = 16384
 
@@ -20,8 +22,9 @@ _LEAST_RECOMPUTED = 16384
 def dropout(x, rate, seed_generator=None, noise_shape=None):
     """Zero each element with probability `rate`; multiply the others by `1 / (1 - rate)`.
 
-    The probability is met to within 2^-17. A dropped infinity or NaN is 0 from the compiled op, and
-    NaN from plain torch. The gradient is that of the mask drawn; no mask is stored.
+    The probability is met to within 2^-17. A dropped infinity or NaN is 0 where the compiled op
+    drops it, and NaN where a mask is multiplied: by plain torch, and in training for fewer than
+    16384 elements. The gradient is that of the mask drawn; none is stored for larger tensors.
 
     Args:
         x: float tensor of any shape.
@@ -49,11 +52,15 @@ def dropout(x, rate, seed_generator=None, noise_shape=None):
         return torch.zeros_like(x)
     from_state = seed_generator is not None and seed_generator.draws_from_state
     if noise_shape is None and _fuses(x, rate, from_state):
-        return _fused(x, rate, draw_seed(seed_generator, x.device))
+        return _fused(x, rate, draw_seed(seed_generator, x.device), from_state)
     shape = x.shape if noise_shape is None else concrete_noise_shape(x, noise_shape)
     if from_state:
         keep = _keep_from_state(seed_generator, rate, shape, x.device)
-    elif noise_shape is None and (x.is_cuda or x.numel() < _LEAST_ELEMENTS) and not SCOPE.meta:
+    elif (
+        noise_shape is None
+        and (x.is_cuda or torch.compiler.is_exporting() or x.numel() < _LEAST_TRAINED)
+        and not SCOPE.meta
+    ):
         return torch.nn.functional.dropout(x, rate, True)
     else:
         # On a CPU this is twice as fast as F.dropout, whose bernoulli_ draws from a slower source.
@@ -106,8 +113,12 @@ def draw_seed(seed_generator, device):
 
 def _fuses(x, rate, from_state):
     """Whether the compiled op is the faster way, and can go it."""
-    if x.numel() < _LEAST_ELEMENTS and not from_state:
+    if torch.compiler.is_exporting():  # where a decision by the size would fix it
         return False
+    if not from_state:
+        trained = x.requires_grad and torch.is_grad_enabled()
+        if x.numel() < (_LEAST_TRAINED if trained else _LEAST_ELEMENTS):
+            return False
     return (
         (x.is_cpu or x.is_cuda)
         and x.is_floating_point()
@@ -119,15 +130,19 @@ def _fuses(x, rate, from_state):
     )
 
 
-def _fused(x, rate, seed):
+def _fused(x, rate, seed, from_state):
     if x.is_contiguous():
         return _apply(x, rate, seed)
-    # The mask follows the logical order; the result keeps the order in memory (channels last).
     order = sorted(range(x.dim()), key=x.stride, reverse=True)
     turned = x.permute(order)
     if not turned.is_contiguous():
         return _apply(x, rate, seed)
-    y = _apply(turned, rate, seed)
+    # The result keeps the order in memory (channels last). A mask that is a function of a seed
+    # follows the indices; any other may follow the memory, which saves two copies.
+    if from_state:
+        y = _apply(x, rate, seed).permute(order).contiguous()
+    else:
+        y = _apply(turned, rate, seed)
     return y.permute([order.index(axis) for axis in range(x.dim())])
 
 

@@ -19,12 +19,14 @@ def register():
 
 
 def dense_act_dropout(x, kernel, bias, activation, rate, seed):
+    _check_device("x", x, kernel, bias, seed)
     return _outputs(x, (x.shape[0], kernel.shape[1]), activation)
 
 
 def dense_act_dropout_backward(
     gy, x, kernel, y, pre, activation, rate, seed, need_x, need_kernel, need_bias
 ):
+    _check_device("gy", gy, x, kernel, y, pre, seed)
     return (
         gy.new_empty(x.shape if need_x else 0),
         gy.new_empty(kernel.shape if need_kernel else 0),
@@ -33,15 +35,28 @@ def dense_act_dropout_backward(
 
 
 def bias_act_dropout(z, bias, activation, rate, seed):
+    _check_device("z", z, bias, seed)
     return _outputs(z, z.shape, activation)
 
 
 def bias_act_dropout_backward(gy, y, pre, activation, rate, seed, need_bias):
+    _check_device("gy", gy, y, pre, seed)
     return gy.new_empty(gy.shape), gy.new_empty(gy.shape[1] if need_bias else 0)
 
 
 def dropout(x, rate, seed):
+    _check_device("x", x, seed)
     return x.new_empty(x.shape)
+
+
+def _check_device(name, model, *others):
+    # One tensor without content brings the dispatcher here; the others may have theirs.
+    for other in others:
+        if other is not None and other.device != model.device:
+            raise RuntimeError(
+                f"All tensors must be on the device of `{name}`, {model.device}. Received: one on "
+                f"{other.device}. Move it first."
+            )
 
 
 def _outputs(model, shape, activation):

@@ -6,8 +6,6 @@ error, "off" is plain torch.
 """
 
 import contextlib
-import functools
-import math
 import os
 import pathlib
 import threading
@@ -190,22 +188,6 @@ def load_cuda():
     loaded = _cuda.loaded
     # Its ops are declared by the CPU library.
     return load() and _settle(_cuda) if loaded is None else loaded
-
-
-@functools.cache
-def least_onednn_products():
-    """From how many multiplications on a float32 product goes to oneDNN; infinity for never.
-
-    A rule for this CPU; the library must be loaded.
-
-    Example:
-
-    >>> from torchkeras.kernels import loader
-    >>> not loader.load() or loader.least_onednn_products() > 0
-    True
-    """
-    operations = torch.ops.torchkeras.cpu()[1]
-    return operations / 2 or math.inf
 
 
 def status():

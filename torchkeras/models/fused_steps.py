@@ -1,5 +1,7 @@
 """Steps of a graph that run as one: a Dense and the Dropout that alone takes its output."""
 
+from collections import Counter
+
 import torch
 from torch.nn.modules import module as torch_module
 
@@ -22,6 +24,7 @@ def fused_pairs(steps, kept):
     for node in steps:
         for symbol in node.input_tensors:
             readers.setdefault(id(symbol), []).append(node)
+    calls = Counter(node.operation for node in steps)
     pairs = {}
     for node in steps:
         # Exactly these classes: a subclass may do something else in `call`.
@@ -29,7 +32,9 @@ def fused_pairs(steps, kept):
             continue
         follow = readers.get(id(node.outputs[0]), ())
         if len(follow) == 1 and type(follow[0].operation) is Dropout and _takes_only(follow[0]):
-            pairs[node] = follow[0]
+            # A shared Dropout must draw in the order of its calls, and a pair runs earlier.
+            if calls[follow[0].operation] == 1:
+                pairs[node] = follow[0]
     return pairs
 
 
@@ -54,43 +59,58 @@ class DenseDropout:
 
     def __call__(self, *args, **kwargs):
         dense, dropout = self.dense, self.dropout
-        if (
-            dropout.training
-            and dropout.rate
-            and not kwargs
-            and self._is_ready(args[0], SCOPE.fast_token)
-            and not (_has_hooks(dense) or _has_hooks(dropout))
-        ):
+        if not kwargs and self._is_ready(args[0]):
             try:
-                return dense.call_with_dropout(args[0], dropout.rate, dropout.seed_generator)
+                if dense._fast is SCOPE.fast_token:
+                    return dense.call_with_dropout(args[0], dropout.rate, dropout.seed_generator)
+                x = dense._convert(args[0])
+                with dense._dtype_scope():
+                    return dense.call_with_dropout(x, dropout.rate, dropout.seed_generator)
             except Exception as error:
                 dense._note_error(error, args, kwargs)
                 raise
         return dropout(dense(*args, **kwargs))
 
-    def _is_ready(self, x, token):
-        dense, dropout = self.dense, self.dropout
+    def _is_ready(self, x):
+        # From the dicts: a read of an attribute costs twice as much, and there are many.
+        first, second, token = self.dense.__dict__, self.dropout.__dict__, SCOPE.fast_token
         return (
-            type(x) is torch.Tensor
-            and dense._fast is token
-            and dropout._fast is token
-            and x.dtype is dense._input_torch_dtype
-            and dense._compute_dtype is dropout._input_torch_dtype
-            and dropout.noise_shape is None
-            and dense._fast_check(x)
+            second["training"]
+            and second["rate"]
+            and type(x) is torch.Tensor
+            and (
+                (first["_fast"] is token and x.dtype is first["_input_torch_dtype"])
+                # In mixed precision each layer opens a scope of its dtype, and casts its input.
+                or (first["_fast"] is SCOPE.token(first["_autocast_dtype"]) is not token)
+            )
+            and second["_fast"] is first["_fast"]
+            and first["_compute_dtype"] is second["_input_torch_dtype"]
+            and second["noise_shape"] is None
+            and first["_fast_check"](x)
             and not hasattr(x, "_keras_mask")
+            and not _is_watched(first)
+            and not _is_watched(second)
+            and not _all_are_watched()
         )
 
 
-def _has_hooks(layer):
-    """Whether `nn.Module.__call__` would do more than call `forward`."""
-    return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or layer._compiled_call_impl is not None
-        or torch_module._global_forward_hooks
+def _is_watched(state):
+    """Whether a call of a module would do anything else than `forward` as its class has it."""
+    return (
+        state["_forward_hooks"]
+        or state["_forward_pre_hooks"]
+        or state["_backward_hooks"]
+        or state["_backward_pre_hooks"]
+        or state.get("_compiled_call_impl") is not None
+        or "forward" in state  # as some libraries set it, to run code around it
+        or "call" in state
+    )
+
+
+def _all_are_watched():
+    """Whether there are hooks on all modules."""
+    return (
+        torch_module._global_forward_hooks
         or torch_module._global_forward_pre_hooks
         or torch_module._global_backward_hooks
         or torch_module._global_backward_pre_hooks

@@ -1,0 +1,363 @@
+"""The ops under torch.compile; export, torch.func and tracing get plain functions instead."""
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+from torch.autograd import forward_ad
+
+import torchkeras as keras
+from tests.kernels.support import ACTIVATIONS, every_activation, formula, needs_ops, scales
+from torchkeras.kernels import activation_codes as codes
+from torchkeras.kernels import bias_act_dropout, compiled, dense, dropout, loader
+
+# torch's own compiler does what this warns of, for any autograd.Function.
+pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated.*:DeprecationWarning")
+SEED = torch.tensor([7, 3])
+
+
+@pytest.fixture(autouse=True)
+def fresh_dynamo():
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of the ops as they are called."""
+    names = []
+
+    def watch(name, op):
+        return lambda *args: names.append(name) or op(*args)
+
+    if loader.load():
+        for name in ("dense_act_dropout", "bias_act_dropout", "dropout"):
+            monkeypatch.setattr(compiled, name, watch(name, getattr(compiled, name)))
+    return names
+
+
+# opcheck
+
+
+def _samples():
+    x, kernel, bias, y = (torch.randn(s) for s in ((5, 6), (6, 20), (20,), (5, 20)))
+    for dtype in (torch.float32, torch.bfloat16):
+        d = [t.to(dtype) for t in (x, kernel, bias, y)]
+        for code in (codes.NONE, codes.RELU, codes.GELU):
+            for b in (None, d[2]):
+                yield "dense_act_dropout", (d[0], d[1], b, code, 0.5, SEED)
+                yield "bias_act_dropout", (d[3], b, code, 0.5, SEED)
+            for needs in ((True, True, True), (False, True, False)):
+                rest = (code, 0.5, SEED)
+                yield "dense_act_dropout_backward", (d[3], *d[:2], d[3], d[3], *rest, *needs)
+            yield "bias_act_dropout_backward", (d[3], d[3], d[3], code, 0.5, SEED, True)
+    yield "dense_act_dropout", (x, kernel[:, :3], None, codes.TANH, 0.0, None)
+    yield "dense_act_dropout", (x[:0], kernel, bias, codes.SILU, 0.0, None)
+    yield "bias_act_dropout", (y.t(), None, codes.SILU, 0.0, None)
+    yield "bias_act_dropout_backward", (y.t(), y.t(), y.t(), codes.SILU, 0.5, SEED, False)
+    yield "dropout", (x, 0.5, SEED)
+    yield "dropout", (x.t(), 0.5, SEED)
+    yield "dropout", (torch.ones(()), 0.5, SEED[:1])
+
+
+# No autograd kernel is registered: the gradient is in the autograd.Function around the op.
+@needs_ops
+@pytest.mark.parametrize("name", ["schema", "autograd_registration", "faketensor"])
+def test_opcheck(name):
+    for op, args in _samples():
+        torch.library.opcheck(getattr(compiled, op), args, test_utils=f"test_{name}")
+
+
+@needs_ops
+def test_opcheck_of_aot_dispatch_with_dynamic_shapes():
+    seen = set()
+    for op, args in _samples():
+        if op not in seen:  # it takes some tenths of a second
+            seen.add(op)
+            torch.library.opcheck(
+                getattr(compiled, op), args, test_utils="test_aot_dispatch_dynamic"
+            )
+    assert len(seen) == 5
+
+
+# torch.compile
+
+
+def _leaves(*shapes):
+    g = torch.Generator().manual_seed(3)
+    return [(torch.randn(s, generator=g) * 0.1).requires_grad_() for s in shapes]
+
+
+FUNCTIONS = {
+    "dense": lambda x, kernel, bias: dense(
+        x, kernel, bias, codes.GELU, 0.5, keras.random.SeedGenerator(3)
+    ),
+    "dense of a narrow kernel": lambda x, kernel, bias: dense(
+        x, kernel[:, :8], bias[:8], codes.RELU, 0.5, keras.random.SeedGenerator(3)
+    ),
+    "dense without dropout": lambda x, kernel, bias: dense(x, kernel, bias, codes.TANH),
+    "bias_act_dropout": lambda x, kernel, bias: bias_act_dropout(
+        x @ kernel, bias, codes.SOFTPLUS, 0.5, keras.random.SeedGenerator(3)
+    ),
+    "dropout": lambda x, kernel, bias: dropout(x @ kernel, 0.5, keras.random.SeedGenerator(3)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("backend", ["aot_eager"])
+def test_compiled_functions_equal_eager_ones(name, backend):
+    function = FUNCTIONS[name]
+    run = torch.compile(function, fullgraph=True, backend=backend)
+    inputs = _leaves((130, 160), (160, 150), (150,))
+    found, expected = run(*inputs), function(*inputs)
+    torch.testing.assert_close(found, expected)
+    gy = torch.randn_like(expected)
+    for a, b in zip(
+        torch.autograd.grad(found, inputs[:2], gy),
+        torch.autograd.grad(expected, inputs[:2], gy),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+DYNAMIC = {
+    "dense": lambda x, kernel, g: dense(x, kernel, None, codes.GELU, 0.5, g),
+    "dense of a narrow kernel": lambda x, kernel, g: dense(x, kernel[:, :8], None, codes.RELU),
+    "bias_act_dropout": lambda x, kernel, g: bias_act_dropout(x, x[0], codes.TANH, 0.5, g),
+    "dropout": lambda x, kernel, g: dropout(x, 0.5, g),
+}
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_a_dynamic_batch_compiles_once(name):
+    counter = CompileCounter()
+    function, kernel = DYNAMIC[name], torch.randn(160, 150)
+    run = torch.compile(function, fullgraph=True, dynamic=True, backend=counter)
+    generator, other = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
+    for batch in (130, 200, 131):
+        x = torch.randn(batch, 160)
+        torch.testing.assert_close(run(x, kernel, generator), function(x, kernel, other))
+    assert counter.frame_count == 1
+
+
+def test_compiled_draws_from_the_default_generator_are_new_at_each_call():
+    run = torch.compile(lambda x: dropout(x, 0.5), fullgraph=True, backend="aot_eager")
+    x = torch.ones(5000)
+    torch.manual_seed(1)
+    first, second = run(x), run(x)
+    torch.manual_seed(1)
+    assert torch.equal(run(x), first)
+    assert not torch.equal(first, second)
+
+
+def _ops_in(function, *inputs):
+    """Names of torchkeras's ops in the graph that a compilation makes of a function."""
+    found = []
+
+    def backend(module, _):
+        found.extend(str(node.target) for node in module.graph.nodes)
+        return module
+
+    torch.compile(function, fullgraph=True, backend=backend)(*inputs)
+    return [name for name in found if "torchkeras" in name]
+
+
+@needs_ops
+def test_inductor_gets_plain_functions_where_it_draws_no_numbers():
+    inputs = [t.detach() for t in _leaves((130, 160), (160, 150), (150,))]
+    assert _ops_in(FUNCTIONS["dense"], *inputs)
+    assert _ops_in(FUNCTIONS["dropout"], *inputs)
+    assert not _ops_in(FUNCTIONS["dense without dropout"], *inputs)
+
+
+@pytest.mark.slow
+def test_inductor():
+    function = FUNCTIONS["dense"]
+    run = torch.compile(function, fullgraph=True, dynamic=True)
+    for batch in (130, 200):
+        inputs = _leaves((batch, 160), (160, 150), (150,))
+        found, expected = run(*inputs), function(*inputs)
+        torch.testing.assert_close(found, expected)
+        gy = torch.randn_like(expected)
+        for a, b in zip(
+            torch.autograd.grad(found, inputs, gy),
+            torch.autograd.grad(expected, inputs, gy),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b)
+
+
+def _model():
+    return keras.Sequential(
+        [
+            keras.layers.Input((160,)),
+            keras.layers.Dense(150, "tanh"),
+            keras.layers.Dropout(0.5, seed=3),
+            keras.layers.Dense(10, "softmax"),
+        ]
+    )
+
+
+def test_a_compiled_model_draws_as_the_eager_one():
+    x = torch.randn(130, 160)
+    model = _model()
+    expected = [model(x, training=True) for _ in range(2)]
+    model.layers[1].seed_generator.state.assign(torch.tensor([3, 0]))
+    model.train()
+    run = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for y in expected:
+        torch.testing.assert_close(run(x), y)
+
+
+# torch.export
+
+
+def _check_has_no_ops(program):
+    targets = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert targets
+    assert not [name for name in targets if "torchkeras" in name]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_exported_program_runs_without_torchkeras(strict):
+    model, x = _model().eval(), torch.randn(130, 160)
+    model(x)  # the kernels have been used
+    shapes = (({0: torch.export.Dim("batch", min=2)},),)
+    program = torch.export.export(model, (x,), dynamic_shapes=shapes, strict=strict)
+    _check_has_no_ops(program)
+    for batch in (7, 2000):  # on both sides of the sizes by which eager calls decide
+        x = torch.randn(batch, 160)
+        torch.testing.assert_close(program.module()(x), model(x))
+
+
+class _Training(torch.nn.Module):
+    def forward(self, x, kernel):
+        y = dense(x, kernel, None, codes.TANH, 0.5)
+        return dropout(bias_act_dropout(y, None, codes.GELU, 0.5), 0.5)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_exported_program_may_drop(strict):
+    batch = torch.export.Dim("batch", min=2)
+    inputs = torch.randn(130, 160), torch.randn(160, 100)
+    program = torch.export.export(
+        _Training(), inputs, dynamic_shapes=({0: batch}, None), strict=strict
+    )
+    _check_has_no_ops(program)
+    for size in (3, 3000):
+        y = program.module()(torch.randn(size, 160), inputs[1])
+        assert y.shape == (size, 100)
+        assert 0.8 < (y == 0).float().mean() < 0.95  # 7 of 8
+
+
+# torch.func
+
+
+@every_activation
+def test_transforms_go_the_plain_way(name, calls):
+    code = ACTIVATIONS[name]
+    x, kernel, bias = (t.detach() for t in _leaves((130, 160), (160, 100), (100,)))
+
+    def run(x, kernel, bias):
+        return dense(x, kernel, bias, code, 0.5, keras.random.SeedGenerator(9))
+
+    def by_formula(x, kernel, bias):
+        z = x @ kernel + bias
+        return formula(name, z) * scales(z.shape, 0.5, 9)
+
+    exact = [t.double() for t in (x, kernel, bias)]
+    found = torch.func.grad(lambda *a: run(*a).square().sum(), argnums=(0, 1, 2))(x, kernel, bias)
+    expected = torch.func.grad(lambda *a: by_formula(*a).square().sum(), argnums=(0, 1, 2))(*exact)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4)
+    y, pull = torch.func.vjp(run, x, kernel, bias)
+    torch.testing.assert_close(y.double(), by_formula(*exact), rtol=1e-5, atol=1e-5)
+    assert pull(y)[2].shape == (100,)
+    assert not calls
+
+
+def test_vmap(calls):
+    xs, kernel = torch.randn(3, 130, 160), torch.randn(160, 100)
+    y = torch.func.vmap(lambda x: dense(x, kernel, None, codes.TANH))(xs)
+    torch.testing.assert_close(y, (xs @ kernel).tanh())
+    y = torch.func.vmap(lambda x: dropout(x, 0.5), randomness="different")(xs)
+    assert not torch.equal(y[0] == 0, y[1] == 0)
+    y = torch.func.vmap(lambda x: bias_act_dropout(x, None, codes.TANH))(xs)
+    torch.testing.assert_close(y, xs.tanh())
+    assert not calls
+
+
+# torch compiles its own decompositions with torch.jit at the first jvp.
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_forward_mode(calls):
+    x, t, kernel = torch.randn(130, 160), torch.randn(130, 160), torch.randn(160, 100) * 0.1
+
+    def run(x):
+        y = dense(x, kernel, None, codes.TANH, 0.5, keras.random.SeedGenerator(9))
+        return bias_act_dropout(y, None, codes.SOFTPLUS)
+
+    def by_formula(x):
+        y = (x @ kernel).tanh() * scales((130, 100), 0.5, 9).float()
+        return formula("softplus", y)
+
+    expected = torch.func.jvp(by_formula, (x,), (t,))
+    for a, b in zip(torch.func.jvp(run, (x,), (t,)), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(run(forward_ad.make_dual(x, t))).tangent
+    torch.testing.assert_close(tangent, expected[1], rtol=1e-4, atol=1e-5)
+    assert not calls
+
+
+def test_jacobians(calls):
+    x, kernel = torch.randn(3, 500), torch.randn(500, 900) * 0.05
+
+    def run(x):
+        return dense(x, kernel, None, codes.TANH, 0.5, keras.random.SeedGenerator(9)).sum(-1)
+
+    def by_formula(x):
+        return ((x @ kernel).tanh() * scales((3, 900), 0.5, 9).float()).sum(-1)
+
+    expected = torch.func.jacrev(by_formula)(x)
+    torch.testing.assert_close(torch.func.jacrev(run)(x), expected, rtol=1e-3, atol=1e-4)
+    assert not calls
+    # Here only the backward pass runs under vmap, with the op's gradient in it.
+    found = torch.autograd.functional.jacobian(run, x, vectorize=True)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*:DeprecationWarning")
+# Sizes are tensors to the tracer; it warns of the decision that is made by them.
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_tracing_by_torch_jit(calls):
+    kernel = torch.randn(160, 100)
+
+    def run(x):
+        return dropout(dense(x, kernel, None, codes.TANH), 0.5).abs().ceil()
+
+    x = torch.randn(130, 160)
+    traced = torch.jit.trace(run, (x,), check_trace=False)
+    assert "torchkeras::" not in str(traced.graph)
+    assert not calls
+    assert set(traced(x).unique().tolist()) == {0.0, 1.0, 2.0}
+
+
+@needs_ops
+def test_the_functions_call_the_ops_elsewhere(calls):
+    x = torch.randn(130, 160)
+    dense(x, torch.randn(160, 100), None, codes.TANH)
+    bias_act_dropout(x, None, codes.TANH)
+    dropout(x, 0.5)
+    assert calls == ["dense_act_dropout", "bias_act_dropout", "dropout"]
+
+
+def test_meta_and_fake_tensors(calls):
+    with torch.device("meta"):
+        x, kernel = torch.empty(130, 160), torch.empty(160, 100)
+    assert dense(x, kernel, None, codes.TANH, 0.5).shape == (130, 100)
+    assert bias_act_dropout(x, None, codes.TANH, 0.5).is_meta
+    assert dropout(x, 0.5).is_meta
+    assert not calls
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = mode.from_tensor(torch.randn(130, 160))
+        y = dense(fake, torch.randn(160, 100), None, codes.TANH, 0.5)
+        assert y.shape == (130, 100) and y.device.type == "cpu"
+        assert dropout(fake, 0.5).shape == (130, 160)
