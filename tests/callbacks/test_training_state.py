@@ -11,9 +11,9 @@ from torchkeras.callbacks.training_state import (
     from_frame,
     load_training_state,
     save_training_state,
-    set_random_states,
     to_frame,
 )
+from torchkeras.distribution.random_state import set_random_states
 
 
 def make():

@@ -10,9 +10,11 @@ from torchkeras.callbacks.save_frequency import SaveFrequency
 from torchkeras.callbacks.training_state import (
     load_training_state,
     save_training_state,
-    set_random_states,
     set_states,
 )
+from torchkeras.distribution import process_group
+from torchkeras.distribution.random_state import set_random_states
+from torchkeras.distribution.sharding import whole_state
 
 
 class BackupAndRestore(SaveFrequency, Callback):
@@ -90,7 +92,10 @@ class BackupAndRestore(SaveFrequency, Callback):
             )
         self._current_epoch = 0
         self._last_batch_seen = None
-        self._restored = self._load()
+        # Process 0 reads for all: weights and optimizer are sent to the others by `fit`.
+        with whole_state(self.model, write_back=True):
+            found = self._load() if process_group.is_chief() else None
+        self._restored = process_group.broadcast_object(found)
         if self._restored is not None:
             progress, _, random_states = self._restored
             self.model._initial_epoch = self._current_epoch = progress["epoch"]
@@ -133,7 +138,7 @@ class BackupAndRestore(SaveFrequency, Callback):
 
     def on_train_end(self, logs=None):
         self._callbacks = None
-        if not self.delete_checkpoint:
+        if not (self.delete_checkpoint and process_group.is_chief()):
             return
         for path in (self._path, self._previous_path):
             with contextlib.suppress(FileNotFoundError):
@@ -144,10 +149,11 @@ class BackupAndRestore(SaveFrequency, Callback):
     def _save(self):
         from torchkeras.saving.atomic import atomic_write
 
-        os.makedirs(self.backup_dir, exist_ok=True)
-        if self.double_checkpoint and os.path.exists(self._path):
-            with atomic_write(self._previous_path) as temporary:
-                shutil.copyfile(self._path, temporary)
+        if process_group.is_chief():
+            os.makedirs(self.backup_dir, exist_ok=True)
+            if self.double_checkpoint and os.path.exists(self._path):
+                with atomic_write(self._previous_path) as temporary:
+                    shutil.copyfile(self._path, temporary)
         progress = {"epoch": self._current_epoch, "batch": self._last_batch_seen}
         save_training_state(self._path, self.model, self._callbacks or [self], progress)
 

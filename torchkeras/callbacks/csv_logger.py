@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.distribution import process_group
 
 
 class CSVLogger(Callback):
@@ -14,7 +15,8 @@ class CSVLogger(Callback):
 
     The columns are `epoch`, from 0, and the names in the logs of the first epoch in alphabetical
     order; where these have no validation, columns for it follow all the same, with `NA` until
-    there is one (as in Keras). Every line is on its way to the disk when its epoch has ended.
+    there is one (as in Keras). Every line is on its way to the disk when its epoch has ended. Of
+    several processes of a job the first one writes.
 
     Args:
         filename: str or path. Its folder must exist.
@@ -50,6 +52,8 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs=None):
         self._close()
+        if not process_group.is_chief():
+            return
         if self.append:
             self.append_header = not (
                 os.path.exists(self.filename) and os.path.getsize(self.filename)
@@ -59,6 +63,8 @@ class CSVLogger(Callback):
         self.keys = None
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.csv_file is None:
+            return  # another process writes
         logs = logs or {}
         if self.writer is None:
             self.keys = sorted(logs)

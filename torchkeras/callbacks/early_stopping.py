@@ -3,6 +3,7 @@
 import warnings
 
 from torchkeras.callbacks.monitor_callback import MonitorCallback
+from torchkeras.core.sharding import is_sharded
 from torchkeras.utils.progbar import write_line
 
 
@@ -98,7 +99,7 @@ class EarlyStopping(MonitorCallback):
 
     def _keep_weights(self, epoch):
         self.best_epoch = epoch
-        self.best_weights = [w.value.detach().to("cpu", copy=True) for w in self.model.weights]
+        self.best_weights = [_copy(weight.value) for weight in self.model.weights]
 
     def on_train_end(self, logs=None):
         if self.stopped_epoch > 0 and self.verbose > 0:
@@ -118,3 +119,9 @@ class EarlyStopping(MonitorCallback):
                 stacklevel=2,
             )
         return value
+
+
+def _copy(tensor):
+    """A copy in the memory of the CPU; of a tensor divided among processes, of the whole."""
+    tensor = tensor.detach()
+    return (tensor.full_tensor() if is_sharded(tensor) else tensor).to("cpu", copy=True)

@@ -1,6 +1,7 @@
 """ModelCheckpoint: save the model while it is trained."""
 
 import os
+import string
 import warnings
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.callbacks.monitor_callback import MonitorCallback
 from torchkeras.callbacks.save_frequency import SaveFrequency
+from torchkeras.distribution import process_group
+from torchkeras.distribution.sharding import is_divided
+from torchkeras.saving.one_writer import without_others
 from torchkeras.utils.progbar import write_line
 
 _MODEL_ENDINGS = (".keras", ".safetensors")
@@ -21,7 +25,8 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
     The file name may hold fields in braces, as of `str.format`: `{epoch}`, from 1, `{batch}`,
     from 1, when saving by batches, and the names in the logs: `"{epoch:02d}-{val_loss:.2f}.keras"`.
     A name without them is overwritten. Folders that are missing are made. Saving is atomic: a
-    save that fails raises, and the file that was there before is still whole.
+    save that fails raises, and the file that was there before is still whole. Of several processes
+    of a job the first one writes; `best` is the same in all.
 
     Args:
         filepath: str or path. Of a whole model it ends in `.keras` or `.safetensors` (Keras: also
@@ -33,7 +38,8 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
         save_weights_only: bool, save the weights alone.
         mode: `"min"`, `"max"` or `"auto"`, by the loss or metric.
         save_freq: `"epoch"`, or int, a number of batches, counted through epochs. The value is
-            then that of the epoch so far, and reading it waits for the device at each save.
+            then that of the epoch so far, and reading it waits for the device at each save (in a
+            job of several processes, where it is needed, at each batch).
         initial_value_threshold: float or None, a value that the first save must beat.
 
     Attributes:
@@ -86,6 +92,12 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
                 "of these endings."
             )
 
+    @property
+    def _supports_device_logs(self):
+        # Such logs are of the rows of this process. A value to decide by must be that of all.
+        needs_values = self.save_best_only or _has_log_fields(self.filepath)
+        return not (process_group.is_active() and self.save_freq != "epoch" and needs_values)
+
     def on_epoch_begin(self, epoch, logs=None):
         self._current_epoch = epoch
 
@@ -99,7 +111,8 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
     def _save_model(self, epoch, batch, logs):
         if self.save_best_only and self.monitor_op is None:
             self._set_monitor_op()
-        path = self._path(epoch, batch, logs)
+        takes_part = process_group.is_chief() or is_divided(self.model)
+        path = self._path(epoch, batch, logs) if takes_part else None
         current = logs.get(self.monitor)
         is_comparable = self.save_best_only and self._is_comparable(current)
         if is_comparable:
@@ -110,15 +123,20 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
         else:
             change = ""
         self._tell(epoch, f"{change}saving to {path}")
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        if self.save_weights_only:
-            self.model.save_weights(path, overwrite=True)
-        else:
-            self.model.save(path, overwrite=True)
+        if takes_part:
+            self._write(path)
         if is_comparable:
             self.best = current  # only now: a save that failed was not the best one saved
+
+    def _write(self, path):
+        folder = os.path.dirname(path)
+        if folder and process_group.is_chief():
+            os.makedirs(folder, exist_ok=True)
+        with without_others():
+            if self.save_weights_only:
+                self.model.save_weights(path, overwrite=True)
+            else:
+                self.model.save(path, overwrite=True)
 
     def _is_comparable(self, current):
         if current is None:
@@ -154,3 +172,9 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
 
 def _short(value):
     return "None" if value is None else f"{value:.5f}"
+
+
+def _has_log_fields(filepath):
+    """Whether a file name has fields besides `{epoch}` and `{batch}`."""
+    fields = (field for _, field, _, _ in string.Formatter().parse(filepath) if field is not None)
+    return any(field not in ("epoch", "batch") for field in fields)

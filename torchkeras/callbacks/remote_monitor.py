@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.distribution import process_group
 
 _TIMEOUT_S = 10
 
@@ -17,7 +18,7 @@ class RemoteMonitor(Callback):
     """Sends the logs of each epoch, and its number, to a server by HTTP POST.
 
     A server that cannot be reached within 10 s gives a warning and the training goes on. What
-    the server answers is not looked at.
+    the server answers is not looked at. Of several processes of a job the first one sends.
 
     Args:
         root: str, `http://` or `https://` address of the server.
@@ -56,6 +57,8 @@ class RemoteMonitor(Callback):
         self.send_as_json = send_as_json
 
     def on_epoch_end(self, epoch, logs=None):
+        if not process_group.is_chief():
+            return
         logs = {name: _plain(value) for name, value in (logs or {}).items()}
         content = json.dumps({"epoch": epoch, **logs})
         kind = "application/json"

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from torchkeras.callbacks.callback import Callback, logs_to_floats
+from torchkeras.distribution import process_group
+from torchkeras.distribution.sharding import whole_state
 
 
 class TensorBoard(Callback):
@@ -19,6 +21,9 @@ class TensorBoard(Callback):
 
     All that is read from the device for this waits for it: per epoch, and with `update_freq` at
     the batches that are written.
+
+    Of several processes of a job the first one writes: metrics of all, which with `update_freq`
+    are brought together at every batch, and gradients, the graph and the profile as it sees them.
 
     Args:
         log_dir: str or path, folder of the runs, for this callback alone.
@@ -60,7 +65,6 @@ class TensorBoard(Callback):
     ['train', 'validation']
     """
 
-    _supports_device_logs = True
     _state_names = ("_global_train_batch", "_global_test_batch")
 
     def __init__(
@@ -102,6 +106,11 @@ class TensorBoard(Callback):
             self._check_metadata()
 
     @property
+    def _supports_device_logs(self):
+        # Such logs are of the rows of this process; those that are written are of all.
+        return self.update_freq == "epoch" or not process_group.is_active()
+
+    @property
     def _unused_hooks(self):
         """Batch hooks are for what is written by batch."""
         cls, unused = type(self), ["on_test_batch_begin"]
@@ -140,7 +149,7 @@ class TensorBoard(Callback):
         self._global_train_batch = 0
         self._global_test_batch = 0
         self._stop_recorder()
-        if self.write_graph:
+        if self.write_graph and process_group.is_chief():
             self._start_recorder()
 
     def on_train_end(self, logs=None):
@@ -151,6 +160,8 @@ class TensorBoard(Callback):
         self._close_writers()
 
     def on_test_end(self, logs=None):
+        if not process_group.is_chief():
+            return
         iterations = getattr(self.model.optimizer, "iterations", None)
         if iterations is not None:
             step = int(iterations)
@@ -168,16 +179,22 @@ class TensorBoard(Callback):
             self._epoch_start_time = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        histograms = self.histogram_freq and epoch % self.histogram_freq == 0
+        embeddings = self.embeddings_freq and epoch % self.embeddings_freq == 0
+        if histograms or embeddings:
+            with whole_state(self.model):  # for which all processes are needed
+                if process_group.is_chief():
+                    self._write_state(epoch, histograms, embeddings)
+        if not process_group.is_chief():
+            return
         self._write_metrics(epoch, logs or {})
-        if self.histogram_freq and epoch % self.histogram_freq == 0:
-            self._write_weights(epoch)
-        if self.embeddings_freq and epoch % self.embeddings_freq == 0:
-            self._write_embeddings()
         for writer in self._writers.values():
             writer.flush()  # to be seen while the training goes on, or after a crash
 
     def on_train_batch_begin(self, batch, logs=None):
         self._global_train_batch += 1
+        if not process_group.is_chief():
+            return
         if self.write_steps_per_second:
             self._batch_start_time = time.perf_counter()
         if self._global_train_batch == self._start_batch:
@@ -189,7 +206,7 @@ class TensorBoard(Callback):
             self._profiler.step()
             if step >= self._stop_batch:
                 self._stop_trace()
-        if self.update_freq == "epoch" or step % self.update_freq:
+        if self.update_freq == "epoch" or step % self.update_freq or not process_group.is_chief():
             return
         if self.write_steps_per_second:
             duration = time.perf_counter() - self._batch_start_time
@@ -224,6 +241,12 @@ class TensorBoard(Callback):
                 self._add_scalar(self._val_writer, tag, value, epoch)
 
     # Weights
+
+    def _write_state(self, epoch, histograms, embeddings):
+        if histograms:
+            self._write_weights(epoch)
+        if embeddings:
+            self._write_embeddings()
 
     def _write_weights(self, epoch):
         writer = self._train_writer

@@ -3,6 +3,7 @@
 import math
 
 from torchkeras.callbacks.callback import Callback, logs_to_floats
+from torchkeras.distribution import process_group
 from torchkeras.utils.progbar import write_line
 
 
@@ -10,7 +11,8 @@ class TerminateOnNaN(Callback):
     """Stops `fit` as soon as the loss is nan or infinite.
 
     It reads the loss, the mean of the epoch so far, after every step (with
-    `compile(steps_per_execution=n)`, after every n steps). Each reading waits for the device.
+    `compile(steps_per_execution=n)`, after every n steps). Each reading waits for the device. Of
+    several processes of a job each looks at the loss of its rows, and one stops them all.
 
     Args:
         raise_error: bool, raise an error instead of ending `fit` as if it was done.
@@ -33,6 +35,10 @@ class TerminateOnNaN(Callback):
     def __init__(self, raise_error: bool = False):
         super().__init__()
         self.raise_error = raise_error
+        self._has_told = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._has_told = False
 
     def on_batch_end(self, batch, logs=None):
         logs = logs() if callable(logs) else logs
@@ -48,4 +54,11 @@ class TerminateOnNaN(Callback):
                 "the learning rate, clip the gradients, or look for such values in the data."
             )
         write_line(f"Batch {batch}: the loss is {loss}, training ends")
+        self._has_told = True
         self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Say what has ended the training, where another process has seen it."""
+        loss = (logs or {}).get("loss", 0.0)
+        if process_group.is_active() and not self._has_told and not math.isfinite(loss):
+            write_line(f"Epoch {epoch + 1}: the loss of a process is {loss}, training ends")

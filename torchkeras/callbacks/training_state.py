@@ -12,18 +12,24 @@ A `.safetensors` file, so reading it runs no code:
 """
 
 import json
-import random
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from torchkeras.distribution import process_group
+from torchkeras.distribution.random_state import gather_random_states
+from torchkeras.distribution.sharding import whole_state
+
 _WEIGHTS, _SEEDS, _OPTIMIZER, _ARRAYS = "weights/", "seeds/", "optimizer/", "arrays/"
 
 
 def save_training_state(path, model, callbacks, progress):
     """Write model, optimizer, states of callbacks, random generators and `progress`; atomically.
+
+    In a job of several processes all must call it: process 0 writes, with the states of the
+    random generators of each.
 
     Args:
         path: str. Its folder must exist.
@@ -45,6 +51,16 @@ def save_training_state(path, model, callbacks, progress):
     >>> load_training_state(path, model)[0]
     {'epoch': 3}
     """
+    random_states = gather_random_states()
+    replica = model.__dict__.get("_replica")
+    if replica is not None:
+        replica.gather_accumulators()
+    with whole_state(model):
+        if process_group.is_chief():
+            _write(path, model, callbacks, progress, random_states)
+
+
+def _write(path, model, callbacks, progress, random_states):
     from torchkeras.saving.atomic import atomic_write
     from torchkeras.saving.optimizer_state import get_optimizer_state
 
@@ -54,7 +70,7 @@ def save_training_state(path, model, callbacks, progress):
         "progress": progress,
         "optimizer": frame,
         "callbacks": to_frame(get_states(callbacks), arrays),
-        "random": to_frame(_get_random_states(), arrays),
+        "random": to_frame(random_states, arrays),
     }
     tensors = {_WEIGHTS + name: tensor for name, tensor in _weights(model).items()}
     for prefix, values in (
@@ -79,8 +95,8 @@ def load_training_state(path, model):
         model: a built model of the same architecture, compiled with the same kind of optimizer.
 
     Returns:
-        `(progress, callback states, random states)`; for the last two see `set_states` and
-        `set_random_states`.
+        `(progress, callback states, random states)`; the last are a list, an item for each process
+        of the run. See `set_states`, and `set_random_states` of the distribution.
 
     Raises:
         ValueError: the file is damaged or of another model.
@@ -101,6 +117,8 @@ def load_training_state(path, model):
     arrays = _in_order(tensors, _ARRAYS)
     callback_states = from_frame(description["callbacks"], arrays)
     random_states = from_frame(description["random"], arrays)
+    if isinstance(random_states, dict):  # of an earlier version, which knew one process
+        random_states = [random_states]
     optimizer_tensors = _in_order(tensors, _OPTIMIZER)
     if optimizer_tensors or description["optimizer"] is not None:
         set_optimizer_state(model, optimizer_tensors, description["optimizer"])
@@ -219,49 +237,6 @@ def set_states(callbacks, states):
             for attribute in getattr(callback, "_state_names", ()):
                 if attribute in state:
                     setattr(callback, attribute, state[attribute])
-
-
-# Random generators
-
-
-def _get_random_states():
-    """States of Python's, NumPy's and torch's global generators, on every device."""
-    return {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False),
-        "cpu": torch.get_rng_state(),
-        "devices": [read() for read, _ in _device_generators()],
-    }
-
-
-def set_random_states(states):
-    """Set the global random generators; of devices, those that are there.
-
-    Args:
-        states: dict, the last item that `load_training_state` returned.
-    """
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(states["cpu"])
-    for (_, write), state in zip(_device_generators(), states["devices"], strict=False):
-        write(state)
-
-
-def _device_generators():
-    """A pair of functions, to read and to set the state, for each device."""
-    if not torch.accelerator.is_available():
-        return []
-    kind = torch.accelerator.current_accelerator().type
-    module = torch.get_device_module(kind)
-    if kind == "mps":  # one device, whose functions take no number
-        return [(module.get_rng_state, module.set_rng_state)]
-    return [
-        (
-            lambda i=i: module.get_rng_state(i),
-            lambda state, i=i: module.set_rng_state(state, i),
-        )
-        for i in range(torch.accelerator.device_count())
-    ]
 
 
 # Structures of numbers, strings and arrays as JSON

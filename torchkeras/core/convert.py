@@ -5,6 +5,7 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.core.dtypes import NAME_TO_TORCH, result_type, to_torch_dtype
+from torchkeras.core.sharding import whole_of
 
 
 def is_tensor(x):
@@ -105,6 +106,8 @@ def _from_array(array, dtype, device):
 def convert_to_numpy(x):
     """A NumPy array with the contents of `x` (bfloat16 and float8 as float32).
 
+    Of a sharded tensor it is the whole, and every process must ask for it at the same time.
+
     Args:
         x: tensor on any device, Variable, or anything `np.asarray` takes.
 
@@ -116,7 +119,7 @@ def convert_to_numpy(x):
     if hasattr(x, "_as_tensor"):
         x = x._as_tensor()
     if isinstance(x, torch.Tensor):
-        x = x.detach()
+        x = whole_of(x.detach())
         if x.is_floating_point() and x.dtype not in (torch.float16, torch.float32, torch.float64):
             x = x.float()
         return x.cpu().resolve_conj().resolve_neg().numpy()

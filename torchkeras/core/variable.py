@@ -14,6 +14,7 @@ from torchkeras.core import naming
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.scopes import SCOPE, meta_scope
+from torchkeras.core.sharding import is_sharded, shard_like
 
 
 class Variable:
@@ -306,6 +307,8 @@ class Variable:
             )
         if converted.device != tensor.device and not SCOPE.meta:
             converted = converted.to(tensor.device)
+        if type(converted) is torch.Tensor and is_sharded(tensor):
+            converted = shard_like(converted, tensor)
         return converted
 
     # Standing in for the tensor

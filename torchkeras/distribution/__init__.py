@@ -2,13 +2,23 @@
 
 from torchkeras.distribution import process_group as process_group
 from torchkeras.distribution import random_state as random_state
+from torchkeras.distribution.device_mesh import DeviceMesh as DeviceMesh
+from torchkeras.distribution.device_mesh import TensorLayout as TensorLayout
+from torchkeras.distribution.device_mesh import distribute_tensor as distribute_tensor
 from torchkeras.distribution.distribution_lib import DataParallel as DataParallel
 from torchkeras.distribution.distribution_lib import Distribution as Distribution
 from torchkeras.distribution.distribution_lib import distribution as distribution
 from torchkeras.distribution.distribution_lib import get_device_count as get_device_count
 from torchkeras.distribution.distribution_lib import list_devices as list_devices
 from torchkeras.distribution.distribution_lib import set_distribution as set_distribution
+from torchkeras.distribution.fully_shard import FullyShard as FullyShard
+from torchkeras.distribution.layout_map import LayoutMap as LayoutMap
+from torchkeras.distribution.model_parallel import ModelParallel as ModelParallel
 from torchkeras.distribution.process_group import initialize as initialize
+from torchkeras.distribution.sharded_checkpoint import PendingSave as PendingSave
+from torchkeras.distribution.sharded_checkpoint import consolidate as consolidate
+from torchkeras.distribution.sharded_checkpoint import load_sharded as load_sharded
+from torchkeras.distribution.sharded_checkpoint import save_sharded as save_sharded
 from torchkeras.distribution.share import gradient_weight as gradient_weight
 from torchkeras.distribution.share import sample_count as sample_count
 

@@ -28,6 +28,8 @@ class Replica:
         share: Share of the running step; outside of steps the whole.
     """
 
+    divides_batches = True  # whether each process has rows of its own
+
     def __init__(self, model, bucket_cap_mb=None, find_unused_parameters="auto"):
         self.model = model
         self.share = Share(1, 1)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.sharding import is_sharded, local_part, shard_like, whole_norms
 
 _PLAIN = (torch.Tensor, nn.Parameter)
 _KERNEL_DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -34,7 +35,8 @@ class SlotPlan:
     """The tensors behind a list of variables and their optimizer state, in groups.
 
     Kernels read raw memory, so a plan holds only ordinary tensors whose state lies in memory
-    exactly as they do; `is_current` and `fit` verify each step what could have changed.
+    exactly as they do; `is_current` and `fit` verify each step what could have changed. Of
+    sharded variables it holds the parts in this process, whose state is sharded alike.
 
     Args:
         variables: list of Variables.
@@ -46,9 +48,13 @@ class SlotPlan:
         self.variables = variables
         self.handles = [*variables, *(v for name in states for v in states[name])]
         self.tensors = [v._store[v._key] for v in self.handles]
+        self.wholes = self.tensors[: len(variables)]
+        self.is_sharded = any(map(is_sharded, self.wholes))
+        if self.is_sharded:
+            self.tensors = list(map(local_part, self.tensors))
         self.params = self.tensors[: len(variables)]
         self.addresses = [p.data_ptr() for p in self.params]
-        self.states = {n: [v._store[v._key] for v in states[n]] for n in states}
+        self.states = {n: [local_part(v._store[v._key]) for v in states[n]] for n in states}
         self.dtypes = [p.dtype for p in self.params]
         self.devices = [p.device for p in self.params]
         self.shapes = [p.shape for p in self.params]
@@ -69,6 +75,8 @@ class SlotPlan:
         `Module.to` keeps a Parameter and gives it new memory, hence the second check.
         """
         tensors = [v._store[v._key] for v in self.handles]
+        if self.is_sharded:
+            tensors = list(map(local_part, tensors))
         return (
             all(map(operator.is_, tensors, self.tensors))
             and [p.data_ptr() for p in self.params] == self.addresses
@@ -85,9 +93,11 @@ class SlotPlan:
         """
         if self._fits(grads):
             return grads
+        grads = [checked_gradient(g, v) for g, v in zip(grads, self.variables, strict=True)]
+        if self.is_sharded:
+            grads = list(map(_part_of_gradient, grads, self.wholes))
         fitted = []
-        for grad, variable, param in zip(grads, self.variables, self.params, strict=True):
-            grad = checked_gradient(grad, variable)
+        for grad, param in zip(grads, self.params, strict=True):
             if type(grad) not in _PLAIN:
                 return None
             if (grad.dtype, grad.device, grad.stride()) != (
@@ -98,6 +108,10 @@ class SlotPlan:
                 grad = torch.empty_like(param.detach()).copy_(grad)
             fitted.append(grad)
         return fitted
+
+    def whole_norms(self, norms):
+        """Norms of the variables' gradients, from those of the parts in this process."""
+        return whole_norms(norms, self.wholes) if self.is_sharded else norms
 
     def _fits(self, grads):
         # A list at a time costs two thirds of one loop over the gradients.
@@ -111,6 +125,11 @@ class SlotPlan:
             )
         except RuntimeError:  # a sparse tensor has no strides
             return False
+
+
+def _part_of_gradient(grad, tensor):
+    """What belongs to this process's part of a variable's tensor."""
+    return local_part(shard_like(grad, tensor)) if is_sharded(tensor) else grad
 
 
 def checked_gradient(grad, variable):
@@ -140,8 +159,15 @@ def checked_gradient(grad, variable):
 
 
 def takes_kernels(variable):
-    """Whether the variable's tensor is an ordinary dense float tensor on a device with kernels."""
+    """Whether the variable's tensor is an ordinary dense float tensor on a device with kernels.
+
+    Of a sharded one that is asked of the part in this process.
+    """
     tensor = variable._store[variable._key]
+    if is_sharded(tensor):
+        if any(placement.is_partial() for placement in tensor.placements):
+            return False
+        tensor = local_part(tensor)
     return (
         type(tensor) in _PLAIN
         and tensor.dtype in _KERNEL_DTYPES

@@ -3,6 +3,7 @@
 import torch
 
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.sharding import is_sharded, local_part
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers import clipping
 from torchkeras.optimizers.slot_plan import SlotPlan, checked_gradient, place_like, takes_kernels
@@ -12,9 +13,9 @@ class UpdatePaths:
     """The part of `Optimizer` between checked gradients and updated variables.
 
     The fast way runs torch's multi-tensor kernels on the tensors in the slots, with scalars
-    computed on the host. The plain way goes variable by variable through `update_step` and
-    `assign`. It serves stateless scopes, where counter and learning rate are tensors that may
-    be traced, sharded tensors, and rules that a subclass defines.
+    computed on the host; of sharded tensors, on the parts in this process. The plain way goes
+    variable by variable through `update_step` and `assign`. It serves stateless scopes, where
+    counter and learning rate are tensors that may be traced, and rules that a subclass defines.
     """
 
     # Names of the attributes that hold one state Variable for each trainable variable.
@@ -43,11 +44,12 @@ class UpdatePaths:
                     variable.assign(variable.constraint(variable.value))
         self._iterations.assign_add(1)
 
-    def _clip_gradients(self, grads, foreach=False):
+    def _clip_gradients(self, grads, foreach=False, whole_norms=None):
         if self.clipnorm and self.clipnorm > 0:
-            return clipping.clip_by_norm(grads, self.clipnorm, foreach)
+            return clipping.clip_by_norm(grads, self.clipnorm, foreach, whole_norms)
         if self.global_clipnorm and self.global_clipnorm > 0:
-            return clipping.clip_by_global_norm(grads, self.global_clipnorm, foreach)
+            limit = self.global_clipnorm
+            return clipping.clip_by_global_norm(grads, limit, foreach, whole_norms)
         if self.clipvalue and self.clipvalue > 0:
             return clipping.clip_by_value(grads, self.clipvalue, foreach)
         return grads
@@ -120,7 +122,7 @@ class UpdatePaths:
 
     def _update_groups(self, plan, grads, learning_rate, step):
         if self.clipnorm or self.global_clipnorm or self.clipvalue:
-            grads = self._clip_gradients(grads, foreach=True)
+            grads = self._clip_gradients(grads, foreach=True, whole_norms=plan.whole_norms)
         for group in plan.groups:
             if len(plan.groups) > 1:
                 group_grads = [grads[i] for i in group.positions]
@@ -131,7 +133,7 @@ class UpdatePaths:
             self._update_group(group, group_grads, learning_rate, step)
 
     def _reset_accumulators(self):
-        torch._foreach_zero_([a._store[a._key] for a in self._accumulated_gradients])
+        torch._foreach_zero_([local_part(a._store[a._key]) for a in self._accumulated_gradients])
 
     def _average_with_kernels(self, updates):
         """Update the moving averages of all variables, and the variables from them."""
@@ -259,6 +261,11 @@ class UpdatePaths:
 
 def _same_layout(state, variable):
     tensor, param = state._store[state._key], variable._store[variable._key]
+    if is_sharded(param):
+        if not is_sharded(tensor) or tensor.placements != param.placements:
+            return False
+        tensor, param = local_part(tensor), local_part(param)
+        return tensor.shape == param.shape and tensor.stride() == param.stride()
     return type(tensor) is torch.Tensor and tensor.stride() == param.stride()
 
 

@@ -2,8 +2,10 @@
 
 import os
 
+from torchkeras.distribution.sharding import whole_state
 from torchkeras.saving import h5_format, keras_format, safetensors_format
 from torchkeras.saving.model_config import assign_optimizer_or_warn, check_built, is_model
+from torchkeras.saving.one_writer import one_writer
 
 _MODELS = {".safetensors": safetensors_format, ".keras": keras_format}
 _WEIGHTS = {".safetensors": safetensors_format, ".weights.h5": h5_format}
@@ -23,6 +25,9 @@ def save_model(
 
     A `torch.optim` optimizer is the program's own: its state is saved, but not how to make it.
     After loading, compile with a new one and call `load_optimizer_state`.
+
+    In a job of several processes the first one writes, and the others return when it has. Weights
+    that are divided among processes come together for it: then all of them must save.
 
     Args:
         model: a built model. Layers and functions of your own must have a name to be found by:
@@ -63,9 +68,11 @@ def save_model(
         raise ValueError(
             "A model is saved to one file. Received: zipped=False. Leave the argument out."
         )
-    _check_overwrite(filepath, overwrite)
     options = {"weights_format": weights_format} if weights_format == "h5" else {}
-    format.save_model(model, filepath, include_optimizer=include_optimizer, **options)
+    with whole_state(model), one_writer(filepath) as writes:
+        if writes:
+            _check_overwrite(filepath, overwrite)
+            format.save_model(model, filepath, include_optimizer=include_optimizer, **options)
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
@@ -123,8 +130,10 @@ def save_weights(model, filepath, overwrite=True):
     <All keys matched successfully>
     """
     filepath, format = _check("save_weights", model, filepath, _WEIGHTS)
-    _check_overwrite(filepath, overwrite)
-    format.save_weights(model, filepath)
+    with whole_state(model), one_writer(filepath) as writes:
+        if writes:
+            _check_overwrite(filepath, overwrite)
+            format.save_weights(model, filepath)
 
 
 def load_weights(model, filepath, skip_mismatch=False):

@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.sharding import is_sharded, shard_like
 from torchkeras.saving.messages import listed, warn_caller
 
 
@@ -60,7 +61,8 @@ def as_weight(tensor, own, name, path):
     """
     # Elements of less than a byte come packed, in another shape than the file declares.
     if tensor.shape == own.shape and torch.can_cast(tensor.dtype, own.dtype):
-        return tensor.to(own.dtype)
+        tensor = tensor.to(own.dtype)
+        return shard_like(tensor.to(own.device), own) if is_sharded(own) else tensor
     raise ValueError(
         f"The weight '{name}' must be {own.dtype} of shape {tuple(own.shape)}, or what can be "
         f"made that. Received: {tensor.dtype} of shape {tuple(tensor.shape)} in '{path}'. Convert "

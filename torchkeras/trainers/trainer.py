@@ -823,7 +823,9 @@ def _overrides(model, name):
 
 
 def _predictions(replica, iterator):
-    return Predictions() if replica is None else SharedPredictions(replica, iterator)
+    if replica is None or not replica.divides_batches:
+        return Predictions()
+    return SharedPredictions(replica, iterator)
 
 
 def _logs_now(logs):

@@ -1,0 +1,242 @@
+"""Checkpoints written in parts: whole or absent, for any number of processes, and as one file."""
+
+import importlib.util
+import json
+import pathlib
+import pickle
+
+import numpy as np
+import pytest
+
+import torchkeras as keras
+from torchkeras.distribution import consolidate, load_sharded, save_sharded, sharded_checkpoint
+
+HERE = pathlib.Path(__file__).parent
+NAMES = [
+    "files_of_the_whole",
+    "checkpoint_of_callback",
+    "saved_in_parts",
+    "torch_optimizer_in_parts",
+    "failed_save",
+    "left_pending",
+]
+
+
+def _module(name):
+    spec = importlib.util.spec_from_file_location(f"checkpoint_{name}", HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+launch, scenarios = _module("launch"), _module("sharded_scenarios")
+
+
+def _run(names, processes, folder):
+    path = folder / f"results_{processes}"
+    arguments = [HERE / "sharded_scenarios.py", path, folder, *names]
+    finished = launch.torchrun(arguments, processes, timeout_s=100)
+    assert finished.returncode == 0, finished.stdout[-8000:]
+    return pickle.loads(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("sharded")
+
+
+@pytest.fixture(scope="module")
+def saved(folder):
+    """What two processes had when they saved, and what they came to."""
+    return _run(NAMES, 2, folder)
+
+
+def _assert_equal(found, expected, tolerance=0.0):
+    assert found.keys() >= expected.keys() and expected
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, tolerance, tolerance, err_msg=key)
+
+
+def _at_save(found):
+    return {k: v for k, v in found.items() if k.startswith(("weight_", "optimizer_"))}
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_another_number_of_processes_goes_on(processes, saved, folder):
+    names = ["loaded_in_parts"]
+    if processes == 1:
+        found = scenarios.run(names[0], folder)
+    else:
+        found = _run(names, processes, folder)[names[0]]
+    assert found["step"] == 2
+    expected = saved["saved_in_parts"]
+    _assert_equal(found, _at_save(expected))
+    _assert_equal(found, {k: v for k, v in expected.items() if k[:6] == "after_"}, 1e-5)
+
+
+def test_a_later_save_takes_the_place(saved, folder):
+    model = scenarios.classifier()
+    assert load_sharded(model, folder / "again") == {"step": 3}
+    found = {f"after_{k}": v for k, v in scenarios.outcome(model).items()}
+    expected = saved["saved_in_parts"]
+    _assert_equal(found, {k: v for k, v in expected.items() if k.startswith("after_weight")})
+    assert len(list((folder / "again").iterdir())) == 2
+
+
+def test_consolidated_is_an_ordinary_file(saved, folder):
+    path = folder / "one.safetensors"
+    consolidate(folder / "parts", path)
+    model = keras.saving.load_model(path)
+    found = {**scenarios.outcome(model), **scenarios.state_of(model)}
+    _assert_equal(found, _at_save(saved["saved_in_parts"]))
+
+
+@pytest.mark.parametrize("name", ["whole.safetensors", "whole.keras"])
+def test_whole_files_of_divided_models(name, saved, folder):
+    expected = saved["files_of_the_whole"]
+    model = keras.saving.load_model(folder / name)
+    weights = {f"loaded_{k}": v for k, v in scenarios.outcome(model).items()}
+    _assert_equal(weights, {k: v for k, v in expected.items() if k.startswith("loaded_")})
+    model.fit(scenarios.X[:1], scenarios.LABELS[:1], verbose=0)  # it is an ordinary model
+    again = scenarios.classifier()
+    again.load_weights(folder / "whole_weights.safetensors")
+    found = {f"loaded_{k}": v for k, v in scenarios.outcome(again).items()}
+    _assert_equal(found, weights)
+
+
+def test_model_checkpoint_writes_one_file(saved, folder):
+    model = keras.saving.load_model(folder / "epoch_2.safetensors")
+    _assert_equal(scenarios.outcome(model), saved["checkpoint_of_callback"])
+    assert int(model.optimizer.iterations) == 30
+
+
+def test_failed_and_torch_saves_agree_in_all_processes(saved):
+    assert saved["failed_save"] and saved["torch_optimizer_in_parts"]
+
+
+def test_what_is_pending_at_the_end_is_written(saved, folder):
+    model = scenarios.classifier()
+    assert load_sharded(model, folder / "pending") == {"step": 5}
+    _assert_equal({**scenarios.outcome(model), **scenarios.state_of(model)}, saved["left_pending"])
+
+
+def test_a_killed_save_leaves_the_one_before(tmp_path):
+    arguments = [HERE / "sharded_scenarios.py", tmp_path / "results", tmp_path, "killed_save"]
+    finished = launch.torchrun(arguments, 2, timeout_s=100)
+    assert finished.returncode != 0 and "exitcode  : 17" in finished.stdout
+    unfinished = [p for p in (tmp_path / "killed").iterdir() if p.name.startswith("save-")]
+    assert len(unfinished) == 2
+    model = scenarios.classifier()
+    assert load_sharded(model, tmp_path / "killed") == {"step": 1}
+    expected = pickle.loads((tmp_path / "killed.pickle").read_bytes())
+    _assert_equal({**scenarios.outcome(model), **scenarios.state_of(model)}, expected)
+
+
+# One process
+
+
+@pytest.fixture
+def model():
+    model = scenarios.classifier()
+    model.fit(scenarios.X, scenarios.LABELS, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_one_process_saves_and_loads(asynchronous, model, tmp_path):
+    expected = {**scenarios.outcome(model), **scenarios.state_of(model)}
+    pending = save_sharded(model, tmp_path, 4, asynchronous)
+    model.fit(scenarios.X, scenarios.LABELS, verbose=0)
+    assert (pending is not None) is asynchronous
+    assert load_sharded(model, tmp_path) == {"step": 4}  # which waits for what is pending
+    _assert_equal({**scenarios.outcome(model), **scenarios.state_of(model)}, expected)
+
+
+def test_seeds_come_back(tmp_path):
+    def build():
+        stack = [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5, seed=3)]
+        return keras.Sequential(stack)
+
+    model, x = build(), np.ones((8, 3), "float32")
+    model(x, training=True)
+    save_sharded(model, tmp_path)
+    expected, again = model(x, training=True), build()
+    load_sharded(again, tmp_path)
+    assert (again(x, training=True) == expected).all()
+
+
+def test_an_unfinished_save_is_refused(model, tmp_path, monkeypatch):
+    def fail(folder, description):
+        raise KeyboardInterrupt("killed before the end")
+
+    monkeypatch.setattr(sharded_checkpoint, "_commit", fail)
+    with pytest.raises(RuntimeError, match="killed before the end"):
+        save_sharded(model, tmp_path)
+    with pytest.raises(FileNotFoundError, match="did not come to its end"):
+        load_sharded(model, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder, or has no"):
+        load_sharded(model, tmp_path / "nothing")
+
+
+def test_failed_asynchronous_save_is_told(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(sharded_checkpoint, "_commit", lambda *arguments: 1 / 0)
+    pending = save_sharded(model, tmp_path, asynchronous=True)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        pending.wait()
+
+
+def test_damaged_checkpoints_are_refused(model, tmp_path):
+    before = scenarios.outcome(model)
+    save_sharded(model, tmp_path)
+    index = json.loads((tmp_path / "checkpoint.json").read_text())
+    (name,) = index["files"]
+    part = tmp_path / index["data"] / name
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-5])
+    with pytest.raises(ValueError, match="of another size"):
+        load_sharded(model, tmp_path)
+    part.write_bytes(b"\xff" * len(whole))
+    with pytest.raises(ValueError):
+        load_sharded(model, tmp_path)
+    part.unlink()
+    with pytest.raises(ValueError, match="which lacks"):
+        load_sharded(model, tmp_path)
+    for text in ('{"data": "../elsewhere", "format": 1}', "[]", "{", "{}", '{"format": 9}'):
+        (tmp_path / "checkpoint.json").write_text(text)
+        with pytest.raises(ValueError):
+            load_sharded(model, tmp_path)
+    index["data"] = "save-/../../elsewhere"
+    (tmp_path / "checkpoint.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError):
+        load_sharded(model, tmp_path)
+    _assert_equal(scenarios.outcome(model), before)
+
+
+def test_another_model_is_refused(model, tmp_path):
+    save_sharded(model, tmp_path)
+    other = keras.Sequential([keras.Input((5,)), keras.layers.Dense(7, name="dense")])
+    with pytest.raises(ValueError, match="weights in"):
+        load_sharded(other, tmp_path)
+    with pytest.raises(ValueError, match="end in '.safetensors'"):
+        consolidate(tmp_path, tmp_path / "one.keras")
+
+
+def test_model_that_cannot_be_described_is_refused(tmp_path):
+    class Opaque(keras.layers.Layer):
+        def __init__(self, thing):
+            super().__init__()
+
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((3,)), Opaque(object())])
+    with pytest.raises(NotImplementedError):
+        save_sharded(model, tmp_path / "opaque")
+    assert not (tmp_path / "opaque").exists()
+
+
+def test_weights_alone_into_a_model_without_an_optimizer(model, tmp_path):
+    save_sharded(model, tmp_path)
+    again = keras.models.clone_model(model)
+    load_sharded(again, tmp_path)
+    _assert_equal(scenarios.outcome(again), scenarios.outcome(model))

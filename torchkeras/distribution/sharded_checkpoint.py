@@ -1,0 +1,433 @@
+"""Sharded checkpoints: each process writes the parts that it holds, and reads those that it needs.
+
+A checkpoint is a folder:
+
+| in the folder | what |
+| --- | --- |
+| `checkpoint.json` | where the data is, its files and their sizes, the config of the model |
+| `save-.../*.safetensors` | tensors and parts of tensors, under the names of a model file |
+
+The data of a save lies in a folder of its own, and `checkpoint.json` is replaced when all of it is
+there. So whatever is killed at whatever time leaves the checkpoint before, or the new one. The
+parts are written and read by `torch.distributed.checkpoint`, on any number of processes, and
+reading them runs no code.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import threading
+import warnings
+
+import torch
+
+from torchkeras.core.serialization import serialize_with_sharing
+from torchkeras.core.sharding import is_sharded, shard_like
+from torchkeras.distribution import process_group
+from torchkeras.distribution.fully_shard import ShardedReplica
+
+_INDEX, _FORMAT = "checkpoint.json", 1
+_OPTIMIZER, _SEEDS = "optimizer/", "seeds/"
+
+
+class _State:
+    pending = None  # the PendingSave that is under way
+    group = None  # of processes, for messages beside those of training
+
+
+def save_sharded(model, folder, step=None, asynchronous=False):
+    """Write a model, its optimizer's state and its seeds, each process the parts it holds.
+
+    Every process must call it, with a folder that all of them see. It is for models whose
+    weights are divided by `FullyShard`, and works with any other; `load_sharded` reads it on any
+    number of processes, and `consolidate` makes it an ordinary model file.
+
+    Args:
+        model: a built model.
+        folder: str or path, made where missing. A checkpoint in it is replaced when the new one
+            is whole.
+        step: int or None, a number to find in what `load_sharded` returns.
+        asynchronous: bool, whether to return when the values are copied to the CPU, and write
+            them in a thread. A next save waits for it first, and so does the end of the program.
+
+    Returns:
+        PendingSave, or None where nothing is pending.
+
+    Raises:
+        ValueError: the model is not built.
+        RuntimeError: a process could not write; the checkpoint before is untouched.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> keras.distribution.save_sharded(model, folder, step=7)
+    >>> keras.distribution.load_sharded(model, folder)
+    {'step': 7}
+    """
+    from torchkeras.saving import safetensors_format
+
+    process_group.ensure_initialized()
+    if _State.pending is not None:
+        _State.pending.wait()
+    folder = os.path.abspath(os.fsdecode(folder))
+    replica = model.__dict__.get("_replica")
+    if replica is not None:
+        replica.gather_accumulators()
+    tensors, metadata = safetensors_format._whole_state(model, include_optimizer=True)
+    if process_group.is_chief():
+        name, error = f"save-{secrets.token_hex(6)}", None
+        try:
+            metadata["config"] = json.dumps(serialize_with_sharing(model))
+        except Exception as problem:  # the others wait for a word of this process
+            name, error = None, problem
+        process_group.broadcast_object(name)
+        if error is not None:
+            raise error
+    else:
+        tensors = {n: tensor for n, tensor in tensors.items() if is_sharded(tensor)}
+        name = process_group.broadcast_object(None)
+        if name is None:
+            raise RuntimeError(
+                "Process 0 describes the model of a checkpoint. Received: an error there, for "
+                f"'{model.name}'. See what it says."
+            )
+    tensors = {n: tensor.detach() for n, tensor in tensors.items()}
+    if asynchronous:  # training goes on, and writes to the weights
+        tensors = {n: t.to("cpu", copy=True, non_blocking=False) for n, t in tensors.items()}
+    description = {"format": _FORMAT, "data": name, "step": step, "metadata": metadata}
+    pending = PendingSave(tensors, folder, description, asynchronous)
+    _State.pending = pending
+    if asynchronous:
+        return pending
+    pending.wait()
+    return None
+
+
+class PendingSave:
+    """A checkpoint that is being written; `save_sharded(asynchronous=True)` returns it.
+
+    Args:
+        tensors: dict of names to tensors.
+        folder: str.
+        description: dict, what goes into the index.
+        asynchronous: bool, whether a thread writes.
+    """
+
+    def __init__(self, tensors, folder, description, asynchronous):
+        self._problem = None
+        self._tensors = tensors
+        self._folder = folder
+        self._description = description
+        self._thread = None
+        if not asynchronous:
+            self._write(None)
+            return
+        group = _background_group()
+        self._thread = threading.Thread(target=self._write, args=(group,), name="save_sharded")
+        self._thread.start()
+
+    @property
+    def done(self):
+        """Whether this process has written its parts."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def wait(self):
+        """Return when the checkpoint is whole; every process must call it.
+
+        Raises:
+            RuntimeError: a process could not write; the checkpoint before is untouched.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        if _State.pending is self:
+            _State.pending = None
+        problems = process_group.all_gather_object(self._problem)
+        for rank, problem in enumerate(problems):
+            if problem is not None:
+                raise RuntimeError(
+                    "Every process must write its parts of a checkpoint. Received: in process "
+                    f"{rank}, for '{self._folder}': {problem}. What was there before is unchanged."
+                )
+
+    def _write(self, group):
+        try:
+            path = os.path.join(self._folder, self._description["data"])
+            os.makedirs(path, exist_ok=True)
+            _write_parts(self._tensors, path, group)
+            # By now all have written: torch's process 0 waits for that.
+            if process_group.is_chief():
+                _commit(self._folder, self._description)
+        except BaseException as error:  # wait() raises it, in every process
+            self._problem = f"{type(error).__name__}: {error}"
+        finally:
+            self._tensors = None
+
+
+def _write_parts(tensors, path, group):
+    import torch.distributed.checkpoint as dcp
+
+    with _no_warning_of_one_process():
+        dcp.save(
+            tensors,
+            storage_writer=dcp.HuggingFaceStorageWriter(path, save_distributed=True),
+            process_group=group,
+            no_dist=not process_group.is_active(),
+        )
+
+
+def _background_group():
+    """Processes that talk beside the training: messages of one group must not overtake."""
+    if _State.group is None and process_group.is_active():
+        import torch.distributed as dist
+
+        _State.group = dist.new_group(backend="gloo")
+    return _State.group
+
+
+def _commit(folder, description):
+    """Make what was written the checkpoint of the folder, and remove the one before."""
+    from torchkeras.saving.atomic import atomic_write
+
+    data = os.path.join(folder, description["data"])
+    files = {name: os.path.getsize(os.path.join(data, name)) for name in sorted(os.listdir(data))}
+    index = {**description, "processes": process_group.world_size(), "files": files}
+    with atomic_write(os.path.join(folder, _INDEX)) as temporary:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(index, file)
+    for name in os.listdir(folder):
+        if name.startswith("save-") and name != description["data"]:
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+# Reading
+
+
+def load_sharded(model, folder):
+    """Set a model, its optimizer's state and its seeds from what `save_sharded` wrote.
+
+    Every process must call it, and reads the parts it holds; the checkpoint may come from another
+    number of processes. Names, shapes and sizes of files are compared before anything is set.
+
+    Args:
+        model: a built model; the state of an optimizer is loaded where it is compiled with one.
+        folder: str or path.
+
+    Returns:
+        dict with the `"step"` of the save.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no whole checkpoint in it.
+        ValueError: the checkpoint is damaged, or that of another model.
+
+    Example: see `save_sharded`.
+    """
+    from torchkeras.saving.model_config import check_built
+
+    process_group.ensure_initialized()
+    if _State.pending is not None:
+        _State.pending.wait()
+    check_built(model, "to load into")
+    folder = os.path.abspath(os.fsdecode(folder))
+    index, shapes = _read_index(folder)
+    replica = model._join_job()
+    if isinstance(replica, ShardedReplica):
+        replica.prepare_inference(first_only=True)  # what is divided needs only its parts
+    targets = _weights_and_seeds(model, index, folder, shapes)
+    finish = _add_optimizer(model, index, folder, shapes, targets)
+    _read_parts(targets, os.path.join(folder, index["data"]))
+    finish()
+    return {"step": index["step"]}
+
+
+def consolidate(folder, filepath):
+    """Make one ordinary model file of a sharded checkpoint.
+
+    One process is enough, and holds the whole model in memory; in a job the first one writes.
+
+    Args:
+        folder: str or path of the checkpoint.
+        filepath: str or path ending in `.safetensors`, for `load_model` and `load_weights`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_sharded`.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> keras.distribution.save_sharded(model, os.path.join(folder, "parts"))
+    >>> path = os.path.join(folder, "model.safetensors")
+    >>> keras.distribution.consolidate(os.path.join(folder, "parts"), path)
+    >>> keras.saving.load_model(path).count_params()
+    8
+    """
+    from torchkeras.saving import safetensors_format
+    from torchkeras.saving.one_writer import one_writer
+
+    filepath = os.fsdecode(filepath)
+    if not filepath.endswith(".safetensors"):
+        raise ValueError(
+            "`consolidate` writes files that end in '.safetensors'. Received: "
+            f"filepath={filepath!r}. Load the model from one, and save it to another format."
+        )
+    folder = os.path.abspath(os.fsdecode(folder))
+    with one_writer(filepath) as writes:
+        if not writes:
+            return
+        index, shapes = _read_index(folder)
+        tensors = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
+        _read_parts(tensors, os.path.join(folder, index["data"]), alone=True)
+        safetensors_format._write(filepath, tensors, index["metadata"])
+
+
+def _read_index(folder):
+    """The index of a whole checkpoint, and `{name: (shape, dtype)}` of its tensors."""
+    from torchkeras.saving.messages import unreadable
+
+    path = os.path.join(folder, _INDEX)
+    try:
+        with open(path, encoding="utf-8") as file:
+            index = json.load(file)
+        data, files = index["data"], index["files"]
+        known = index["format"] == _FORMAT and {"metadata", "step"} <= index.keys()
+        known = known and os.path.basename(data) == data and data.startswith("save-")
+        sizes = {name: os.path.getsize(os.path.join(folder, data, name)) for name in files}
+    except FileNotFoundError as error:
+        if os.path.exists(path):
+            raise ValueError(
+                f"All files of a checkpoint must be there. Received: '{folder}', which lacks "
+                f"'{error.filename}'. Copy the folder as a whole."
+            ) from error
+        raise FileNotFoundError(_absent(folder)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise unreadable(path, error) from error
+    if not known:
+        raise unreadable(path, "it is not the index of a checkpoint that this version knows")
+    wrong = [name for name, size in sizes.items() if files[name] != size]
+    if wrong:
+        raise ValueError(
+            f"The files of a checkpoint must be as they were written. Received: {wrong[:3]} in "
+            f"'{folder}' of another size. Copy the folder anew, or go back to an earlier one."
+        )
+    return index, _read_shapes(os.path.join(folder, data), path)
+
+
+def _absent(folder):
+    unfinished = []
+    if os.path.isdir(folder):
+        unfinished = [name for name in os.listdir(folder) if name.startswith("save-")]
+    reason = (
+        f"which holds a save that did not come to its end ('{unfinished[0]}') and none before it"
+        if unfinished
+        else "which is no folder, or has no 'checkpoint.json'"
+    )
+    return (
+        f"A folder with a whole checkpoint was expected. Received: '{folder}', {reason}. Give a "
+        "folder that `save_sharded` has written to its end."
+    )
+
+
+def _read_shapes(data, path):
+    import torch.distributed.checkpoint as dcp
+    from safetensors import SafetensorError
+
+    from torchkeras.saving.messages import unreadable
+
+    try:
+        metadata = dcp.HuggingFaceStorageReader(data).read_metadata()
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        raise unreadable(path, error) from error
+    return {
+        name: (tuple(found.size), found.properties.dtype)
+        for name, found in metadata.state_dict_metadata.items()
+    }
+
+
+def _weights_and_seeds(model, index, folder, shapes):
+    """`{name in the checkpoint: tensor of the model to read into}`."""
+    from torchkeras.saving.weight_checks import check_differences, check_seeds, seed_states
+
+    aliases = json.loads(index["metadata"].get("aliases", "{}"))
+    own = {
+        name: tensor.detach()
+        for name, tensor in model.state_dict(keep_vars=True).items()
+        if name not in aliases
+    }
+    stored = [name for name in shapes if not name.startswith((_OPTIMIZER, _SEEDS))]
+    missing = [name for name in own if name not in shapes]
+    extra = [name for name in stored if name not in own]
+    wrong = {
+        name: (shapes[name][0], tuple(own[name].shape))
+        for name in stored
+        if name in own and shapes[name][0] != tuple(own[name].shape)
+    }
+    check_differences(model, folder, missing, extra, wrong)
+    seeds = seed_states(model)
+    found = {
+        name: torch.empty(*shapes[_SEEDS + name][:1], dtype=shapes[_SEEDS + name][1])
+        for name in seeds
+        if _SEEDS + name in shapes
+    }
+    check_seeds(seeds, found, folder)
+    return {**own, **{_SEEDS + name: seeds[name] for name in found}}
+
+
+def _add_optimizer(model, index, folder, shapes, targets):
+    """Add the optimizer's state to what is to be read; returns what is to be done afterwards."""
+    from torchkeras.saving.optimizer_state import set_optimizer_state
+
+    names = sorted((n for n in shapes if n.startswith(_OPTIMIZER)), key=lambda n: int(n[10:]))
+    frame = json.loads(index["metadata"].get("optimizer", "null"))
+    optimizer = model.optimizer
+    if optimizer is None or not (names or frame is not None):
+        return lambda: None
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    own = None if frame is not None else getattr(optimizer, "variables", None)
+    if own is not None and [shapes[n][0] for n in names] == [v.shape for v in own]:
+        targets.update(
+            (name, variable._store[variable._key].detach())
+            for name, variable in zip(names, own, strict=True)
+        )
+        return lambda: None
+    # A torch optimizer's state may not exist yet, and another's is refused in its own words.
+    tensors = [torch.empty(shapes[name][0], dtype=shapes[name][1]) for name in names]
+    if frame is None:
+        set_optimizer_state(model, tensors, frame)
+    targets.update(zip(names, tensors, strict=True))
+
+    def finish():
+        set_optimizer_state(model, tensors, frame)
+        for parameter, values in optimizer.optimizer.state.items():
+            for key, value in values.items():
+                if is_sharded(parameter) and value.shape == parameter.shape and value.dim():
+                    values[key] = shard_like(value, parameter)
+
+    return finish
+
+
+def _read_parts(targets, data, alone=False):
+    import torch.distributed.checkpoint as dcp
+
+    with _no_warning_of_one_process():
+        dcp.load(
+            targets,
+            storage_reader=dcp.HuggingFaceStorageReader(data),
+            no_dist=alone or not process_group.is_active(),
+        )
+
+
+@contextlib.contextmanager
+def _no_warning_of_one_process():
+    """torch warns of a save or load in one process even where `no_dist` asks for it."""
+    if process_group.is_active():
+        yield  # other threads go on meanwhile, and warnings are theirs too
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
