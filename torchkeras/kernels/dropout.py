@@ -51,17 +51,16 @@ def dropout(x, rate, seed_generator=None, noise_shape=None):
     if rate == 1:
         return torch.zeros_like(x)
     from_state = seed_generator is not None and seed_generator.draws_from_state
+    simple = noise_shape is None and not from_state and not SCOPE.meta
+    if simple and (torch.compiler.is_exporting() or x.numel() < _LEAST_ELEMENTS):
+        return torch.dropout(x, rate, True)
     if noise_shape is None and _fuses(x, rate, from_state):
         return _fused(x, rate, draw_seed(seed_generator, x.device), from_state)
     shape = x.shape if noise_shape is None else concrete_noise_shape(x, noise_shape)
     if from_state:
         keep = _keep_from_state(seed_generator, rate, shape, x.device)
-    elif (
-        noise_shape is None
-        and (x.is_cuda or torch.compiler.is_exporting() or x.numel() < _LEAST_TRAINED)
-        and not SCOPE.meta
-    ):
-        return torch.nn.functional.dropout(x, rate, True)
+    elif simple and (x.is_cuda or x.numel() < _LEAST_TRAINED):
+        return torch.dropout(x, rate, True)
     else:
         # On a CPU this is twice as fast as F.dropout, whose bernoulli_ draws from a slower source.
         noise = torch.rand(shape, dtype=torch.float32, device=x.device)
