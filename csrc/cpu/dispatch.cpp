@@ -58,7 +58,7 @@ double least_onednn_flops() {
 #if defined(__x86_64__)
   // Each call of oneDNN costs 14 us more than one of MKL.
   static const int family = has_avx512() ? amd_family() : 0;
-  return family >= 26 ? 3e6 : (family == 25 ? 1e8 : 0.0);
+  return family >= 26 ? 3e6 : (family == 25 ? 5e8 : 0.0);
 #else
   return 0.0;
 #endif

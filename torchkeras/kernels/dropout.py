@@ -14,7 +14,7 @@ from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch
 # Below so many elements torch's own dropout is faster: without a gradient, and with one, whose
 # part torch does in C++.
 _LEAST_ELEMENTS = 512
-_LEAST_TRAINED = 2048
+_LEAST_TRAINED = 4096
 # Below so many, backward from a stored mask, which torch does in C++, is faster than drawing again.
 _LEAST_RECOMPUTED = 16384
 
