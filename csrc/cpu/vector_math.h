@@ -31,11 +31,8 @@ struct FloatMath {
     return float_of_bits(bits_of_float(x) | (bits_of_float(sign) & 0x80000000u));
   }
 
-  static inline float exp(float x) {
-    // exp(x) = 2^n * exp(r), |r| <= ln(2) / 2. Beyond these limits the result is 0 or infinite.
-    // The comparisons are written so that NaN passes through.
-    x = x > 90.0f ? 90.0f : x;
-    x = x < -105.0f ? -105.0f : x;
+  // exp(x) = 2^n * exp(r), |r| <= ln(2) / 2: returns exp(r). x from -105 to 90, or NaN.
+  static inline float exp_of_rest(float x, int32_t& n_out) {
     // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
     const float shifted = x * 1.44269504f + 12582912.0f;
     const float n = shifted - 12582912.0f;
@@ -46,13 +43,22 @@ struct FloatMath {
     q = q * r + 0.041666206f;
     q = q * r + 0.166665182f;
     q = q * r + 0.5f;
-    const float p = (q * r) * r + r + 1.0f;
-    // 2^n in two factors: n reaches from -151 to 130, an exponent only from -126 to 127.
-    const int32_t whole = static_cast<int32_t>(bits_of_float(shifted) - 0x4B400000u);
-    const int32_t first = whole >> 1;
-    const float scale1 = float_of_bits(static_cast<uint32_t>(first + 127) << 23);
-    const float scale2 = float_of_bits(static_cast<uint32_t>(whole - first + 127) << 23);
-    return p * scale1 * scale2;
+    n_out = static_cast<int32_t>(bits_of_float(shifted) - 0x4B400000u);
+    return (q * r) * r + r + 1.0f;
+  }
+
+  static inline float power_of_two(int32_t n) {
+    return float_of_bits(static_cast<uint32_t>(n + 127) << 23);
+  }
+
+  static inline float exp(float x) {
+    // Beyond these limits the result is 0 or infinite. The comparisons let NaN pass through.
+    x = x > 90.0f ? 90.0f : x;
+    x = x < -105.0f ? -105.0f : x;
+    int32_t n;
+    const float rest = exp_of_rest(x, n);
+    // In two factors: n reaches from -151 to 130, an exponent only from -126 to 127.
+    return rest * power_of_two(n >> 1) * power_of_two(n - (n >> 1));
   }
 
   static inline float expm1(float x) {
@@ -82,18 +88,9 @@ struct FloatMath {
   // exp(x) for x <= 0, within 2 units in the last place down to exp(-87); 0 for smaller x. NaN
   // passes through.
   static inline float exp_of_negative(float x) {
-    const float limited = x < -87.0f ? -87.0f : x;
-    const float shifted = limited * 1.44269504f + 12582912.0f;
-    const float n = shifted - 12582912.0f;
-    float r = limited - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    float q = 0.00139504857f;
-    q = q * r + 0.00836888794f;
-    q = q * r + 0.041666206f;
-    q = q * r + 0.166665182f;
-    q = q * r + 0.5f;
-    const float p = (q * r) * r + r + 1.0f;
-    const float result = p * float_of_bits((bits_of_float(shifted) - 0x4B400000u + 127u) << 23);
+    int32_t n;
+    const float rest = exp_of_rest(x < -87.0f ? -87.0f : x, n);
+    const float result = rest * power_of_two(n);
     return x < -87.0f ? 0.0f : result;
   }
 

@@ -105,7 +105,7 @@ class ShardedReplica(Replica):
     def __init__(self, model, distribution):
         super().__init__(model)
         self._distribution = distribution
-        self._reducer = _ReducedByTorch()
+        self._reducer = ReducedByTorch()
         self._is_sharded = False
 
     def broadcast_state(self, with_optimizer=True):
@@ -228,7 +228,7 @@ class _Whole(torch.autograd.Function):
         return shard_like(grad, ctx.reference)
 
 
-class _ReducedByTorch:
+class ReducedByTorch:
     """The place of a GradientReducer where torch's hooks have averaged the gradients."""
 
     def look_up(self):

@@ -8,7 +8,7 @@ from torchkeras.core import tree
 from torchkeras.core.sharding import is_sharded
 from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import Distribution
-from torchkeras.distribution.fully_shard import ShardedReplica
+from torchkeras.distribution.fully_shard import ReducedByTorch, ShardedReplica
 from torchkeras.distribution.layout_map import LayoutMap
 from torchkeras.distribution.share import Share
 
@@ -180,23 +180,8 @@ class ModelParallelReplica(ShardedReplica):
         return local if set(local) == set(logs) and "loss" not in logs else merged
 
 
-class _MadeAlike:
+class _MadeAlike(ReducedByTorch):
     """Gradients of whole weights are made the very same in all processes, against drift."""
-
-    def look_up(self):
-        pass
-
-    def release(self):
-        pass
-
-    def abandon(self):
-        pass
-
-    def end(self):
-        pass
-
-    def before_backward(self, loss):
-        return loss
 
     def apply(self, grads, variables):
         whole = [g for g in grads if g is not None and not is_sharded(g)]

@@ -115,6 +115,15 @@ class PendingSave:
         folder: str.
         description: dict, what goes into the index.
         asynchronous: bool, whether a thread writes.
+
+    Example:
+
+    >>> import tempfile
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> save = keras.distribution.save_sharded(model, tempfile.mkdtemp(), asynchronous=True)
+    >>> save.wait()
+    >>> save.done
+    True
     """
 
     def __init__(self, tensors, folder, description, asynchronous):
@@ -223,7 +232,17 @@ def load_sharded(model, folder):
         FileNotFoundError: there is no such folder, or no whole checkpoint in it.
         ValueError: the checkpoint is damaged, or that of another model.
 
-    Example: see `save_sharded`.
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> keras.distribution.save_sharded(model, folder, step=3)
+    >>> other = keras.models.clone_model(model)
+    >>> keras.distribution.load_sharded(other, folder)
+    {'step': 3}
+    >>> torch.equal(other.layers[0].kernel.value, model.layers[0].kernel.value)
+    True
     """
     from torchkeras.saving.model_config import check_built
 
