@@ -5,7 +5,7 @@ import contextlib
 import torch
 
 from torchkeras.core import tree
-from torchkeras.core.sharding import is_sharded
+from torchkeras.core.sharding import is_sharded, whole_of
 from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import Distribution
 from torchkeras.distribution.fully_shard import ReducedByTorch, ShardedReplica
@@ -207,7 +207,7 @@ class _Whole:
 
 
 def _come_together(layer, args, outputs):
-    return tree.map_structure(lambda x: x.full_tensor() if is_sharded(x) else x, outputs)
+    return tree.map_structure(whole_of, outputs)
 
 
 def _divides(layout):

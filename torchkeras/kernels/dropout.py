@@ -5,6 +5,8 @@ function of a seed, the compiled op and plain torch take the same bits of the sa
 sequence (`csrc/common/philox.h`), so a mask depends on neither.
 """
 
+import math
+
 import torch
 
 from torchkeras.core.scopes import SCOPE
@@ -204,7 +206,7 @@ def _keep_from_state(seed_generator, rate, shape, device):
     if not drops_by_halves(rate):
         keep = philox.uniform(state, shape, torch.float32, device) >= rate
     else:
-        n = shape.numel() if isinstance(shape, torch.Size) else torch.Size(shape).numel()
+        n = math.prod(shape)
         words = philox.random_bits(state, (n + 1) // 2, device)
         halves = torch.stack([words & 0xFFFF, words >> 16], -1).flatten()[:n].view(shape)
         keep = halves >= int(rate * 65536 + 0.5)

@@ -39,7 +39,7 @@ def fused_pairs(steps, kept):
 
 
 def _takes_only(node):
-    return len(node.args) == 1 and not node.kwargs and id(node.outputs[0]) != id(node.args[0])
+    return len(node.args) == 1 and not node.kwargs
 
 
 class DenseDropout:
