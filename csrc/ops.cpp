@@ -29,7 +29,7 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
 // Counted up when a schema or its meaning changes; torchkeras/kernels/loader.py expects this one.
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 
 // Tensors
 
@@ -212,9 +212,11 @@ Tensor product(const Tensor& a, const Tensor& b, bool inner_is_batch = false) {
   return checked(onednn ? call_onednn(a, b) : call_mm(a, b), a, m, n);
 }
 
-// Whether `matmul_narrow` is the way: MKL is two to five times slower for so few columns.
+// Whether `matmul_narrow` is the way: never slower than MKL on Intel, and up to five times faster on
+// AMD.
 bool is_narrow(const Tensor& a, int64_t inner, int64_t cols) {
-  return a.scalar_type() == ScalarType::Float && cols >= 2 && cols <= kNarrow && inner > 0;
+  return a.scalar_type() == ScalarType::Float && cols >= 2 && cols <= kNarrow && inner > 0 &&
+         kernels().matmul_narrow != nullptr;
 }
 
 constexpr int64_t kGrain = 32768;  // elements, or multiplications by a row, that a thread is worth
@@ -423,14 +425,15 @@ Tensor dropout(Tensor x, double rate, Tensor seed) {
 
 int64_t version() { return kVersion; }
 
-// 0: base, 1: AVX2, 2: AVX-512; and from how many operations products go to oneDNN, 0 for never.
-std::tuple<int64_t, double> cpu() {
+// 0: base, 1: AVX2, 2: AVX-512; from how many operations products go to oneDNN, 0 for never; and
+// whether MKL is slow on this CPU.
+std::tuple<int64_t, double, bool> cpu() {
   const int64_t isa = std::strcmp(kernels().name, "avx512") == 0
                           ? 2
                           : (std::strcmp(kernels().name, "avx2") == 0 ? 1 : 0);
   const bool forced = takes_onednn(1, 1, 1, false);
   const bool any = takes_onednn(1 << 20, 1 << 20, 1 << 20, false);
-  return {isa, forced ? 1.0 : (any ? least_onednn_flops() : 0.0)};
+  return {isa, forced ? 1.0 : (any ? least_onednn_flops() : 0.0), mkl_is_slow()};
 }
 
 }  // namespace
@@ -452,7 +455,7 @@ STABLE_TORCH_LIBRARY(torchkeras, m) {
       "Tensor? seed, bool need_bias) -> (Tensor, Tensor)");
   m.def("dropout(Tensor x, float rate, Tensor seed) -> Tensor");
   m.def("version() -> int");
-  m.def("cpu() -> (int, float)");
+  m.def("cpu() -> (int, float, bool)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchkeras, CPU, m) {

@@ -64,6 +64,15 @@ double least_onednn_flops() {
 #endif
 }
 
+bool mkl_is_slow() {
+#if defined(__x86_64__)
+  static const bool answer = amd_family() > 0;
+  return answer;
+#else
+  return false;
+#endif
+}
+
 bool prefers_onednn_over_batches() {
 #if defined(__x86_64__)
   static const bool answer = has_avx512() && amd_family() >= 26;

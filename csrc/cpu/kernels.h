@@ -50,7 +50,8 @@ struct Kernels {
                    void* column_sums, int64_t begin, int64_t end);
 
   // out[m, n] = sum over k < inner of a[m * a_row + k * a_col] * b[k, n], for m in [begin, end).
-  // `b` and `out` are contiguous with `cols` columns, from 2 to kNarrow.
+  // `b` and `out` are contiguous with `cols` columns, from 2 to kNarrow. Null where registers are
+  // small: there torch's product is the faster one.
   void (*matmul_narrow)(const float* a, int64_t a_row, int64_t a_col, const float* b, float* out,
                         int64_t inner, int64_t cols, int64_t begin, int64_t end);
 
@@ -75,5 +76,9 @@ double least_onednn_flops();
 
 // Whether that holds too where the sum is over the batch, in the gradient of a kernel.
 bool prefers_onednn_over_batches();
+
+// Whether this is an AMD CPU: there MKL, made by Intel, is two to five times slower than it could be
+// in products with few columns, and in tanh.
+bool mkl_is_slow();
 
 }  // namespace torchkeras

@@ -305,7 +305,7 @@ void backward_as(const Epilogue& e, const void* gy, const void* y, const void* p
     if (columns) add_tile(whole_rows ? sums : columns + tile.column, gradients, tile.n);
   }
   if (columns && whole_rows) {
-    for (int64_t i = 0; i < width; ++i) columns[i % e.cols] += sums[i];
+    for (int64_t i = 0; i < width; i += e.cols) add_tile(columns, sums + i, e.cols);
   }
 }
 
@@ -326,56 +326,6 @@ void backward(const Epilogue& e, const void* gy, const void* y, const void* pre,
     case DType::kFloat64: return backward_as<Float64>(e, gy, y, pre, gz, sums, begin, end);
     case DType::kBFloat16: return backward_as<BFloat16>(e, gy, y, pre, gz, sums, begin, end);
     case DType::kFloat16: return backward_as<Float16>(e, gy, y, pre, gz, sums, begin, end);
-  }
-}
-
-// Narrow products
-
-typedef float Row __attribute__((vector_size(4 * kNarrow), aligned(4)));
-
-// R rows at a time: their sums stay in registers while b is read once. A row of b is read as
-// kNarrow numbers, of which those beyond `cols` belong to the next rows; what becomes of them is not
-// written. `tail` has copies of the last rows, from `safe` on, behind which no memory is ours.
-template <int R>
-inline void narrow_rows(const float* a, int64_t a_row, int64_t a_col, const float* b,
-                        const float* tail, float* out, int64_t inner, int64_t safe, int64_t cols) {
-  constexpr int64_t kSpan = 512;  // partial sums over so many terms keep the rounding error small
-  Row total[R];
-  for (int r = 0; r < R; ++r) total[r] = Row{};
-  for (int64_t start = 0; start < safe; start += kSpan) {
-    const int64_t stop = safe - start < kSpan ? safe : start + kSpan;
-    Row sum[R];
-    for (int r = 0; r < R; ++r) sum[r] = Row{};
-    for (int64_t k = start; k < stop; ++k) {
-      const Row row = *reinterpret_cast<const Row*>(b + cols * k);
-      for (int r = 0; r < R; ++r) sum[r] += a[r * a_row + k * a_col] * row;
-    }
-    for (int r = 0; r < R; ++r) total[r] += sum[r];
-  }
-  for (int64_t k = safe; k < inner; ++k) {
-    const Row row = *reinterpret_cast<const Row*>(tail + kNarrow * (k - safe));
-    for (int r = 0; r < R; ++r) total[r] += a[r * a_row + k * a_col] * row;
-  }
-  for (int r = 0; r < R; ++r) {
-    for (int64_t n = 0; n < cols; ++n) out[r * cols + n] = total[r][n];
-  }
-}
-
-void matmul_narrow(const float* a, int64_t a_row, int64_t a_col, const float* b, float* out,
-                   int64_t inner, int64_t cols, int64_t begin, int64_t end) {
-  constexpr int R = Lanes::kNarrowRows;
-  float tail[kNarrow * kNarrow] = {};
-  int64_t safe = inner;
-  while (safe > 0 && safe * cols + kNarrow - cols > inner * cols) --safe;
-  for (int64_t k = safe; k < inner; ++k) {
-    for (int64_t n = 0; n < cols; ++n) tail[kNarrow * (k - safe) + n] = b[cols * k + n];
-  }
-  int64_t m = begin;
-  for (; m + R <= end; m += R) {
-    narrow_rows<R>(a + m * a_row, a_row, a_col, b, tail, out + m * cols, inner, safe, cols);
-  }
-  for (; m < end; ++m) {
-    narrow_rows<1>(a + m * a_row, a_row, a_col, b, tail, out + m * cols, inner, safe, cols);
   }
 }
 

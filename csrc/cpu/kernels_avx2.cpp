@@ -18,7 +18,10 @@ namespace {
 
 struct Lanes {
   static constexpr int kCount = 8;
+  static constexpr int kFloats = 8;  // of a register
+  // For narrow.inl: how many sums are kept in registers.
   static constexpr int kNarrowRows = 4;
+  static constexpr int kStrips = 2, kColumns = 6;
   using Vector = __m256i;
 
   static inline Vector load(const uint32_t* from) {
@@ -68,6 +71,7 @@ struct Lanes {
 }  // namespace torchkeras
 
 #include "kernels.inl"
+#include "narrow.inl"
 
 namespace torchkeras {
 const Kernels kAvx2Kernels = {"avx2", forward, backward, matmul_narrow, random_halves};

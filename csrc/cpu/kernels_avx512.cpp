@@ -28,7 +28,10 @@ namespace {
 
 struct Lanes {
   static constexpr int kCount = 16;
+  static constexpr int kFloats = 16;  // of a register
+  // For narrow.inl: how many sums are kept in registers.
   static constexpr int kNarrowRows = 8;
+  static constexpr int kStrips = 2, kColumns = 12;
   using Vector = __m512i;
 
   static inline Vector load(const uint32_t* from) { return _mm512_loadu_si512(from); }
@@ -75,6 +78,7 @@ struct Lanes {
 }  // namespace torchkeras
 
 #include "kernels.inl"
+#include "narrow.inl"
 
 namespace torchkeras {
 const Kernels kAvx512Kernels = {"avx512", forward, backward, matmul_narrow, random_halves};

@@ -53,16 +53,20 @@ def test_small_large_and_gainless_cases_are_decided_as_the_rules_say(monkeypatch
     calls = []
     op = compiled.bias_act_dropout
     monkeypatch.setattr(compiled, "bias_act_dropout", lambda *a: calls.append(a) or op(*a))
-    large, small = torch.ones(200, 200), torch.ones(20, 20)
+    large, small = torch.ones(300, 300), torch.ones(20, 20)
     bias_act_dropout(small, None, codes.TANH, 0.5)
     bias_act_dropout(large, None, codes.RELU)  # torch's own relu is as fast
     bias_act_dropout(large, None, codes.RELU, 1e-4)  # needs more than 16 bits
     bias_act_dropout(large.double(), None, codes.TANH, 0.5)
-    bias_act_dropout(large.flatten(), None, codes.TANH)
-    assert not calls
+    bias_act_dropout(large.flatten(), None, codes.ELU)
+    monkeypatch.setattr(compiled, "mkl_is_slow", False)
     bias_act_dropout(large, None, codes.TANH)
-    bias_act_dropout(large, torch.ones(200), codes.RELU, 0.5)
-    assert len(calls) == 2
+    assert not calls
+    monkeypatch.setattr(compiled, "mkl_is_slow", True)
+    bias_act_dropout(large, None, codes.TANH)
+    bias_act_dropout(large, None, codes.ELU)
+    bias_act_dropout(large, torch.ones(300), codes.RELU, 0.5)
+    assert len(calls) == 3
 
 
 def _op(name, rate):

@@ -343,8 +343,8 @@ def test_tracing_by_torch_jit(calls):
 @needs_ops
 def test_the_functions_call_the_ops_elsewhere(calls):
     x = torch.randn(130, 160)
-    dense(x, torch.randn(160, 100), None, codes.TANH)
-    bias_act_dropout(x, None, codes.TANH)
+    dense(x, torch.randn(160, 100), None, codes.TANH, 0.5)
+    bias_act_dropout(x, None, codes.TANH, 0.5)
     dropout(x, 0.5)
     assert calls == ["dense_act_dropout", "bias_act_dropout", "dropout"]
 

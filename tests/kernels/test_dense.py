@@ -525,7 +525,52 @@ def test_a_subclass_sees_the_functions_of_torch():
     x = torch.randn(256, 256).as_subclass(Watched)
     y = dense(x, torch.randn(256, 256), None, codes.TANH, 0.5)
     assert type(y) is Watched
-    assert torch.mm in seen and torch.tanh in seen
+    assert torch.matmul in seen and torch.tanh in seen
+
+
+@needs_ops
+@pytest.mark.parametrize(
+    ("size", "activation", "rate", "slow_mkl", "taken"),
+    [
+        ((128, 128, 128), codes.RELU, 0.5, False, True),
+        ((63, 128, 128), codes.RELU, 0.5, False, False),  # too few multiplications
+        ((512, 512, 512), codes.RELU, 1e-4, False, False),  # a rate that needs more than 16 bits
+        ((512, 128, 128), codes.ELU, 0.0, False, True),
+        ((511, 128, 128), codes.ELU, 0.0, False, False),  # too few values
+        ((512, 128, 128), codes.TANH, 0.0, True, True),
+        ((512, 128, 128), codes.TANH, 0.0, False, False),
+        ((64, 512, 10), codes.NONE, 0.0, True, True),
+        ((64, 512, 10), codes.NONE, 0.0, False, False),
+        ((64, 512, 17), codes.NONE, 0.0, True, False),
+    ],
+)
+def test_the_rules_that_choose_the_op(monkeypatch, size, activation, rate, slow_mkl, taken):
+    calls, op = [], compiled.dense_act_dropout
+    monkeypatch.setattr(compiled, "dense_act_dropout", lambda *a: calls.append(a) or op(*a))
+    monkeypatch.setattr(compiled, "mkl_is_slow", slow_mkl)
+    monkeypatch.setattr(compiled, "least_onednn_products", float("inf"))
+    rows, features, units = size
+    dense(torch.ones(rows, features), torch.ones(features, units), None, activation, rate)
+    assert bool(calls) is taken
+
+
+@needs_ops
+def test_narrow_gradients_do_not_depend_on_threads():
+    x, kernel, gy = torch.randn(300, 1111), torch.randn(1111, 10), torch.randn(300, 10)
+    nothing, before, found = torch.empty(0), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            y, _ = compiled.dense_act_dropout(x, kernel, None, codes.NONE, 0.0, None)
+            _, gkernel, _ = compiled.dense_act_dropout_backward(
+                gy, x, kernel, nothing, nothing, codes.NONE, 0.0, None, False, True, False
+            )
+            found.append((y, gkernel))
+    finally:
+        torch.set_num_threads(before)
+    for y, gkernel in found[1:]:
+        assert torch.equal(y, found[0][0])
+        assert torch.equal(gkernel, found[0][1])
 
 
 @pytest.mark.gpu

@@ -133,6 +133,10 @@ for cols in range(1, 17):
     x, k = torch.randn(50, 700, generator=g), torch.randn(700, cols, generator=g)
     y, _ = compiled.dense_act_dropout(x, k, None, codes.NONE, 0.0, None)
     note("narrow", y / 100, x.double() @ k.double() / 100)
+    gy, none = torch.randn(50, cols, generator=g), torch.empty(0)
+    _, gk, _ = compiled.dense_act_dropout_backward(
+        gy, x, k, none, none, codes.NONE, 0.0, None, False, True, False)
+    note("narrow", gk / 30, x.double().t() @ gy.double() / 30)
 print(json.dumps([loader.status()["isa"], digest.hexdigest(), worst]))
 """
 

@@ -34,12 +34,13 @@ def test_a_copy_of_a_model_that_ran_draws_and_computes_the_same(duplicate):
     other = duplicate(model)
     for _ in range(2):
         a, b = model(x, training=True), other(x, training=True)
-        assert torch.equal(a, b)
+        # The same mask; torch's product may round otherwise where memory lies otherwise.
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     a.sum().backward()
     b.sum().backward()
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         if p.requires_grad:
-            assert torch.equal(p.grad, q.grad)
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-5, atol=1e-4)
 
 
 def test_results_can_be_copied_and_pickled():

@@ -5,7 +5,11 @@ import torch
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled, loader
 from torchkeras.kernels.dropout import draw_seed, dropout, drops_by_halves
-from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch
+from torchkeras.kernels.eligibility import (
+    activation_pays,
+    is_plain_tensor,
+    needs_plain_torch,
+)
 
 # Below so many elements the calls around the op are all that counts.
 _LEAST_ELEMENTS = 16384
@@ -54,7 +58,7 @@ def _fuses(z, bias, activation, rate):
             return False
         if z.dtype is torch.float64 and activation not in codes.CHEAP:
             return False
-    elif activation not in codes.GAINS or z.dtype is torch.float64:
+    elif z.dtype is torch.float64 or not activation_pays(activation, z.numel()):
         return False
     if bias is not None and not (is_plain_tensor(bias) and bias.dtype is z.dtype):
         return False

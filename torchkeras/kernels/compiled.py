@@ -14,8 +14,10 @@ dense_act_dropout_backward = None
 bias_act_dropout = None
 bias_act_dropout_backward = None
 dropout = None
-# From how many multiplications on a float32 product goes to oneDNN: a rule for this CPU.
+# Facts of this CPU: from how many multiplications on a float32 product goes to oneDNN, and whether
+# torch's own narrow products and tanh, by MKL, are slow on it.
 least_onednn_products = math.inf
+mkl_is_slow = False
 
 
 def bind():
@@ -27,8 +29,9 @@ def bind():
     >>> loader.load() == (compiled.dropout is not None)
     True
     """
-    global least_onednn_products
+    global least_onednn_products, mkl_is_slow
     for name in fakes.FUNCTIONS:
         globals()[name] = getattr(torch.ops.torchkeras, name).default
-    least_onednn_products = torch.ops.torchkeras.cpu()[1] / 2 or math.inf
+    _, operations, mkl_is_slow = torch.ops.torchkeras.cpu()
+    least_onednn_products = operations / 2 or math.inf
     fakes.register()

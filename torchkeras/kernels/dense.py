@@ -9,18 +9,18 @@ import torch
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled, loader
 from torchkeras.kernels.dropout import draw_seed, dropout, drops_by_halves
-from torchkeras.kernels.eligibility import autocast_off, is_plain_tensor, needs_plain_torch
+from torchkeras.kernels.eligibility import (
+    activation_pays,
+    autocast_off,
+    is_plain_tensor,
+    needs_plain_torch,
+)
 
 # Below so many multiplications the calls around them are all that counts, and torch's own
 # functions, with autograd in C++, are the fastest.
 _LEAST_PRODUCTS = 2**20
-_LEAST_NARROW_PRODUCTS = 2**16
+_LEAST_NARROW_PRODUCTS = 2**16  # where MKL is slow
 _NARROW = 16  # columns; kNarrow in csrc/cpu/kernels.h
-# Without the op: MKL multiplies by a narrow kernel two to three times slower in the layout
-# (in, out) than in (out, in), forward and backward alike. From these sizes on a transposed copy of
-# the kernel is worth its time; it brings a head from 512 to 10 from 1.8 to 1.2 times nn.Linear.
-_NARROW_OUT = 10
-_NARROW_IN = 128
 
 
 def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=None):
@@ -49,15 +49,16 @@ def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=
         x, kernel, bias = _promote(x, kernel, bias)
     # In a program for export a size may be unknown, and a decision by it would fix it.
     products = 0 if torch.compiler.is_exporting() else x.numel() * kernel.shape[-1]
-    if products < _LEAST_NARROW_PRODUCTS:
-        if bias is not None and x.dim() == 2:
-            y = torch.addmm(bias, x, kernel)
-        else:
-            y = _plus(torch.matmul(x, kernel), bias)
-    elif type(activation) is int and _fuses(products, x, kernel, bias, activation, rate):
+    if (
+        products >= _LEAST_NARROW_PRODUCTS
+        and type(activation) is int
+        and _fuses(products, x, kernel, bias, activation, rate)
+    ):
         return _fused(x, kernel, bias, activation, rate, seed_generator)
+    if bias is not None and x.dim() == 2:
+        y = torch.addmm(bias, x, kernel)
     else:
-        y = _affine(x, kernel, bias)
+        y = _plus(torch.matmul(x, kernel), bias)
     if activation:
         y = codes.PLAIN[activation](y) if type(activation) is int else activation(y)
     return dropout(y, rate, seed_generator) if rate else y
@@ -83,12 +84,13 @@ def _fuses(products, x, kernel, bias, activation, rate):
 
 
 def _pays_on_cpu(products, kernel_shape, dtype, activation, rate):
-    if dtype is torch.float32 and 2 <= kernel_shape[1] <= _NARROW and kernel_shape[0] >= 64:
+    features, units = kernel_shape
+    if compiled.mkl_is_slow and dtype is torch.float32 and 2 <= units <= _NARROW and features >= 64:
         return True
     if products < _LEAST_PRODUCTS or (dtype is torch.float64 and activation not in codes.CHEAP):
         return False
     onednn = dtype is torch.float32 and products >= compiled.least_onednn_products
-    return rate > 0 or onednn or activation in codes.GAINS
+    return rate > 0 or onednn or activation_pays(activation, products // features)
 
 
 def _fused(x, kernel, bias, activation, rate, seed_generator):
@@ -161,15 +163,6 @@ def _plain_gradients(ctx, inputs, seed, gy):
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=False) if needed]
     found = iter(torch.autograd.grad(y, wanted, gy, create_graph=True))
     return [next(found) if needed else None for needed in ctx.needs_input_grad[:3]]
-
-
-def _affine(x, kernel, bias):
-    """`x @ kernel + bias` by torch's functions."""
-    if x.dim() != 2:
-        return _plus(torch.matmul(x, kernel), bias)
-    if 2 <= kernel.shape[1] <= _NARROW_OUT and kernel.shape[0] >= _NARROW_IN and x.is_cpu:
-        return torch.nn.functional.linear(x, kernel.t().contiguous(), bias)
-    return torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel)
 
 
 def _plus(y, bias):

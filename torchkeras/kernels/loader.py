@@ -26,7 +26,7 @@ OPS = (
     "version",
     "cpu",
 )
-VERSION = 1
+VERSION = 2
 _ISAS = ("base", "avx2", "avx512")
 
 
@@ -212,7 +212,7 @@ def status():
             _settle(_cuda, compile=False)
     facts = {"mode": mode(), **_facts(_cpu), "isa": None, "gemm": None, "cuda": _facts(_cuda)}
     if _cpu.loaded:
-        isa, operations = torch.ops.torchkeras.cpu()
+        isa, operations, _ = torch.ops.torchkeras.cpu()
         facts |= {"isa": _ISAS[isa], "gemm": "onednn" if operations else "torch"}
     elif _cuda.loaded is None:
         facts["cuda"]["reason"] = "they need the CPU kernels"
