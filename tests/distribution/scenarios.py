@@ -326,6 +326,43 @@ def unused_weights():
     return found
 
 
+class Alternating(keras.Model):
+    """Its second layer takes part in every other batch of training only."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.always, self.sometimes = layers.Dense(2), layers.Dense(2)
+        self.batches = first
+
+    def call(self, x, training=False):
+        self.batches += bool(training)
+        y = self.always(x)
+        return y + self.sometimes(x) if self.batches % 2 or not training else y
+
+
+def accumulation_without_some_weights():
+    """An update is of weights that its last batch has used, and nothing is lost of these."""
+    found = {}
+    for name in ("never", "at first", "at last"):
+        keras.utils.set_random_seed(5)
+        if name == "never":
+            inputs = keras.Input((5,))
+            hidden = layers.Dense(6, activation="tanh")(inputs)
+            outputs = [layers.Dense(2, name="a")(hidden), layers.Dense(2, name="b")(hidden)]
+            model, loss = keras.Model(inputs, outputs), ["mse", None]
+        else:
+            model, loss = Alternating(name == "at last"), "mse"
+            model.build((None, 5))
+        optimizer = keras.optimizers.AdamW(
+            0.05, weight_decay=0.1, gradient_accumulation_steps=2, loss_scale_factor=4.0
+        )
+        model.compile(optimizer, loss)
+        with _quiet():
+            history = model.fit(X, Y, batch_size=9, epochs=3, verbose=0)
+        found.update({f"{name}_{k}": v for k, v in outcome(model, history).items()})
+    return found
+
+
 def unused_in_some_processes():
     """The branch depends on the rows: its gradient exists in some processes only."""
     model = Branches()
@@ -474,7 +511,141 @@ def single_batches():
     return outcome(model, logs=logs, tested=tested, predicted=predicted, evaluated=evaluated)
 
 
+def single_batches_and_fit():
+    """Whatever comes first: gradients accumulated and moving averages are those of all rows."""
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3)
+    model = classifier(layers.BatchNormalization(synchronized=True), optimizer=optimizer)
+    model.predict(X[:4], verbose=0)
+    logs = [model.train_on_batch(X[i : i + 7], LABELS[i : i + 7]) for i in range(0, 28, 7)]
+    tested = model.test_on_batch(X[:11], LABELS[:11])
+    history = model.fit(X, LABELS, batch_size=10, epochs=2, verbose=0)
+    more = [model.train_on_batch(X[i : i + 7], LABELS[i : i + 7]) for i in range(0, 28, 7)]
+    return outcome(model, history, logs=logs, tested=tested, more=more)
+
+
+def averages_after_single_batches():
+    """Moving averages of each process's rows are one after each batch."""
+    model = classifier(layers.BatchNormalization(momentum=0.5))
+    model.train_on_batch(X[:7], LABELS[:7])
+    return outcome(model, tested=model.test_on_batch(X[:11], LABELS[:11]))
+
+
+def weights_set_in_one_process():
+    """What process 0 has is what all have, also if it has changed since the last time."""
+    model = regressor()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=20, verbose=0)
+    before = model.predict(X[:5], verbose=0)
+    sent = []
+    broadcast = process_group.broadcast_
+    process_group.broadcast_ = lambda tensors, *a: (
+        sent.append(len(tensors)) or broadcast(tensors, *a)
+    )
+    again = model.predict(X[:5], verbose=0)
+    untouched = sum(sent)
+    if process_group.is_chief():
+        with torch.no_grad():
+            model.get_layer("out").bias.value.add_(1.0)
+    changed = model.predict(X[:5], verbose=0)
+    process_group.broadcast_ = broadcast
+    np.testing.assert_array_equal(again, before)
+    np.testing.assert_allclose(changed, before + 1.0, rtol=1e-5)
+    assert not untouched, "weights that nobody has changed were sent"
+    return outcome(model)
+
+
 # Callbacks and decisions
+
+
+class Reporting(keras.Model):
+    """Reports its metric under another name, as the autoencoder of Keras's guides does."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+        self.tracker = keras.metrics.Mean(name="total_loss")
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        x, y = data
+        loss = ((self(x) - y) ** 2).mean()
+        loss.backward()
+        trainable = self.trainable_variables
+        self.optimizer.apply([v.value.grad for v in trainable], trainable)
+        self.tracker.update_state(loss.detach(), sample_weight=len(x))
+        return {"loss": self.tracker.result(), "constant": 2.5}
+
+
+def metric_by_another_name():
+    model = Reporting()
+    model.build((None, 5))
+    model.compile(keras.optimizers.SGD(0.05))
+    history = model.fit(X[:81], Y[:81], batch_size=16, epochs=2, verbose=0)  # at last one row
+    assert history.history["constant"] == [2.5, 2.5]
+    return outcome(model, history)
+
+
+def evaluation_within_an_epoch():
+    """A callback that evaluates a few rows changes nothing of the epoch's own logs."""
+
+    class Evaluate(keras.callbacks.Callback):
+        _supports_device_logs = True
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.evaluate(X[:1], Y[:1], verbose=0)
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            super().train_step(data)
+            return {"mean_of_targets": data[1].mean()}
+
+    model = regressor(Own)
+    model.compile("sgd", "mse")
+    history = model.fit(
+        X, Y, batch_size=10, epochs=2, verbose=0, shuffle=False, callbacks=[Evaluate()]
+    )
+    return outcome(model, history)
+
+
+def stopped_from_outside():
+    """One process's flag, set by no callback: all stop, at the end of the epoch."""
+
+    class Stopping(keras.Model):
+        def train_step(self, data):
+            logs = super().train_step(data)
+            if int(self.optimizer.iterations.value) == 13 and process_group.is_chief():
+                self.stop_training = True
+            return logs
+
+    model = regressor(Stopping)
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, batch_size=10, epochs=5, verbose=0)
+    return outcome(model, history, steps=int(model.optimizer.iterations.value))
+
+
+def a_flag_set_while_processes_agree():
+    """A signal comes while a process waits for the others: its word counts the next time."""
+    model = regressor()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=20, verbose=0)
+    replica, reduce = model._replica, process_group.all_reduce_
+
+    def interrupted(tensors, op="sum"):
+        if process_group.is_chief():
+            model.stop_training = True
+        return reduce(tensors, op)
+
+    model.stop_training = False
+    process_group.all_reduce_ = interrupted
+    first = replica.agree()
+    process_group.all_reduce_ = reduce
+    return {"first": np.array(first), "next": np.array(replica.agree())}
 
 
 def decisions():
@@ -614,6 +785,28 @@ def random_numbers():
         "seed_states": np.array(len({str(s) for s in states})),
         "streams": np.array(len(different)),
         "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
+    }
+
+
+def masks_of_single_batches():
+    """Single batches of training draw other numbers in each process, whatever ran before."""
+    masks = []
+
+    class Noise(layers.Layer):
+        def call(self, x, training=False):
+            if training:
+                masks.append(torch.rand(2).tolist())
+            return x
+
+    model = keras.Sequential([keras.Input((5,)), Noise(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.predict(X[:4], verbose=0)
+    model.train_on_batch(X[:8], Y[:8])
+    model.fit(X[:8], Y[:8], verbose=0)
+    model.train_on_batch(X[:8], Y[:8])
+    everyone = process_group.all_gather_object(masks)
+    return {
+        "different": np.array([len(set(map(str, drawn))) for drawn in zip(*everyone, strict=True)])
     }
 
 

@@ -32,6 +32,24 @@ print("done")
 """
 
 
+# What the page prints in a single process is not what it prints in several.
+PAGE = """
+import os
+import pathlib
+import sys
+
+import torchkeras as keras
+from tests.documents import blocks
+
+os.chdir(sys.argv[2])
+namespace = {}
+for language, text in blocks(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")):
+    if language == "python":
+        exec(text, namespace)
+assert keras.distribution.process_group.world_size() == 2
+"""
+
+
 def _without_docstring(path):
     tree = ast.parse(path.read_text())
     return ast.dump(ast.Module(tree.body[1:], []))
@@ -52,6 +70,15 @@ def test_example_runs(tmp_path):
     assert len(found) == 2 and len(set(found)) == 1
     assert finished.stdout.count("Model: ") == 1
     assert float(found[0]) > 0.6
+
+
+def test_the_page_runs_in_two_processes(tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text(PAGE)
+    finished = launch.torchrun([script, _HERE.parents[1] / "docs/scale.md", tmp_path], 2, 100)
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    assert finished.stdout.count("{'step': 100}") == 2
+    assert finished.stdout.count("\nTrue\n") == 2  # also of what was divided, and read again
 
 
 def test_group_of_the_program_is_taken(tmp_path):

@@ -25,9 +25,13 @@ EQUAL = {
     "several_outputs": 1e-5,
     "own_steps": 1e-5,
     "unused_weights": 1e-5,
+    "accumulation_without_some_weights": 1e-5,
     "frozen_on_the_way": 1e-5,
     "sources": 1e-5,
     "single_batches": 1e-5,
+    "single_batches_and_fit": 1e-5,
+    "metric_by_another_name": 1e-5,
+    "evaluation_within_an_epoch": 1e-5,
     "decisions": 1e-5,
     "model_is_untouched": 1e-5,
     "precisions": 5e-3,  # a sum in another order may round to another bfloat16
@@ -39,6 +43,11 @@ ALIKE = [
     "unused_later",
     "divided_data",
     "random_numbers",
+    "masks_of_single_batches",
+    "averages_after_single_batches",
+    "weights_set_in_one_process",
+    "stopped_from_outside",
+    "a_flag_set_while_processes_agree",
     "ways",
     "printed",
 ]
@@ -90,6 +99,17 @@ def test_random_numbers_differ_inside_fit_only(results, processes):
     found = results["random_numbers"]
     assert found["masks"] == processes and found["seeded"] == processes
     assert found["seed_states"] == 1 and found["streams"] == 1
+
+
+def test_single_batches_are_trained_with_masks_of_their_own(results, processes):
+    assert results["masks_of_single_batches"]["different"].tolist() == [processes] * 3
+
+
+def test_a_flag_set_anywhere_at_any_time_stops_all(results):
+    found = results["stopped_from_outside"]
+    assert found["steps"] == 22 and len(found["log_loss"]) == 2  # 13 steps are in the second epoch
+    flags = results["a_flag_set_while_processes_agree"]
+    assert not flags["first"] and flags["next"]
 
 
 def test_gradients_travel_while_others_are_computed(results):

@@ -28,6 +28,8 @@ class Distribution:
     'batch'
     """
 
+    divides_weights = False  # whether a process holds parts of the weights only
+
     def __init__(self, device_mesh=None, batch_dim_name="batch", auto_shard_dataset=True):
         self._device_mesh = device_mesh
         self._batch_dim_name = batch_dim_name

@@ -50,6 +50,8 @@ class FullyShard(Distribution):
     True
     """
 
+    divides_weights = True
+
     def __init__(
         self,
         mesh=None,
@@ -119,6 +121,11 @@ class ShardedReplica(Replica):
             self._check_same_model()
         self._broadcast_undivided(with_optimizer)
         self._statistics = state_reduction.Statistics(self.model)
+        self._know()
+
+    def outlives(self, distribution):
+        """Whether the model is divided, and the Distribution set now divides no weights."""
+        return self._is_sharded and not (distribution is not None and distribution.divides_weights)
 
     def _broadcast_undivided(self, with_optimizer):
         """What every process has in full: statistics of layers, counters, seeds."""

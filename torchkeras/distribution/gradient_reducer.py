@@ -51,6 +51,7 @@ class GradientReducer:
         self._touched = []
         self._queued = False
         self._reduced = {}  # id of a parameter -> its gradient, averaged in this step
+        self._laid = {}  # parameter -> what was accumulated before, put where this step adds to
         self._backward_passes = 0
         self._used = set()
         self._irregular = False
@@ -75,7 +76,7 @@ class GradientReducer:
 
     # A step
 
-    def begin(self, weight, own_step, overlaps, communicates=True):
+    def begin(self, weight, own_step, overlaps, communicates=True, accumulated=False):
         """Expect the gradients of a step.
 
         Args:
@@ -83,7 +84,10 @@ class GradientReducer:
             own_step: bool, whether the step is a `train_step` of the user's own.
             overlaps: bool, whether the plain average over processes is right.
             communicates: bool, False for a step whose gradients are only accumulated.
+            accumulated: bool, whether `lay` will add what was accumulated before.
         """
+        if accumulated and self._finds_unused:
+            overlaps = False  # DDP does not tell which weights no process has used
         self._clear()
         self._weight = weight
         self._own_step = own_step
@@ -105,9 +109,18 @@ class GradientReducer:
             return self._ddp._post_forward(loss)
         return loss
 
-    def count_in(self, parameters):
-        """Let gradients that lie in `.grad` already take part in the step's average."""
-        self._touched.extend(parameters)
+    def lay(self, gradients):
+        """Let the backward pass of this step add to gradients accumulated before.
+
+        Of weights that no process uses in this step they are dropped: as in a single process,
+        whose optimizer skips a weight without a gradient.
+
+        Args:
+            gradients: dict of parameters to tensors.
+        """
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient
+        self._laid = gradients
 
     def end(self):
         """The step is over."""
@@ -174,6 +187,8 @@ class GradientReducer:
             for p in chosen:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
+            for p in self._laid.keys() - set(chosen):
+                p.grad = None
             grads = [p.grad for p in chosen]
             if grads:
                 torch._foreach_mul_(grads, self._weight)
@@ -244,7 +259,8 @@ class GradientReducer:
             self._ddp.reducer._check_reducer_finalized()
             return
         except RuntimeError:
-            missing = [p for p in self._parameters if p.grad is None]
+            # DDP puts a gradient of its own in the place of each that it has seen.
+            missing = [p for p in self._parameters if p.grad is self._laid.get(p)]
         if not missing:
             return
         warnings.warn(

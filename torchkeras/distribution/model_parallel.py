@@ -47,6 +47,8 @@ class ModelParallel(Distribution):
     'batch'
     """
 
+    divides_weights = True
+
     def __init__(self, *, layout_map=None, batch_dim_name=None, auto_shard_dataset=True):
         if not isinstance(layout_map, LayoutMap):
             raise TypeError(
@@ -107,8 +109,9 @@ class ModelParallelReplica(ShardedReplica):
     def prepare_training(self, own_step, first_only=False):
         """Divide the weights the first time, and start from the state of process 0."""
         self._own_step = own_step
-        if not first_only or self._statistics is None:
+        if not (first_only and self._trains_alone):
             self.broadcast_state()
+            self._trains_alone = first_only
 
     def _fully_shard(self, units):
         from torchkeras.layers.core.dense import Dense  # layers import this package

@@ -36,7 +36,17 @@ class Replica:
         self._reducer = GradientReducer(model, bucket_cap_mb, find_unused_parameters)
         self._statistics = None
         self._own_step = False
+        self._trains_alone = False  # whether batches are trained on one by one, outside of `fit`
+        self._known = None  # versions of weights that are the same everywhere
         self._listening = {}  # hook -> (whether callbacks see it, whether they read its logs)
+
+    def outlives(self, distribution):
+        """Whether the model stays with this one though another Distribution was set.
+
+        Args:
+            distribution: the Distribution set now, or None.
+        """
+        return False
 
     # Around loops
 
@@ -47,6 +57,7 @@ class Replica:
             yield
             self._agree_on_seeds()
         self._reducer.release()
+        self._know()
 
     def prepare_training(self, own_step, first_only=False):
         """Start all processes from the state of process 0.
@@ -56,10 +67,13 @@ class Replica:
             first_only: bool, only if that was not done before: for single batches.
         """
         self._own_step = own_step
-        if not first_only or self._statistics is None:
+        if not (first_only and self._trains_alone):
+            if self._trains_alone:
+                self.gather_accumulators()
             self.broadcast_state()
             if first_only:
                 random_state.take_own_stream()
+            self._trains_alone = first_only
         self._reducer.look_up()
 
     def warn_of_repeats(self, sampler):
@@ -79,10 +93,25 @@ class Replica:
         """Let all processes have the weights of process 0."""
         if SCOPE.replica is not None or self.model._running is not None:
             return  # within a loop that has seen to it
-        if not first_only or self._statistics is None:
+        if self._statistics is None or (not first_only and self._has_changed()):
             if self._statistics is not None:
                 self._statistics.synchronize()
             self.broadcast_state(with_optimizer=False)
+
+    def _know(self):
+        """Take the weights as they are now for the same in all processes."""
+        self._known = _versions(self.model)
+
+    def _has_changed(self):
+        """Whether in any process anything was written to what all knew to be the same."""
+        changed = (
+            self._known is None
+            or self._known != _versions(self.model)
+            or self._statistics.have_changed()
+        )
+        flag = torch.tensor([changed], dtype=torch.uint8)
+        process_group.all_reduce_([flag], "max")
+        return bool(flag)
 
     def broadcast_state(self, with_optimizer=True):
         """Give every process the weights of process 0, and the state of its optimizer."""
@@ -93,6 +122,7 @@ class Replica:
         for generator in self._seed_generators():
             process_group.broadcast_([generator.state.value])
         self._statistics = state_reduction.Statistics(model)
+        self._know()
         if with_optimizer and model.optimizer is not None:
             self._broadcast_optimizer(model.optimizer)
             for generator in self._seed_generators():
@@ -136,10 +166,24 @@ class Replica:
             process_group.broadcast_([generator.state.value])
 
     def begin_epoch(self, callbacks):
-        """Look at what callbacks may have changed, and at which of them listen to batches."""
-        self.agree()  # a callback may have stopped the training, or set the learning rate
+        """Look at what callbacks may have changed, and at which of them listen to batches.
+
+        Returns:
+            bool, whether a callback wants to stop already.
+        """
+        stop = self.agree()  # a callback may also have set the learning rate
         self._reducer.look_up()
         self.listen(callbacks, "on_train_batch_end")
+        return stop
+
+    def begin_pass(self, callbacks, hook, flag):
+        """Look at which callbacks listen to the batches of a pass of evaluation or prediction.
+
+        Returns:
+            bool, whether a callback wants to stop already.
+        """
+        self.listen(callbacks, hook)
+        return self.agree(flag)
 
     def synchronize_state(self):
         """Bring together what processes keep apart within an epoch.
@@ -147,9 +191,13 @@ class Replica:
         Statistics of layers become the same everywhere; gradients accumulated so far go to
         process 0, so that what it saves is the whole.
         """
+        self.synchronize_statistics()
+        self.gather_accumulators()
+
+    def synchronize_statistics(self):
+        """Make statistics of layers, such as moving averages, the same everywhere."""
         if self._statistics is not None:
             self._statistics.synchronize()
-        self.gather_accumulators()
 
     def gather_accumulators(self):
         """Move what the optimizer has accumulated of gradients to process 0."""
@@ -188,6 +236,13 @@ class Replica:
                 return step(data)
 
         return run
+
+    @contextlib.contextmanager
+    def another_loop(self):
+        """Inside a loop may run that a callback has begun within a step of another one."""
+        share = self.share
+        yield
+        self.share = share
 
     @contextlib.contextmanager
     def _on_share(self, step, share):
@@ -242,9 +297,11 @@ class Replica:
             self._reducer.begin(share.weight, True, share.is_even, communicates)
         else:
             # The loss carries the share: the plain average is right for any.
-            self._reducer.begin(1 / process_group.world_size(), False, True, communicates)
-            if communicates and self._accumulates_alone():
-                self._add_accumulated()
+            accumulated = communicates and self._accumulates_alone()
+            weight = 1 / process_group.world_size()
+            self._reducer.begin(weight, False, True, communicates, accumulated)
+            if accumulated:
+                self._reducer.lay(self._take_accumulated())
 
     def _accumulates_alone(self):
         """Whether gradients are accumulated in each process, and averaged when they are used."""
@@ -256,20 +313,19 @@ class Replica:
             and optimizer.built
         )
 
-    def _add_accumulated(self):
-        """Put what this process has accumulated where the backward pass adds to it."""
+    def _take_accumulated(self):
+        """`{parameter: gradient}` that this process has accumulated; the accumulators become 0."""
         optimizer = self.model.optimizer
         scale = optimizer.loss_scale_factor or 1.0
-        parameters = []
+        gradients = {}
         for variable, accumulator in zip(
             optimizer._trainable_variables, optimizer._accumulated_gradients, strict=True
         ):
             parameter = variable._store[variable._key]
             tensor = accumulator._store[accumulator._key]
-            parameter.grad = tensor * scale
+            gradients[parameter] = tensor * scale
             tensor.zero_()
-            parameters.append(parameter)
-        self._reducer.count_in(parameters)
+        return gradients
 
     def scaled_loss(self, loss):
         """The loss to go backward from, in the Trainer's own step: it carries this share."""
@@ -346,9 +402,8 @@ class Replica:
             return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in logs.items()}
 
     def agree_after_batch(self, hook, flag):
-        """Agree on a decision to stop after a batch, where callbacks may have made one."""
-        if self.listens(hook):
-            self.agree(flag)
+        """Whether to stop after a batch: agreed on where callbacks may have decided so."""
+        return self.listens(hook) and self.agree(flag)
 
     def epoch_logs(self, logs):
         """Logs of all processes together, the same in each; metrics then hold that state too."""
@@ -367,23 +422,45 @@ class Replica:
             if "loss" in results and not float(self.model._loss_tracker.count.value):
                 of_metrics.remove("loss")  # of a step that does not know the tracker
         else:
-            # What a step of one's own reports of a metric is the metric's result so far.
-            of_metrics = {k for k in results if k in logs and _as_float(logs[k]) == local.get(k)}
-            of_metrics = process_group.broadcast_object(of_metrics)
+            return {**averaged, **self._results_in(logs, results, local)}
         return {**averaged, **{name: results[name] for name in of_metrics}}
 
+    def _results_in(self, logs, results, local):
+        """What a step of one's own reports of metrics, by whatever name: their results so far.
+
+        A value is taken for a metric's where it is that metric's in every process that had rows.
+        """
+        pairs = {
+            (name, metric)
+            for name, value in logs.items()
+            for metric, result in local.items()
+            if result is not None and result == _as_float(value)
+        }
+        found = process_group.all_gather_object(None if self.share.is_ghost else pairs)
+        pairs = set.intersection(*(pairs for pairs in found if pairs is not None))
+        # Of metrics with the same value, the one with the name of the entry.
+        chosen = dict(sorted(pairs, key=lambda pair: (pair[0] == pair[1], pair[1])))
+        return {name: results[metric] for name, metric in chosen.items()}
+
     def agree(self, flag="stop_training"):
-        """Stop everywhere if anywhere; the learning rate is that of process 0."""
+        """Stop everywhere if anywhere; the learning rate is that of process 0.
+
+        Returns:
+            bool, whether to stop. The flag itself may change at any time, by a signal, and in one
+            process alone: so loops go by what was agreed on.
+        """
         model = self.model
         chief = process_group.rank() == 0
         rate = _learning_rate(model.optimizer) if chief else 0.0
         message = torch.tensor([float(model.__dict__.get(flag, False)), rate], dtype=torch.float64)
         process_group.all_reduce_([message])
         stop, rate = message.tolist()
-        model.__dict__[flag] = bool(stop)
+        if stop:
+            model.__dict__[flag] = True
         ours = _learning_rate(model.optimizer)
         if not chief and rate == rate and ours == ours and ours != rate:
             model.optimizer.learning_rate = rate
+        return bool(stop)
 
     def agree_on_start(self):
         """Take over the epoch that a callback of process 0 goes on from, and its state."""
@@ -395,6 +472,14 @@ class Replica:
         if epochs[0] is None:
             epochs[0] = next(epoch for epoch in epochs if epoch is not None)
         self.model.__dict__["_initial_epoch"] = epochs[0]
+
+
+def _versions(model):
+    """What tells whether a weight was written to, or replaced; None where torch does not count."""
+    parameters = list(model.parameters())
+    if any(p.is_inference() for p in parameters):
+        return None
+    return [(id(p), p._version) for p in parameters]
 
 
 def _learning_rate(optimizer):

@@ -110,6 +110,10 @@ class Statistics:
         """Take what the model holds now as agreed upon."""
         self._marks = {name: _mark(tensor) for name, tensor in self._tensors()}
 
+    def have_changed(self):
+        """Whether this process has written to the state since it was agreed upon."""
+        return any(_has_changed(tensor, self._marks.get(name)) for name, tensor in self._tensors())
+
     def synchronize(self):
         """Make the state one. Every process must call it."""
         tensors = list(self._tensors())

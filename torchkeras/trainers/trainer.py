@@ -254,6 +254,8 @@ class Trainer(Compilation):
         process_group.ensure_initialized()
         distribution = effective_distribution()
         if distribution is not self._replica_of:
+            if self._replica is not None and self._replica.outlives(distribution):
+                return self._replica
             replica = None if distribution is None else distribution.make_replica(self)
             self.__dict__.update(_replica=replica, _replica_of=distribution)
         return self._replica
@@ -450,6 +452,8 @@ class Trainer(Compilation):
             self._build_from(iterator)
             with self._training():
                 self._prepare_training()
+                if replica is not None and validation is not None:
+                    replica.warn_of_repeats(validation.sampler)
                 callbacks = self._callback_list(
                     callbacks, verbose, iterator, epochs=epochs, add_history=True
                 )
@@ -470,9 +474,7 @@ class Trainer(Compilation):
                         evaluated = self._evaluate(validation, callbacks)
                         logs.update({f"val_{name}": v for name, v in evaluated.items()})
                     callbacks.on_epoch_end(epoch, logs)
-                    if replica is not None:
-                        replica.agree()
-                    if self.stop_training:
+                    if self.stop_training if replica is None else replica.agree():
                         break
                 if initial_epoch < epochs:
                     self._finish_optimizer()
@@ -489,9 +491,9 @@ class Trainer(Compilation):
         callbacks.on_epoch_begin(epoch)
         self._running.look_up(self)  # a callback may have frozen layers
         train_on = run = self._step_function("train_step", self._train_on)
-        replica = self._replica
+        replica, stop = self._replica, False
         if replica is not None:
-            replica.begin_epoch(callbacks)
+            stop = replica.begin_epoch(callbacks)
             run = replica.training_step(train_on, iterator)
         wants_end = self._wants_end(callbacks.wants_train_batch_end, "on_train_batch_end")
         logs = {}
@@ -507,12 +509,12 @@ class Trainer(Compilation):
                     done = 0
                     if wants_end:
                         write_back(train_on)
-                        self._end_batch(callbacks.on_train_batch_end, step, logs, "stop_training")
-                    if self.stop_training:
+                        stop |= self._end_batch(callbacks.on_train_batch_end, step, logs)
+                    if stop or (replica is None and self.stop_training):
                         break
             if done and wants_end:
                 write_back(train_on)
-                self._end_batch(callbacks.on_train_batch_end, step, logs, "stop_training")
+                self._end_batch(callbacks.on_train_batch_end, step, logs)
         if replica is not None:
             replica.synchronize_state()
         return self._epoch_logs(logs)
@@ -521,14 +523,18 @@ class Trainer(Compilation):
         """Whether to call a hook at the ends of batches: also where another process wants it."""
         return wanted or (self._replica is not None and self._replica.listens(hook))
 
-    def _end_batch(self, hook, step, logs, flag):
-        """Call the hook of a batch's end; processes then agree on whether to stop."""
+    def _end_batch(self, hook, step, logs, flag="stop_training"):
+        """Call the hook of a batch's end; returns whether processes have agreed to stop."""
         replica = self._replica
         if replica is None:
             hook(step, logs)
-            return
+            return False
         hook(step, replica.batch_logs(hook.__name__, logs))
-        replica.agree_after_batch(hook.__name__, flag)
+        return replica.agree_after_batch(hook.__name__, flag)
+
+    def _another_loop(self):
+        """Around a loop that a callback may have begun within another one."""
+        return contextlib.nullcontext() if self._replica is None else self._replica.another_loop()
 
     def _epoch_logs(self, last):
         """Logs of a whole epoch: the metrics' results, unless the steps name other things."""
@@ -619,15 +625,15 @@ class Trainer(Compilation):
 
     def _evaluate(self, iterator, callbacks):
         """One pass in inference mode; returns its logs."""
-        with self._mode(False):
+        with self._mode(False), self._another_loop():
             self._prepare()
             self.__dict__["stop_evaluating"] = False
             callbacks.on_test_begin()
             self.reset_metrics()
             test_on = run = self._step_function("test_step", self._test_on)
-            replica = self._replica
+            replica, stop = self._replica, False
             if replica is not None:
-                replica.listen(callbacks, "on_test_batch_end")
+                stop = replica.begin_pass(callbacks, "on_test_batch_end", "stop_evaluating")
                 run = replica.evaluating_step(test_on, iterator)
             wants_end = self._wants_end(callbacks.wants_test_batch_end, "on_test_batch_end")
             logs = {}
@@ -639,8 +645,9 @@ class Trainer(Compilation):
                     logs = run(batch[0] if iterator.bare_batches else batch)
                     done = (done + 1) % group
                     if done == 0 and wants_end:
-                        self._end_batch(callbacks.on_test_batch_end, step, logs, "stop_evaluating")
-                    if self.stop_evaluating:
+                        hook = callbacks.on_test_batch_end
+                        stop |= self._end_batch(hook, step, logs, "stop_evaluating")
+                    if stop or (replica is None and self.stop_evaluating):
                         break
                 if done and wants_end:
                     self._end_batch(callbacks.on_test_batch_end, step, logs, "stop_evaluating")
@@ -683,7 +690,7 @@ class Trainer(Compilation):
             if replica is not None:
                 replica.prepare_inference()
             callbacks = self._callback_list(callbacks, verbose, iterator)
-            with self._mode(False):
+            with self._mode(False), self._another_loop():
                 self._prepare()
                 self.__dict__["stop_predicting"] = False
                 callbacks.on_predict_begin()
@@ -697,9 +704,9 @@ class Trainer(Compilation):
 
     def _predict_pass(self, iterator, callbacks, predictions):
         predict = stateless_prediction(self) or self.predict_step
-        replica = self._replica
+        replica, stop = self._replica, False
         if replica is not None:
-            replica.listen(callbacks, "on_predict_batch_end")
+            stop = replica.begin_pass(callbacks, "on_predict_batch_end", "stop_predicting")
             predict = replica.evaluating_step(predict, iterator)
         group, done, outputs = self.steps_per_execution, 0, None
         with contextlib.closing(iterator.enumerate_epoch()) as steps:
@@ -712,8 +719,8 @@ class Trainer(Compilation):
                 if done == 0 and callbacks.wants_predict_batch_end:
                     callbacks.on_predict_batch_end(step, {"outputs": outputs})
                 if replica is not None:
-                    replica.agree_after_batch("on_predict_batch_end", "stop_predicting")
-                if self.stop_predicting:
+                    stop |= replica.agree_after_batch("on_predict_batch_end", "stop_predicting")
+                if stop or (replica is None and self.stop_predicting):
                     break
             if done and callbacks.wants_predict_batch_end:
                 callbacks.on_predict_batch_end(step, {"outputs": outputs})
@@ -750,6 +757,8 @@ class Trainer(Compilation):
                 run = replica.training_step(train_on, iterator)
             with written_back(train_on):
                 logs = run(data)
+            if replica is not None:
+                replica.synchronize_statistics()
             return self._numbers(self._batch_results(logs), return_dict)
 
     def _batch_results(self, logs):
