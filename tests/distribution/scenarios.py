@@ -88,6 +88,16 @@ def batch_normalization():
     return outcome(model, history, predicted=model.predict(X, verbose=0))
 
 
+def all_at_once():
+    """210 steps of Adam with clipping, accumulation and synchronized moments, of 101 samples."""
+    optimizer = keras.optimizers.Adam(0.01, global_clipnorm=0.3, gradient_accumulation_steps=2)
+    extra = [layers.BatchNormalization(synchronized=True)]
+    model = classifier(*extra, optimizer=optimizer)
+    history = model.fit(X, LABELS, batch_size=7, epochs=14, verbose=0)
+    evaluated = model.evaluate(X, LABELS, batch_size=8, verbose=0)
+    return outcome(model, history, evaluated=evaluated, predicted=model.predict(X, verbose=0))
+
+
 def batch_normalization_of_few():
     """The last batch has one row: the others' copies of it must not enter the moments."""
     model = classifier(layers.BatchNormalization(synchronized=True))
@@ -528,6 +538,15 @@ def averages_after_single_batches():
     model = classifier(layers.BatchNormalization(momentum=0.5))
     model.train_on_batch(X[:7], LABELS[:7])
     return outcome(model, tested=model.test_on_batch(X[:11], LABELS[:11]))
+
+
+def torch_optimizer():
+    """Of torch; its state goes on from one fit to the next, and is that of process 0."""
+    model = regressor()
+    model.compile(torch.optim.AdamW(model.parameters(), lr=0.02, amsgrad=True), "mse")
+    model.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+    history = model.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+    return outcome(model, history)
 
 
 def weights_set_in_one_process():

@@ -16,6 +16,7 @@ _spec.loader.exec_module(launch)
 EQUAL = {
     "adam_with_clipping": 1e-5,
     "accumulation": 1e-5,
+    "all_at_once": 1e-5,
     "batch_normalization": 1e-5,
     "batch_normalization_of_few": 1e-5,
     "small_batches": 1e-5,
@@ -24,6 +25,7 @@ EQUAL = {
     "all_metrics": 1e-5,
     "several_outputs": 1e-5,
     "own_steps": 1e-5,
+    "torch_optimizer": 1e-5,
     "unused_weights": 1e-5,
     "accumulation_without_some_weights": 1e-5,
     "frozen_on_the_way": 1e-5,

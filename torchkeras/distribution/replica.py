@@ -6,6 +6,7 @@ import warnings
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.core.variable import Variable
 from torchkeras.distribution import process_group, random_state, state_reduction
@@ -150,7 +151,9 @@ class Replica:
                 accumulator._store[accumulator._key].zero_()
         inner = getattr(optimizer, "optimizer", None)
         if isinstance(inner, torch.optim.Optimizer):
-            state = process_group.broadcast_object(inner.state_dict())
+            # Through the host: a tensor would arrive on the GPU of process 0.
+            state = tree.map_structure(_on_host, inner.state_dict())
+            state = process_group.broadcast_object(state)
             if process_group.rank():
                 inner.load_state_dict(state)
 
@@ -472,6 +475,10 @@ class Replica:
         if epochs[0] is None:
             epochs[0] = next(epoch for epoch in epochs if epoch is not None)
         self.model.__dict__["_initial_epoch"] = epochs[0]
+
+
+def _on_host(value):
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def _versions(model):
