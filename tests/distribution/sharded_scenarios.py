@@ -4,10 +4,15 @@ A scenario is a function of a folder that returns a dict of arrays, the same in 
 Called with several processes it divides the weights; called with one it does not.
 """
 
+import contextlib
+import datetime
 import os
 import pathlib
 import pickle
+import shutil
 import sys
+import time
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,7 +23,6 @@ from torchkeras import layers
 from torchkeras.core.sharding import is_sharded, local_part
 from torchkeras.distribution import process_group, sharded_checkpoint
 
-_write_parts = sharded_checkpoint._write_parts
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(99, 5)).astype("float32")
 LABELS = RNG.integers(0, 3, 99)
@@ -396,41 +400,90 @@ def left_pending(folder):
 
 
 def failed_save(folder):
-    """A process that cannot write: all hear of it, and the checkpoint before stays."""
+    """A process that cannot write: all hear of it at once, and the checkpoint before stays."""
     divide()
     model = classifier()
     model.fit(X, LABELS, batch_size=7, epochs=1, verbose=0)
-    keras.distribution.save_sharded(model, folder / "failed", step=1)
+    place, last = folder / "failed", process_group.world_size() - 1
+    keras.distribution.save_sharded(model, place, step=1)
     expected = outcome(model, **state_of(model))
     model.fit(X, LABELS, batch_size=7, epochs=1, verbose=0)
-    write = sharded_checkpoint._write_parts
-    if process_group.rank() == process_group.world_size() - 1:
-        sharded_checkpoint._write_parts = _no_space
-    try:
-        keras.distribution.save_sharded(model, folder / "failed", step=2)
-    except RuntimeError as error:
-        assert "No space left" in str(error), error
-    else:
-        raise AssertionError("a save that failed was silent")
-    finally:
-        sharded_checkpoint._write_parts = write
-    step = keras.distribution.load_sharded(model, folder / "failed")["step"]
-    assert step == 1
-    for name, value in outcome(model, **state_of(model)).items():
-        np.testing.assert_array_equal(value, expected[name])
+    # When it writes, when it makes ready to write, when it copies, and when the first one does.
+    writer = dcp.HuggingFaceStorageWriter
+    full = mock.patch.object(writer, "write_data", side_effect=OSError(28, "No space left"))
+    refused_save(model, place, "No space left", full, last)
+    denied = PermissionError(13, "Permission denied")
+    for asynchronous in (False, True):
+        for what, number in ((os, last), (os, 0), (dcp, last)):
+            name = "makedirs" if what is os else "HuggingFaceStorageWriter"
+            fault = mock.patch.object(what, name, side_effect=denied)
+            refused_save(model, place, "PermissionError", fault, number, asynchronous)
+    memory = mock.patch.object(torch.Tensor, "to", no_memory)
+    refused_save(model, place, "MemoryError", memory, last, asynchronous=True)
+    # A folder of its own for each process.
+    own = folder / f"own_{process_group.rank()}"
+    shutil.copytree(place, own)
+    refused_save(model, own, "one that all processes see", contextlib.nullcontext(), last)
+    for kept in (place, own):
+        assert keras.distribution.load_sharded(model, kept)["step"] == 1
+        for name, value in outcome(model, **state_of(model)).items():
+            np.testing.assert_array_equal(value, expected[name])
     return expected
 
 
-def _no_space(tensors, path, group):
-    def fail(*arguments):
-        raise OSError(28, "No space left on device")
+def refused_save(model, place, problem, fault, number, asynchronous=False):
+    """A save with a fault in the process of a number."""
+    before, start = sorted(place.iterdir()), time.monotonic()
+    with fault if process_group.rank() == number else contextlib.nullcontext():
+        try:
+            pending = keras.distribution.save_sharded(model, place, 2, asynchronous)
+            if asynchronous:
+                pending.wait()
+        except RuntimeError as error:
+            assert problem in str(error) and f"in process {number}, for" in str(error), error
+        else:
+            raise AssertionError(f"a save that failed was silent: {problem}")
+    seconds = time.monotonic() - start
+    assert seconds < 20, f"{problem}: {seconds:.0f} s"  # others wait for a minute
+    assert sorted(place.iterdir()) == before
 
-    writer, kept = dcp.HuggingFaceStorageWriter, dcp.HuggingFaceStorageWriter.write_data
-    writer.write_data = fail
-    try:
-        _write_parts(tensors, path, group)
-    finally:
-        writer.write_data = kept
+
+_to = torch.Tensor.to
+
+
+def no_memory(tensor, *arguments, **options):
+    if options.get("copy"):
+        raise MemoryError("no memory for a copy")
+    return _to(tensor, *arguments, **options)
+
+
+def time_limits(folder):
+    """All groups wait for as long as the job's; that of all processes is the job's own."""
+    mesh = keras.distribution.DeviceMesh((1, process_group.world_size()), ["batch", "model"])
+    groups = [*mesh.backend_mesh.get_all_groups(), sharded_checkpoint._background_group()]
+    times = [group._get_backend(torch.device("cpu")).options._timeout for group in groups]
+    expected = process_group.timeout()
+    assert expected == datetime.timedelta(seconds=float(os.environ["TORCHKERAS_TIMEOUT_S"]))
+    assert times == [expected] * 3, times
+    assert len({group.group_name for group in groups}) == 3
+    return {"seconds": np.array(expected.total_seconds())}
+
+
+def first_alone_then_all(folder):
+    """Process 0 saves, and later all do: the others wait for the second file."""
+    path, model = folder / "twice.safetensors", classifier()
+    found = {}
+    for value in (1.0, 2.0):
+        if process_group.is_chief():
+            model.save(path)
+        process_group.barrier()
+        model.set_weights([np.full(w.shape, value, "float32") for w in model.get_weights()])
+        if process_group.is_chief():
+            time.sleep(0.3)  # the others are there first
+        model.save(path)
+        found[f"saved_{value}"] = keras.saving.load_model(path).get_weights()[0]
+        process_group.barrier()  # all have read it
+    return found
 
 
 def killed_save(folder):

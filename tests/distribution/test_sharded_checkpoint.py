@@ -4,12 +4,15 @@ import importlib.util
 import json
 import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import torchkeras as keras
 from torchkeras.distribution import consolidate, load_sharded, save_sharded, sharded_checkpoint
+from torchkeras.saving import atomic
 
 HERE = pathlib.Path(__file__).parent
 NAMES = [
@@ -18,6 +21,8 @@ NAMES = [
     "saved_in_parts",
     "torch_optimizer_in_parts",
     "failed_save",
+    "time_limits",
+    "first_alone_then_all",
     "left_pending",
 ]
 
@@ -114,6 +119,15 @@ def test_failed_and_torch_saves_agree_in_all_processes(saved):
     assert saved["failed_save"] and saved["torch_optimizer_in_parts"]
 
 
+def test_groups_wait_as_long_as_the_job_says(saved):
+    assert saved["time_limits"]["seconds"] == 60  # as launch.py says, and not torch's 1800
+
+
+def test_a_save_of_the_first_process_is_not_taken_for_that_of_all(saved):
+    found = saved["first_alone_then_all"]  # which are alike in all processes
+    assert (found["saved_1.0"] == 1).all() and (found["saved_2.0"] == 2).all()
+
+
 def test_what_is_pending_at_the_end_is_written(saved, folder):
     model = scenarios.classifier()
     assert load_sharded(model, folder / "pending") == {"step": 5}
@@ -166,23 +180,87 @@ def test_seeds_come_back(tmp_path):
 
 
 def test_an_unfinished_save_is_refused(model, tmp_path, monkeypatch):
-    def fail(folder, description):
+    def fail(folder, description, files):
         raise KeyboardInterrupt("killed before the end")
 
     monkeypatch.setattr(sharded_checkpoint, "_commit", fail)
     with pytest.raises(RuntimeError, match="killed before the end"):
         save_sharded(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError, match="no folder, or has no"):
+        load_sharded(model, tmp_path)
+    (tmp_path / "save-0").mkdir()  # as a process that was killed leaves it
     with pytest.raises(FileNotFoundError, match="did not come to its end"):
         load_sharded(model, tmp_path)
-    with pytest.raises(FileNotFoundError, match="no folder, or has no"):
-        load_sharded(model, tmp_path / "nothing")
+
+
+def test_a_failure_after_the_index_keeps_the_data_it_names(model, tmp_path, monkeypatch):
+    commit = sharded_checkpoint._commit
+
+    def fail(*arguments):
+        commit(*arguments)
+        raise OSError("cannot flush")
+
+    monkeypatch.setattr(sharded_checkpoint, "_commit", fail)
+    with pytest.raises(RuntimeError, match="cannot flush"):
+        save_sharded(model, tmp_path, step=8)
+    assert load_sharded(model, tmp_path) == {"step": 8}
 
 
 def test_failed_asynchronous_save_is_told(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(sharded_checkpoint, "_commit", lambda *arguments: 1 / 0)
-    pending = save_sharded(model, tmp_path, asynchronous=True)
-    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        pending.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(sharded_checkpoint, "_commit", lambda *arguments: 1 / 0)
+        pending = save_sharded(model, tmp_path, asynchronous=True)
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            pending.wait()
+        for later in (save_sharded, load_sharded):
+            save_sharded(model, tmp_path, asynchronous=True)
+            with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+                later(model, tmp_path)
+    save_sharded(model, tmp_path)
+    assert load_sharded(model, tmp_path) == {"step": None}
+
+
+def test_failed_last_save_is_told_at_the_end_of_the_program(tmp_path):
+    (tmp_path / "file").touch()
+    code = (
+        "import sys, torchkeras as keras\n"
+        "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "keras.distribution.save_sharded(model, sys.argv[1], asynchronous=True)\n"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "file" / "parts"]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert "[rank 0] the last asynchronous save failed" in ended.stderr
+    assert f"'{tmp_path}/file/parts': NotADirectoryError" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_files_that_process_0_does_not_see_are_refused(model, tmp_path, monkeypatch):
+    (tmp_path / "one").write_bytes(b"123")
+    seen = sharded_checkpoint._check_seen
+    seen(tmp_path, [{"one": 3}, {}])
+    with pytest.raises(RuntimeError, match="all processes see.*4 bytes in process 1, and 3 bytes"):
+        seen(tmp_path, [{}, {"one": 4}])
+    with pytest.raises(RuntimeError, match="all processes see.*2 bytes in process 2, and nothing"):
+        seen(tmp_path, [{"one": 3}, {}, {"two": 2}])
+    save_sharded(model, tmp_path, step=1)
+    monkeypatch.setattr(sharded_checkpoint.PendingSave, "_write_parts", lambda *_: {"two": 2})
+    with pytest.raises(RuntimeError, match="all processes see.*two"):
+        save_sharded(model, tmp_path, step=2)
+    assert load_sharded(model, tmp_path) == {"step": 1}
+
+
+def test_names_are_flushed_before_the_index_tells_of_them(model, tmp_path, monkeypatch):
+    flushed, flush_folder = [], atomic._flush_folder
+
+    def flush(folder):
+        flushed.append((folder, (tmp_path / "checkpoint.json").exists()))
+        flush_folder(folder)
+
+    monkeypatch.setattr(atomic, "_flush_folder", flush)
+    save_sharded(model, tmp_path)
+    data = json.loads((tmp_path / "checkpoint.json").read_text())["data"]
+    assert flushed[:2] == [(str(tmp_path / data), False), (str(tmp_path), False)]
 
 
 def test_damaged_checkpoints_are_refused(model, tmp_path):

@@ -72,10 +72,29 @@ class DeviceMesh:
             self._backend_mesh = init_device_mesh(
                 kind, tuple(self._shape), mesh_dim_names=tuple(self._axis_names)
             )
+            limit_waiting(self._backend_mesh)
         return self._backend_mesh
 
     def __repr__(self):
         return f"<DeviceMesh shape={self.shape}, axis_names={self.axis_names}>"
+
+
+def limit_waiting(mesh):
+    """Make the groups of a mesh wait as long as those of the job; torch gives them half an hour.
+
+    Set afterwards: `backend_override` takes options of one backend only, and would give an axis
+    of all processes, which has the job's own group, another one.
+
+    Args:
+        mesh: torch's DeviceMesh.
+    """
+    import torch.distributed as dist
+
+    # torch has no public name for it; without it the groups keep torch's own time.
+    set_timeout = getattr(dist.distributed_c10d, "_set_pg_timeout", None)
+    for group in mesh.get_all_groups():
+        if set_timeout is not None and group.group_name != dist.group.WORLD.group_name:
+            set_timeout(process_group.timeout(), group)
 
 
 class TensorLayout:

@@ -5,6 +5,7 @@ import torch
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.sharding import is_sharded, shard_like, whole_of
 from torchkeras.distribution import process_group, random_state, state_reduction
+from torchkeras.distribution.device_mesh import limit_waiting
 from torchkeras.distribution.distribution_lib import Distribution
 from torchkeras.distribution.replica import Replica
 
@@ -86,7 +87,9 @@ class FullyShard(Distribution):
 
         mesh = self.device_mesh
         if mesh is None:
-            return init_device_mesh(device_type, (process_group.world_size(),))
+            mesh = init_device_mesh(device_type, (process_group.world_size(),))
+            limit_waiting(mesh)
+            return mesh
         mesh = getattr(mesh, "backend_mesh", mesh)
         if mesh.size() != process_group.world_size():
             raise ValueError(

@@ -33,6 +33,8 @@ class _State:
     device = None  # of messages, where the group has no way for those on the CPU
     rank = 0
     world_size = 1
+    timeout_s = None  # as `initialize` was told
+    messages = 0  # that all processes have exchanged by the functions of this module
 
 
 def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_s=None):
@@ -51,7 +53,8 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
         num_processes: int, number of processes.
         process_id: int from 0, number of this process.
         timeout_s: float, seconds that one waits for the others before an error ends the
-            process; None for `TORCHKERAS_TIMEOUT_S` of the environment, or 1800.
+            process; None for `TORCHKERAS_TIMEOUT_S` of the environment, or 1800. It holds for
+            every group that the library makes, later ones too.
 
     Raises:
         ValueError: only some of the arguments are known, or a number is out of range.
@@ -63,7 +66,10 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
     >>> keras.distribution.process_group.world_size()
     1
     """
-    if _State.active or _adopt():
+    if _State.active:
+        return
+    _State.timeout_s = timeout_s
+    if _adopt():
         return
     job = _job(job_addresses, num_processes, process_id)
     if job is None:
@@ -71,18 +77,17 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
     import torch.distributed as dist
 
     init_method, world_size, rank = job
-    timeout_s = float(timeout_s or os.environ.get("TORCHKERAS_TIMEOUT_S") or _TIMEOUT_S)
     device = _select_device()
     place = {"init_method": init_method}
     if init_method == "env://" and agent_store.is_there():
-        place = {"store": agent_store.connect(rank, world_size, timeout_s)}
+        place = {"store": agent_store.connect(rank, world_size, timeout().total_seconds())}
     dist.init_process_group(
         # Objects and CPU tensors go through gloo, beside the GPUs' own way.
         "gloo" if device is None else "cpu:gloo,cuda:nccl",
         **place,
         world_size=world_size,
         rank=rank,
-        timeout=datetime.timedelta(seconds=timeout_s),
+        timeout=timeout(),
         **({} if device is None else {"device_id": device}),
     )
     _State.owned = True
@@ -180,6 +185,29 @@ def is_chief():
     return rank() == 0
 
 
+def timeout():
+    """How long a process waits for the others before it gives up, for groups to be made.
+
+    Example:
+
+    >>> keras.distribution.process_group.timeout().total_seconds()
+    1800.0
+    """
+    seconds = _State.timeout_s or os.environ.get("TORCHKERAS_TIMEOUT_S") or _TIMEOUT_S
+    return datetime.timedelta(seconds=float(seconds))
+
+
+def message_count():
+    """How many messages all processes have exchanged here: at one place of a program, one number.
+
+    Example:
+
+    >>> keras.distribution.process_group.message_count()
+    0
+    """
+    return _State.messages
+
+
 def barrier():
     """Wait until every process has come here.
 
@@ -208,6 +236,7 @@ def broadcast_object(value, source=0):
         return value
     import torch.distributed as dist
 
+    _State.messages += 1
     box = [value if _State.rank == source else None]
     dist.broadcast_object_list(box, src=source)
     return box[0]
@@ -228,6 +257,7 @@ def all_gather_object(value):
         return [value]
     import torch.distributed as dist
 
+    _State.messages += 1
     values = [None] * _State.world_size
     dist.all_gather_object(values, value)
     return values
@@ -248,6 +278,7 @@ def all_gather(tensor):
         return [tensor]
     import torch.distributed as dist
 
+    _State.messages += 1
     own = tensor.detach().contiguous()
     if _State.device is not None and own.device.type == "cpu":
         own = own.to(_State.device)
@@ -306,6 +337,7 @@ _PACKED_BYTES = 64 * 2**20
 def _packed(tensors, communicate):
     import torch.distributed as dist
 
+    _State.messages += 1
     groups = {}
     for tensor in tensors:
         groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)

@@ -8,16 +8,18 @@ A checkpoint is a folder:
 | `save-.../*.safetensors` | tensors and parts of tensors, under the names of a model file |
 
 The data of a save lies in a folder of its own, and `checkpoint.json` is replaced when all of it is
-there. So whatever is killed at whatever time leaves the checkpoint before, or the new one. The
-parts are written and read by `torch.distributed.checkpoint`, on any number of processes, and
-reading them runs no code.
+there, as process 0 has seen. So whatever is killed at whatever time leaves the checkpoint before,
+or the new one. The parts are written and read by `torch.distributed.checkpoint`, on any number of
+processes, and reading them runs no code.
 """
 
+import atexit
 import contextlib
 import json
 import os
 import secrets
 import shutil
+import sys
 import threading
 import warnings
 
@@ -50,7 +52,9 @@ def save_sharded(model, folder, step=None, asynchronous=False):
             is whole.
         step: int or None, a number to find in what `load_sharded` returns.
         asynchronous: bool, whether to return when the values are copied to the CPU, and write
-            them in a thread. A next save waits for it first, and so does the end of the program.
+            them in a thread. A next save waits for it first, and raises its error. So does the
+            end of the program wait; an error that nobody has heard of is then written to
+            stderr, where it cannot change the exit code: call `wait()` on the last one.
 
     Returns:
         PendingSave, or None where nothing is pending.
@@ -96,8 +100,6 @@ def save_sharded(model, folder, step=None, asynchronous=False):
                 f"'{model.name}'. See what it says."
             )
     tensors = {n: tensor.detach() for n, tensor in tensors.items()}
-    if asynchronous:  # training goes on, and writes to the weights
-        tensors = {n: t.to("cpu", copy=True, non_blocking=False) for n, t in tensors.items()}
     description = {"format": _FORMAT, "data": name, "step": step, "metadata": metadata}
     pending = PendingSave(tensors, folder, description, asynchronous)
     _State.pending = pending
@@ -127,25 +129,32 @@ class PendingSave:
     """
 
     def __init__(self, tensors, folder, description, asynchronous):
-        self._problem = None
+        self._error = None
+        self._copy_error = None
+        self._writer = None
         self._tensors = tensors
         self._folder = folder
         self._description = description
+        self._path = os.path.join(folder, description["data"])
         self._thread = None
         if not asynchronous:
             self._write(None)
             return
+        try:  # training goes on, and writes to the weights
+            self._tensors = {name: t.to("cpu", copy=True) for name, t in tensors.items()}
+        except Exception as error:  # the others come to the first message of the thread
+            self._copy_error = error
         group = _background_group()
         self._thread = threading.Thread(target=self._write, args=(group,), name="save_sharded")
         self._thread.start()
 
     @property
     def done(self):
-        """Whether this process has written its parts."""
+        """Whether nothing of it is under way any more in this process."""
         return self._thread is None or not self._thread.is_alive()
 
     def wait(self):
-        """Return when the checkpoint is whole; every process must call it.
+        """Return when the checkpoint is whole.
 
         Raises:
             RuntimeError: a process could not write; the checkpoint before is untouched.
@@ -154,38 +163,112 @@ class PendingSave:
             self._thread.join()
         if _State.pending is self:
             _State.pending = None
-        problems = process_group.all_gather_object(self._problem)
-        for rank, problem in enumerate(problems):
-            if problem is not None:
-                raise RuntimeError(
-                    "Every process must write its parts of a checkpoint. Received: in process "
-                    f"{rank}, for '{self._folder}': {problem}. What was there before is unchanged."
-                )
+        if self._error is not None:
+            raise self._error
 
     def _write(self, group):
         try:
-            path = os.path.join(self._folder, self._description["data"])
-            os.makedirs(path, exist_ok=True)
-            _write_parts(self._tensors, path, group)
-            # By now all have written: torch's process 0 waits for that.
-            if process_group.is_chief():
-                _commit(self._folder, self._description)
-        except BaseException as error:  # wait() raises it, in every process
-            self._problem = f"{type(error).__name__}: {error}"
+            self._together(self._make_folder, group)
+            self._together(self._make_writer, group)
+            files = self._together(self._write_parts, group, group)
+            self._together(self._commit, group, files)
+        except Exception as error:  # wait() raises it
+            self._error = error
         finally:
-            self._tensors = None
+            self._tensors = self._writer = None
+
+    def _together(self, action, group, *arguments):
+        """List of what an action gives in each process; where it fails in one, an error in all.
+
+        So no process goes on to a message that another one will never send.
+        """
+        cause = problem = found = None
+        try:
+            found = action(*arguments)
+        except BaseException as error:
+            cause, problem = error, f"{type(error).__name__}: {str(error).rstrip('.')}"
+            problem = f"for '{self._folder}': {problem}"
+        try:
+            told = _all_gather_object((problem, found), group)
+        except Exception as error:
+            raise RuntimeError(
+                "Every process must write its parts of a checkpoint. Received: nothing from some, "
+                f"for '{self._folder}': {error}. See what they say. The folder holds the "
+                "checkpoint before or, if only the last message is missing, the new one."
+            ) from (cause or error)
+        for rank, (problem, _) in enumerate(told):
+            if problem is not None:
+                _remove_unfinished(self._folder, self._description["data"])
+                raise RuntimeError(
+                    "Every process must write its parts of a checkpoint. Received: in process "
+                    f"{rank}, {problem}. What was there before is unchanged."
+                ) from cause
+        return [found for _, found in told]
+
+    def _make_folder(self):
+        if self._copy_error is not None:
+            raise self._copy_error
+        if process_group.is_chief():
+            os.makedirs(self._path)
+
+    def _make_writer(self):
+        import torch.distributed.checkpoint as dcp
+
+        if not process_group.is_chief():
+            try:
+                # To make it asks the disk itself; a network disk may answer a look from memory.
+                os.makedirs(self._path)
+            except FileExistsError:
+                pass
+            else:
+                raise _not_shared(self._path, "which was not there after process 0 had made it")
+        self._writer = dcp.HuggingFaceStorageWriter(self._path, save_distributed=True)
+
+    def _write_parts(self, group):
+        names = _write_parts(self._tensors, self._writer, group)
+        return {name: os.path.getsize(os.path.join(self._path, name)) for name in names}
+
+    def _commit(self, files):
+        if process_group.is_chief():
+            _check_seen(self._path, files)
+            _commit(self._folder, self._description, {k: v for f in files for k, v in f.items()})
 
 
-def _write_parts(tensors, path, group):
+def _write_parts(tensors, writer, group):
+    """Write the parts of this process; returns the names of its files."""
     import torch.distributed.checkpoint as dcp
 
-    with _no_warning_of_one_process():
-        dcp.save(
-            tensors,
-            storage_writer=dcp.HuggingFaceStorageWriter(path, save_distributed=True),
-            process_group=group,
-            no_dist=not process_group.is_active(),
-        )
+    write, written = writer.write_data, []
+
+    def write_data(plan, planner):
+        future = write(plan, planner)
+        written.extend(future.wait())
+        return future
+
+    writer.write_data = write_data
+    try:
+        with _no_warning_of_one_process():
+            dcp.save(
+                tensors,
+                storage_writer=writer,
+                process_group=group,
+                no_dist=not process_group.is_active(),
+            )
+    except dcp.CheckpointException as error:  # torch tells all of the errors of each
+        own = error.failures.get(process_group.rank())
+        if own is not None:
+            raise own[0] from None
+    return sorted({result.storage_data.relative_path for result in written})
+
+
+def _all_gather_object(value, group):
+    if group is None:
+        return process_group.all_gather_object(value)
+    import torch.distributed as dist
+
+    values = [None] * process_group.world_size()
+    dist.all_gather_object(values, value, group=group)
+    return values
 
 
 def _background_group():
@@ -193,16 +276,34 @@ def _background_group():
     if _State.group is None and process_group.is_active():
         import torch.distributed as dist
 
-        _State.group = dist.new_group(backend="gloo")
+        _State.group = dist.new_group(backend="gloo", timeout=process_group.timeout())
     return _State.group
 
 
-def _commit(folder, description):
-    """Make what was written the checkpoint of the folder, and remove the one before."""
-    from torchkeras.saving.atomic import atomic_write
+def _check_seen(path, files):
+    """Process 0 must see what each process wrote, or the checkpoint would lack it."""
+    for rank, sizes in enumerate(files):
+        for name, size in sizes.items():
+            file = os.path.join(path, name)
+            seen = f"{os.path.getsize(file)} bytes" if os.path.exists(file) else "nothing"
+            if seen != f"{size} bytes":
+                raise _not_shared(file, f"of {size} bytes in process {rank}, and {seen} here")
 
-    data = os.path.join(folder, description["data"])
-    files = {name: os.path.getsize(os.path.join(data, name)) for name in sorted(os.listdir(data))}
+
+def _not_shared(path, problem):
+    return RuntimeError(
+        "The folder of a checkpoint must be one that all processes see. Received: "
+        f"'{path}', {problem}. Give a folder on a disk that they share."
+    )
+
+
+def _commit(folder, description, files):
+    """Make what was written the checkpoint of the folder, and remove the one before."""
+    from torchkeras.saving.atomic import _flush_folder, atomic_write
+
+    # torch has flushed the files; their names must be on the disk before the index tells of them.
+    _flush_folder(os.path.join(folder, description["data"]))
+    _flush_folder(folder)
     index = {**description, "processes": process_group.world_size(), "files": files}
     with atomic_write(os.path.join(folder, _INDEX)) as temporary:
         with open(temporary, "w", encoding="utf-8") as file:
@@ -210,6 +311,31 @@ def _commit(folder, description):
     for name in os.listdir(folder):
         if name.startswith("save-") and name != description["data"]:
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _remove_unfinished(folder, data):
+    """Remove what a failed save has written, unless it failed after it was the checkpoint."""
+    try:
+        with open(os.path.join(folder, _INDEX), encoding="utf-8") as file:
+            is_checkpoint = json.load(file)["data"] == data
+    except (FileNotFoundError, NotADirectoryError):
+        is_checkpoint = False
+    except (ValueError, KeyError, TypeError, OSError):
+        return  # a damaged index: what it stands for is not known
+    if not is_checkpoint:
+        shutil.rmtree(os.path.join(folder, data), ignore_errors=True)
+
+
+def _tell_unheard():
+    """At the end of the program: the error of a last save that nobody has waited for."""
+    save = _State.pending
+    if save is not None and save._error is not None and sys.stderr is not None:
+        rank = process_group.rank()
+        sys.stderr.write(f"[rank {rank}] the last asynchronous save failed: {save._error}\n")
+        sys.stderr.flush()
+
+
+atexit.register(_tell_unheard)  # threads have come to their end by then
 
 
 # Reading

@@ -2,6 +2,16 @@
 
 No process waits for one that may never come: process 0, which writes, waits for nobody. So a
 program may save in all processes, as it would in one, or under `if rank == 0`.
+
+So a process that waits must know which of the writes of process 0 is that of its own save, and
+process 0, which may be far ahead or behind, cannot say which of them are others' too. But all
+processes exchange messages, the same ones in the same order, and a save of all comes after the
+same message in each. That names a write: the path, the number of messages before it, and, as there
+may be several between two messages, its number among these.
+
+It follows that messages must lie between a save in process 0 alone and one of all to the same
+path: a `fit`, an `evaluate`, or a `process_group.barrier()`. Where they do not, a process may have
+taken the first of the two for its own, and is told at its next save.
 """
 
 import contextlib
@@ -13,19 +23,23 @@ _KEY = "torchkeras/saved"
 
 class _State:
     alone = False
-    saves = {}  # path: number of times that this process has saved there
+    messages = None  # of all processes, at the last save of this one
+    saves = {}  # path: number of times that this process has saved there since
 
 
 @contextlib.contextmanager
 def one_writer(path):
     """Give whether this process is to write `path`; in the others, end when it is written.
 
+    A save in process 0 alone needs nothing of this, but that all processes exchange a message
+    (as in `fit`, or `process_group.barrier()`) between it and one of all to the same path.
+
     Args:
         path: str, the same in all processes.
 
     Raises:
         RuntimeError: process 0 could not write the file, or did not within the time that
-            processes of a job wait for each other.
+            processes of a job wait for each other; or it has written another one meanwhile.
 
     Example:
 
@@ -39,9 +53,14 @@ def one_writer(path):
         return
     from torch.distributed.distributed_c10d import _get_default_store
 
-    # The number tells this save from an earlier one to the same place.
-    number = _State.saves[path] = _State.saves.get(path, 0) + 1
-    store, key = _get_default_store(), f"{_KEY}/{number}/{path}"
+    store, messages = _get_default_store(), process_group.message_count()
+    if messages != _State.messages:
+        earlier = _State.messages, _State.saves
+        _State.messages, _State.saves = messages, {}
+        if not process_group.is_chief():
+            _check_alone(store, *earlier)
+    _State.saves[path] = _State.saves.get(path, 0) + 1
+    key = _key(messages, _State.saves[path], path)
     if not process_group.is_chief():
         yield False
         _wait(store, key, path)
@@ -72,6 +91,10 @@ def without_others():
         _State.alone = outer
 
 
+def _key(messages, number, path):
+    return f"{_KEY}/{messages}/{number}/{path}"
+
+
 def _wait(store, key, path):
     try:
         store.wait([key])
@@ -82,5 +105,20 @@ def _wait(store, key, path):
         raise RuntimeError(
             f"Process 0 writes a file that several processes save. Received: filepath={path!r} in "
             f"process {process_group.rank()}, while of process 0: {problem}. "
-            "Give the same path in all processes, or save in process 0 only."
+            "Give the same path in all processes, between the same messages of all, or save in "
+            "process 0 only."
+        )
+
+
+def _check_alone(store, messages, saves):
+    """Process 0 must not have saved more often than this process between two messages."""
+    keys = {path: _key(messages, number + 1, path) for path, number in saves.items()}
+    twice = [path for path, key in keys.items() if store.check([key])]
+    if twice:
+        raise RuntimeError(
+            "Between a save in process 0 alone and one in all processes to the same path, all must "
+            f"exchange a message. Received: filepath={twice[0]!r}, saved more often in process 0 "
+            f"than in process {process_group.rank()}, with none between: what this process has "
+            "found there may be the wrong one. Call "
+            "keras.distribution.process_group.barrier() between the two."
         )
