@@ -1,9 +1,9 @@
 """Running scenarios in this process and under torchrun, and comparing what they give.
 
-A scenario is a function of `scenarios.py` without arguments that trains something and returns a
-dict of arrays. `run_here` calls it in the process of the tests; `run` starts torchrun once for
-many scenarios, has every rank call them one after the other, and returns what rank 0 got, having
-checked that all ranks got the same.
+A scenario is a function of `scenarios.py`, or of another such file, without arguments that trains
+something and returns a dict of arrays. `run_here` calls it in the process of the tests; `run`
+starts torchrun once for many scenarios, has every rank call them one after the other, and returns
+what rank 0 got, having checked that all ranks got the same.
 """
 
 import importlib.util
@@ -20,9 +20,9 @@ _HERE = pathlib.Path(__file__).parent
 TIMEOUT_S = 240
 
 
-def scenarios():
+def scenarios(file="scenarios.py"):
     """The module of scenarios."""
-    spec = importlib.util.spec_from_file_location("distribution_scenarios", _HERE / "scenarios.py")
+    spec = importlib.util.spec_from_file_location("distribution_scenarios", _HERE / file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -75,13 +75,13 @@ def torchrun(arguments, processes, timeout_s=TIMEOUT_S, options=(), environment=
     return subprocess.CompletedProcess(command, process.returncode, output)
 
 
-def run(names, processes, folder, timeout_s=TIMEOUT_S):
+def run(names, processes, folder, timeout_s=TIMEOUT_S, file="scenarios.py"):
     """What the scenarios give under torchrun: a dict of their names to rank 0's results.
 
     Under `"output"` it has what all processes have printed.
     """
     path = pathlib.Path(folder) / f"results_{processes}.pickle"
-    finished = torchrun([_HERE / "launch.py", path, *names], processes, timeout_s)
+    finished = torchrun([_HERE / "launch.py", path, file, *names], processes, timeout_s)
     assert finished.returncode == 0, finished.stdout[-8000:]
     return {**pickle.loads(path.read_bytes()), "output": finished.stdout}
 
@@ -92,10 +92,10 @@ def _same(ours, theirs):
     )
 
 
-def _main(path, names):
+def _main(path, file, names):
     from torchkeras.distribution import process_group
 
-    module, results = scenarios(), {}
+    module, results = scenarios(file), {}
     process_group.initialize()
     for name in names:
         found = run_here(name, module)
@@ -109,4 +109,4 @@ def _main(path, names):
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2:])
+    _main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,12 +1,18 @@
 """Random numbers in several processes: alike where all must agree, different where rows differ.
 
 Outside of training every process draws the same numbers if all were seeded alike. Inside `fit`
-process 0 goes on with its generators, and so sees what a single process would; the others draw
-from streams of their own, so that dropout has another mask for other rows. At the end of `fit`
-all continue from the generators of process 0.
+process 0 goes on with torch's generators, and so sees what a single process would; the others
+draw from streams of their own, so that dropout has another mask for other rows. At the end of
+`fit` all continue from the generators of process 0.
+
+Python's and NumPy's generators are what data is shuffled with, on which all must agree: they get no
+streams of their own. Where whole batches are read in every process they are made those of
+process 0 before; a program that seeds them differently on purpose, and reads no such data, keeps
+its seeds.
 """
 
 import contextlib
+import pickle
 import random
 import zlib
 
@@ -40,7 +46,8 @@ def agreed_generator():
     """A `torch.Generator` on the CPU that draws alike in all processes; None in a single one.
 
     It continues from the default generator of process 0, which afterwards is where it ended: the
-    numbers are those that a single process would have drawn.
+    numbers are those that a single process would have drawn. So are the default generators that
+    were in the same state before.
 
     Example:
 
@@ -52,17 +59,50 @@ def agreed_generator():
     if not process_group.is_active():
         yield None
         return
-    state = process_group.broadcast_([torch.get_rng_state()])[0]
+    own = torch.get_rng_state()
+    state = process_group.broadcast_([own.clone()])[0]
     generator = torch.Generator()
     generator.set_state(state)
     yield generator
-    if process_group.rank() == 0:
+    if torch.equal(own, state):
         torch.set_rng_state(generator.get_state())
+
+
+@contextlib.contextmanager
+def drawn_alike():
+    """Inside, Python's, NumPy's and torch's generators on the CPU draw alike in all processes.
+
+    They continue from those of process 0. Afterwards Python's and NumPy's go on alike; torch's
+    default generator goes back to this process's own stream, if it had one.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import drawn_alike
+    >>> with drawn_alike():
+    ...     np.random.permutation(3).shape
+    (3,)
+    """
+    if not process_group.is_active():
+        yield
+        return
+    own = torch.get_rng_state()
+    states, agreed = process_group.broadcast_object((_host_states(), own))
+    if process_group.rank():
+        _set_host_states(states)
+        torch.set_rng_state(agreed)
+    try:
+        yield
+    finally:
+        if not torch.equal(own, agreed):
+            torch.set_rng_state(own)
 
 
 @contextlib.contextmanager
 def own_streams():
     """Inside, torch's default generators differ from process to process; afterwards all agree.
+
+    Python's and NumPy's stay as they are. If they were alike before, they are afterwards, too:
+    a callback or a sampler that only process 0 asks may have drawn from its own.
 
     Example:
 
@@ -74,11 +114,23 @@ def own_streams():
     if not process_group.is_active():
         yield
         return
+    alike = _hosts_are_alike()
     take_own_stream()
     yield
     # After an error nothing is agreed on: the others may never come here.
-    state = process_group.broadcast_object(_torch_states() if process_group.rank() == 0 else None)
-    _set_torch_states(state)
+    rank = process_group.rank()
+    states = process_group.broadcast_object(None if rank else get_random_states())
+    if rank:
+        _set_torch_states(states)
+        if alike:
+            _set_host_states(states)
+
+
+def _hosts_are_alike():
+    """Whether Python's and NumPy's generators are in the same state in all processes."""
+    digest = zlib.crc32(pickle.dumps(_host_states()))
+    least, most = process_group.all_reduce_([torch.tensor([-digest, digest])], "max")[0].tolist()
+    return -least == most
 
 
 def take_own_stream():
@@ -101,11 +153,7 @@ def get_random_states():
     >>> torch.equal(torch.rand(2), x)
     True
     """
-    return {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False),
-        **_torch_states(),
-    }
+    return {**_host_states(), **_torch_states()}
 
 
 def gather_random_states():
@@ -141,9 +189,17 @@ def set_random_states(states):
 
 
 def _set_states(states):
+    _set_host_states(states)
+    _set_torch_states(states)
+
+
+def _host_states():
+    return {"python": random.getstate(), "numpy": np.random.get_state(legacy=False)}
+
+
+def _set_host_states(states):
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
-    _set_torch_states(states)
 
 
 def _torch_states():

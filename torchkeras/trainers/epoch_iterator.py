@@ -4,6 +4,8 @@ import itertools
 import operator
 import warnings
 
+import torch
+
 from torchkeras.core import config
 from torchkeras.trainers.data_adapters import get_data_adapter
 
@@ -101,9 +103,15 @@ class EpochIterator:
         return self.data_adapter.is_divided
 
     @property
+    def is_sampled(self):
+        """Whether a sampler has divided the data: it decides on samples and their order."""
+        return self.data_adapter.sampler is not None
+
+    @property
     def sampler(self):
         """The DistributedSampler that has divided the data before it came here, or None."""
-        return self.data_adapter.sampler
+        sampler = self.data_adapter.sampler
+        return sampler if isinstance(sampler, torch.utils.data.DistributedSampler) else None
 
     @property
     def bare_batches(self):

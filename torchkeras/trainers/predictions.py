@@ -67,30 +67,46 @@ class SharedPredictions(Predictions):
         iterator: EpochIterator of the data.
 
     Raises:
-        ValueError: a DistributedSampler has divided the data, which repeats and reorders samples.
+        ValueError: a sampler has divided the data, which repeats and reorders samples; or outputs
+            have other rows than their batch.
     """
 
     def __init__(self, replica, iterator):
         super().__init__()
         self._replica = replica
         self._divided = iterator.is_divided
-        if iterator.sampler is not None:
+        if iterator.is_sampled:
+            kind = type(iterator.data_adapter.sampler).__name__
             raise ValueError(
                 "`predict` gives one output a sample, in order. Received: a DataLoader with a "
-                "DistributedSampler, which reorders samples and repeats some. Give one without: "
-                "the processes share its batches."
+                f"{kind}, which divides the samples, and may reorder and repeat them. Give one "
+                "without: the processes share its batches."
             )
         self._shares = []
 
     def add(self, outputs):
         """Take the outputs of this process's rows: nothing of a ghost's."""
         share = self._replica.share
+        self._check_rows(outputs, 1 if share.is_ghost and not self._divided else share.rows)
         self._shares.append(share)
         if share.is_ghost:
             outputs = tree.map_structure(
                 lambda x: x[:0] if hasattr(x, "__getitem__") else x, outputs
             )
         super().add(outputs)
+
+    def _check_rows(self, outputs, rows):
+        if self._divided and not rows:
+            return  # the last batch once more, of which nothing is taken
+        for leaf in tree.flatten(outputs):
+            shape = tuple(leaf.shape) if hasattr(leaf, "shape") else np.shape(leaf)
+            if shape[:1] != (rows,):
+                raise ValueError(
+                    "`predict` in several processes joins outputs in the order of the samples: "
+                    "each needs a first axis of its batch's rows. Received: an output of shape "
+                    f"{shape} for {rows} rows. Give outputs of one row a sample (several values "
+                    "of a sample go on a further axis), or predict in a single process."
+                )
 
     def join(self):
         """NumPy arrays in the structure of the outputs, the same in every process."""

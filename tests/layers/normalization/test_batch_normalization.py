@@ -210,6 +210,28 @@ def test_training_compiles_in_one_graph(kwargs):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_training_takes_one_value_a_channel(dynamic):
+    results = []
+    for compiles in (False, True):
+        torch._dynamo.reset()
+        torch.manual_seed(0)
+        layer = call = built((None, 3), momentum=0.5).train()
+        if compiles:
+            call = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+        found = []
+        for rows in (4, 1, 6, 1):  # as the last batch of an epoch
+            x = torch.randn(rows, 3, requires_grad=True)
+            y = call(x)
+            (y * torch.arange(3.0)).sum().backward()
+            found += [y.detach(), x.grad, *(w.value.detach().clone() for w in layer.weights)]
+        results.append(found)
+    torch._dynamo.reset()
+    for eager, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+
+
 def test_a_regularizer_and_a_constraint_reach_their_weights():
     layer = built((None, 3), gamma_regularizer="l2", beta_constraint="non_neg")
     # 0.01 * three ones

@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    TensorDataset,
+)
 
-from torchkeras.trainers.data_adapters.torch_data_loader_adapter import TorchDataLoaderAdapter
+from torchkeras.trainers.data_adapters.torch_data_loader_adapter import (
+    TorchDataLoaderAdapter,
+    dividing_sampler,
+)
 
 
 def make_loader(count=5, batch_size=2, **arguments):
@@ -114,3 +123,33 @@ def test_workers_of_the_loader_are_used():
 def test_other_objects_are_an_error():
     with pytest.raises(ValueError, match="Received: a ndarray"):
         TorchDataLoaderAdapter(np.zeros(3))
+
+
+def test_a_sampler_inside_a_batch_sampler_is_told_the_pass():
+    data = TensorDataset(torch.arange(20))
+    sampler = DistributedSampler(data, num_replicas=2, rank=0, shuffle=True)
+    adapter = TorchDataLoaderAdapter(
+        DataLoader(data, batch_sampler=BatchSampler(sampler, 10, False))
+    )
+    first, second = (next(adapter.batches())[0].tolist() for _ in range(2))
+    assert first != second and sampler.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "divides"),
+    [
+        ({"num_replicas": 2, "rank": 0}, True),
+        ({"num_replicas": np.int64(3), "rank": np.int64(2)}, True),
+        ({"num_replicas": 1, "rank": 0}, False),
+        ({"num_replicas": 2}, False),
+        ({"num_replicas": None, "rank": None}, False),
+    ],
+)
+def test_samplers_that_divide(attributes, divides):
+    sampler = torch.utils.data.SequentialSampler(range(5))
+    vars(sampler).update(attributes)
+    expected = sampler if divides else None
+    assert dividing_sampler(DataLoader(range(5), sampler=sampler)) is expected
+    assert dividing_sampler(DataLoader(range(5), sampler=sampler, batch_size=None)) is expected
+    batches = BatchSampler(sampler, 2, False)
+    assert dividing_sampler(DataLoader(range(5), batch_sampler=batches)) is expected

@@ -224,25 +224,22 @@ class BatchNormalization(BaseNormalization):
         count = x.numel() // x.shape[1]
         if count == 0:
             return self._batch_norm(x, gamma, beta, moving_mean, moving_variance, False, 0.0)
+        if count == 1:  # torch.compile (2.13) divides by the count less 1
+            return self._by_moments(x, gamma, beta, None, False)
         # torch moves the mean in place, and mixes the variance times count / (count - 1) into the
         # other. That one goes in multiplied by as much, and all of it is divided afterwards. It
         # has to be a tensor of its own: autograd keeps what went in, and to change that would
         # be an error in the backward pass of a layer that was called twice.
-        unbiased = count / (count - 1) if count > 1 else 1.0
+        unbiased = count / (count - 1)
         variance = moving_variance * unbiased
         if SCOPE.stateless is None:
             y = self._batch_norm(x, gamma, beta, moving_mean, variance, True, 1 - self.momentum)
-            if count > 1:
-                torch.mul(variance, 1 / unbiased, out=moving_variance)
-            else:
-                moving_variance.mul_(self.momentum)
+            torch.mul(variance, 1 / unbiased, out=moving_variance)
             return y
         mean = moving_mean.clone()
         y = self._batch_norm(x, gamma, beta, mean, variance, True, 1 - self.momentum)
         self.moving_mean.assign(mean)
-        self.moving_variance.assign(
-            variance / unbiased if count > 1 else moving_variance * self.momentum
-        )
+        self.moving_variance.assign(variance / unbiased)
         return y
 
     def _by_moments(self, x, gamma, beta, counted, synchronized):

@@ -2,6 +2,8 @@
 
 import torch
 
+from torchkeras.distribution import process_group, random_state
+from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
@@ -13,7 +15,10 @@ from torchkeras.trainers.data_adapters.sharded_data_loader import (
     ShardedDataLoaderAdapter,
     in_agreed_order,
 )
-from torchkeras.trainers.data_adapters.torch_data_loader_adapter import TorchDataLoaderAdapter
+from torchkeras.trainers.data_adapters.torch_data_loader_adapter import (
+    TorchDataLoaderAdapter,
+    dividing_sampler,
+)
 
 __all__ = [
     "ArrayDataAdapter",
@@ -61,7 +66,9 @@ def get_data_adapter(
         divided: bool, with `shard`, whether the data is such a part already.
 
     Raises:
-        ValueError: unknown kind of data, or an argument that does not go with it.
+        ValueError: unknown kind of data, or an argument that does not go with it; in several
+            processes also, in all of them, where they have different numbers of batches of what
+            should be the same.
 
     Example:
 
@@ -72,21 +79,44 @@ def get_data_adapter(
     if shard is None:
         return _adapter(*arguments, device)
     if isinstance(x, torch.utils.data.DataLoader):
-        _refuse("DataLoader", y, sample_weight, batch_size, shuffle == "batch")
-        by_sampler = isinstance(x.sampler, torch.utils.data.DistributedSampler)
-        if divided or by_sampler:
-            adapter = TorchDataLoaderAdapter(x, class_weight)
-            return DividedDataAdapter(adapter, device, x.sampler if by_sampler else None)
+        sampler = dividing_sampler(x)
+        if sampler is not None and shard[1] < process_group.world_size():
+            raise ValueError(
+                "Processes that share no rows must all be given the whole data. Received: a "
+                f"DataLoader with a {type(sampler).__name__}, which divides it. Leave that out."
+            )
+        if divided or sampler is not None:
+            return DividedDataAdapter(*_read_by_each(arguments, device), sampler)
         if ShardedDataLoaderAdapter.can_read(x):
-            return ShardedDataLoaderAdapter(x, class_weight, device, shard)
-        x = in_agreed_order(x)
-        return ShardedDataAdapter(TorchDataLoaderAdapter(x, class_weight), device, shard)
-    if divided:
-        return DividedDataAdapter(_adapter(*arguments, None), device)
-    if not isinstance(x, _BATCHED) and utils.can_convert_arrays(x):
+            _refuse("DataLoader", y, sample_weight, batch_size, shuffle == "batch")
+            return _of_one_length(lambda: ShardedDataLoaderAdapter(x, class_weight, device, shard))
+        arguments = (in_agreed_order(x), *arguments[1:])
+    elif divided:
+        return DividedDataAdapter(*_read_by_each(arguments, device))
+    elif not isinstance(x, _BATCHED) and utils.can_convert_arrays(x):
         _check_arrays(y=y, sample_weight=sample_weight)
         return _adapter(*arguments, device, shard)
-    return ShardedDataAdapter(_adapter(*arguments, None), device, shard)
+    with random_state.drawn_alike():  # a generator is asked for its first batch
+        adapter = _of_one_length(lambda: _adapter(*arguments, None))
+    return ShardedDataAdapter(adapter, device, shard)
+
+
+def _read_by_each(arguments, device):
+    adapter, lengths = agreement.made_in_all(lambda: _adapter(*arguments, None))
+    return adapter, device, lengths
+
+
+def _of_one_length(make):
+    """The adapter that `make` gives, of as many batches in all processes."""
+    adapter, lengths = agreement.made_in_all(make)
+    for rank, length in enumerate(lengths):
+        if length != lengths[0]:
+            raise ValueError(
+                "Every process must be given the same data, and takes its rows of each batch. "
+                f"Received: {lengths[0]} batches in process 0 and {length} in process {rank}. "
+                f"{agreement.REMEDY}"
+            )
+    return adapter
 
 
 _BATCHED = (DataAdapter, PyDataset, torch.utils.data.DataLoader, torch.utils.data.Dataset)

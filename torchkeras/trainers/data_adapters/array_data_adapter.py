@@ -11,6 +11,7 @@ from torchkeras.core import config, tree
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.distribution.random_state import agreed_generator
 from torchkeras.distribution.share import Share
+from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -46,7 +47,8 @@ class ArrayDataAdapter(DataAdapter):
 
     Raises:
         ValueError: arrays of different or zero length, of anything but numbers, or a wrong
-            combination of arguments.
+            combination of arguments; with `shard`, when the first epoch begins, that another
+            process was given other arrays.
 
     Example:
 
@@ -89,6 +91,7 @@ class ArrayDataAdapter(DataAdapter):
         self._device = utils.full_device(device)
         self._shard = shard
         self._rows = [_Rows(array) for _, array in leaves]
+        self._to_compare = None if shard is None else [name for name, _ in leaves]
         self._pack = _packer(parts)
         self.bare_batches = len(parts) == 1 and not isinstance(x, (list, tuple))
 
@@ -139,6 +142,18 @@ class ArrayDataAdapter(DataAdapter):
     @property
     def partial_batch_size(self):
         return self._num_samples % self._batch_size or None
+
+    def on_epoch_begin(self):
+        names, self._to_compare = self._to_compare, None
+        if names is None:
+            return
+        arrays = [rows.tensor if rows.tensor is not None else rows._sparse for rows in self._rows]
+        differences = agreement.differing(list(zip(names, arrays, strict=True)))
+        if differences:
+            raise ValueError(
+                "Every process must be given the same arrays, and takes its rows of each batch. "
+                f"Received: {agreement.described(differences)}, as in process 0. {agreement.REMEDY}"
+            )
 
     def batches(self):
         if self._shard is not None:

@@ -12,7 +12,7 @@ class DataAdapter:
             of a tuple of one: the source gave `x` with nothing around it.
         one_shot: bool, True if the source can be read only once (a generator).
         is_divided: bool, whether each process of a job gives batches of its own.
-        sampler: the DistributedSampler that has divided the data before, or None.
+        sampler: the sampler that has divided the data among the processes before, or None.
         share: Share of the last batch, where each process takes a part of it; else None.
 
     Example:

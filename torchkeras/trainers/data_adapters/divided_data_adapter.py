@@ -1,11 +1,11 @@
 """DividedDataAdapter: batches that are a process's own, in step with those of the others."""
 
-import torch
-
 from torchkeras.distribution import process_group
 from torchkeras.distribution.share import Share
+from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters.sharded_data_adapter import (
     ShardedDataAdapter,
+    as_tensors,
     moved,
     rows_of,
 )
@@ -17,42 +17,50 @@ class DividedDataAdapter(ShardedDataAdapter):
     For a DataLoader with a DistributedSampler, and for `auto_shard_dataset=False`. The batch of a
     step is what all processes bring to it; they tell each other how many rows that is. One whose
     data ends earlier goes on with its last batch, which then counts for nothing, until all are
-    through.
+    through. Then all begin a new pass.
 
     Args:
         adapter: DataAdapter of this process's data.
         device: torch device of the batches, or None to leave them where they are.
-        sampler: DistributedSampler that has divided the data, or None.
+        lengths: list of int or None, `num_batches` of every process's data.
+        sampler: sampler that has divided the data, or None.
+
+    Raises:
+        ValueError: in all processes, where one has no batch at all.
     """
 
     is_divided = True
 
-    def __init__(self, adapter, device, sampler=None):
+    def __init__(self, adapter, device, lengths, sampler=None):
         super().__init__(adapter, device, None)
         self.sampler = sampler
+        self._num_batches = None if None in lengths else max(lengths)
 
     @property
     def num_batches(self):
-        return self._adapter.num_batches
+        """Batches in one pass of the process that has most of them, or None."""
+        return self._num_batches
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
 
     def batches(self):
         iterator, last = iter(self._adapter.batches()), None
         while True:
             batch = next(iterator, None)
-            rows = 0 if batch is None else rows_of(batch)
-            counts = torch.zeros(process_group.world_size(), dtype=torch.int64)
-            counts[process_group.rank()] = rows
-            counts = process_group.all_reduce_([counts])[0].tolist()
+            batch = None if batch is None else as_tensors(batch)
+            counts = agreement.gathered(0 if batch is None else rows_of(batch))
             total = sum(counts)
             if not total:
                 return
-            if batch is not None:
-                last = batch if self._device is None else moved(batch, self._device)
-            elif last is None:
+            if last is None and 0 in counts:  # seen by all, so that nobody waits
                 raise ValueError(
                     "Every process needs at least one batch. Received: none in process "
-                    f"{process_group.rank()}, of data that is divided already. Give each some, "
+                    f"{counts.index(0)}, of data that is divided already. Give each some, "
                     "or let the batches be shared (auto_shard_dataset=True)."
                 )
+            if batch is not None:
+                last = batch if self._device is None else moved(batch, self._device)
+            rows = counts[process_group.rank()]
             self.share = Share(rows, total, is_even=len(set(counts)) == 1)
             yield last

@@ -1,9 +1,14 @@
 """ShardedDataAdapter: one process's rows of batches that every process reads."""
 
+import warnings
+
+import numpy as np
 import torch
 
 from torchkeras.core import tree
+from torchkeras.distribution import process_group, random_state
 from torchkeras.distribution.share import Share
+from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -12,14 +17,22 @@ class ShardedDataAdapter(DataAdapter):
     """This process's rows of each batch of another adapter.
 
     For generators, `PyDataset`s and other sources of whole batches: every process asks for the
-    same batch and takes its part, so that the job trains on what a single process would. A
-    generator must therefore give the same batches in all processes; where it draws random
-    numbers, seed them alike.
+    same batch and takes its part, so that the job trains on what a single process would. The
+    source must therefore give the same batches in all processes. Random numbers of Python, NumPy
+    and, until the first batch of a pass was read, torch are those of process 0 for it.
+
+    Whether the batches are the same is looked at: in each pass at the first one, and where the
+    number of batches is not known, at each one's number of rows, which is a small message.
 
     Args:
         adapter: DataAdapter that gives whole batches.
         device: torch device of the batches, or None to leave them where they are.
         shard: `(number, count)`: which of how many parts.
+
+    Raises:
+        ValueError: in all processes, where one has another number of batches, or of rows in
+            one. Other values are warned of, as they may be meant: augmented data is random. They
+            are an error where processes share no rows.
 
     Example:
 
@@ -34,6 +47,7 @@ class ShardedDataAdapter(DataAdapter):
         self._adapter = adapter
         self._device = utils.full_device(device)
         self._shard = shard
+        self._has_warned = False
 
     @property
     def bare_batches(self):
@@ -60,7 +74,8 @@ class ShardedDataAdapter(DataAdapter):
         return self._adapter.partial_batch_size
 
     def on_epoch_begin(self):
-        self._adapter.on_epoch_begin()
+        with random_state.drawn_alike():
+            self._adapter.on_epoch_begin()
 
     def on_epoch_end(self):
         self._adapter.on_epoch_end()
@@ -69,13 +84,93 @@ class ShardedDataAdapter(DataAdapter):
         self._adapter.close()
 
     def batches(self):
-        for batch in self._adapter.batches():
+        with random_state.drawn_alike():
+            iterator = iter(self._adapter.batches())
+            batch = next(iterator, None)
+        number, is_counted = 0, self._adapter.num_batches is not None
+        while True:
+            batch = None if batch is None else as_tensors(batch)
+            if number == 0 or not is_counted:
+                self._compare(batch, number)
+            if batch is None:
+                return
             share = Share.of(rows_of(batch), *self._shard)
             first, stop = share.span
             batch = tree.map_structure(lambda x, a=first, b=stop: _rows(x, a, b), batch)
             batch = batch if self._device is None else moved(batch, self._device)
             self.share = share
             yield batch
+            batch, number = next(iterator, None), number + 1
+
+    def _compare(self, batch, number):
+        """Raise in all processes unless all have a batch of as many rows, or none."""
+        counts = agreement.gathered(-1 if batch is None else rows_of(batch))
+        if -1 in counts and max(counts) >= 0:
+            ended = [rank for rank, rows in enumerate(counts) if rows < 0]
+            going_on = [rank for rank, rows in enumerate(counts) if rows >= 0]
+            raise ValueError(
+                "Every process must be given the same batches, and takes its rows of each. "
+                f"Received: only {number} batches in {_listed(ended)}, and more in "
+                f"{_listed(going_on)}. Stop before with steps_per_epoch (`steps` in `evaluate` and "
+                f"`predict`), or: {agreement.REMEDY}"
+            )
+        if len(set(counts)) > 1:
+            rank = next(rank for rank, rows in enumerate(counts) if rows != counts[0])
+            raise ValueError(
+                "Every process must be given the same batches, and takes its rows of each. "
+                f"Received: batch {number} with {counts[0]} rows in process 0 and with "
+                f"{counts[rank]} in process {rank}. {agreement.REMEDY}"
+            )
+        if number == 0 and batch is not None and not self._has_warned:
+            self._compare_values(batch)
+
+    def _compare_values(self, batch):
+        # Of rows that are shared the targets, where there are any: inputs may be augmented, by each
+        # process in its way. Processes that each hold a part of the weights need the same inputs.
+        shares_rows = self._shard[1] > 1
+        first = 1 if shares_rows and len(batch) > 1 and batch[1] is not None else 0
+        named = [
+            (f"`{name}`", leaf)
+            for name, part in list(zip(utils.DATA_NAMES, batch, strict=False))[first:]
+            for leaf in tree.flatten(part)
+            if isinstance(leaf, torch.Tensor) and leaf.dim()
+        ]
+        differences = agreement.differing(named)
+        if not differences:
+            return
+        if not shares_rows:
+            raise ValueError(
+                "Every process must be given the same batches. Received: a first batch with other "
+                f"values; {agreement.described(differences)}, as in process 0. "
+                f"{agreement.SEED_ALIKE}"
+            )
+        self._has_warned = True
+        if process_group.is_chief():
+            warnings.warn(
+                "Every process takes its rows of the same batches, but the first batch differs: "
+                f"{agreement.described(differences)}. If it was shuffled in another order, some "
+                f"samples are read twice and others never. {agreement.REMEDY}",
+                stacklevel=4,
+            )
+
+
+def as_tensors(batch):
+    """`batch` with tensors in the place of NumPy arrays of numbers.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.sharded_data_adapter import as_tensors
+    >>> as_tensors((np.arange(2), ["a", "b"]))
+    (tensor([0, 1]), ['a', 'b'])
+    """
+    return tree.map_structure(
+        lambda x: (
+            utils.rows_to_tensor(x)
+            if isinstance(x, np.ndarray) and x.dtype.kind not in "OUSMm"
+            else x
+        ),
+        batch,
+    )
 
 
 def rows_of(batch):
@@ -103,6 +198,11 @@ def moved(batch, device):
             batch,
         )
     return utils.to_device(batch, device)
+
+
+def _listed(ranks):
+    few = ", ".join(map(str, ranks[:4])) + (" ..." if len(ranks) > 4 else "")
+    return f"process {few}" if len(ranks) == 1 else f"processes {few}"
 
 
 def _rows(x, first, stop):

@@ -61,10 +61,6 @@ class ShardedDataLoaderAdapter(TorchDataLoaderAdapter):
 
     def batches(self):
         self._shares.clear()
-        for sampler in (self._whole.sampler, self._whole.batch_sampler):
-            set_epoch = getattr(sampler, "set_epoch", None)
-            if callable(set_epoch):
-                set_epoch(self._passes)
         for batch in super().batches():
             self.share = self._shares.popleft()
             yield batch
@@ -103,28 +99,28 @@ class _SharedOrder:
     """The sample numbers that process 0's sampler gives, in all processes."""
 
     def __init__(self, sampler):
-        self._sampler = sampler
+        self.sampler = sampler
 
     def __len__(self):
-        return len(self._sampler)
+        return len(self.sampler)
 
     def __iter__(self):
-        return itertools.chain.from_iterable(_blocks(self._sampler))
+        return itertools.chain.from_iterable(_blocks(self.sampler))
 
 
 class _SharedBatches:
     """The sample numbers of this process in each batch that process 0's sampler gives."""
 
     def __init__(self, batch_sampler, shares, shard):
-        self._batch_sampler = batch_sampler
+        self.sampler = batch_sampler
         self._shares = shares
         self._shard = shard
 
     def __len__(self):
-        return len(self._batch_sampler)
+        return len(self.sampler)
 
     def __iter__(self):
-        for block in _blocks(map(list, self._batch_sampler)):
+        for block in _blocks(map(list, self.sampler)):
             for batch in block:
                 share = Share.of(len(batch), *self._shard)
                 first, stop = share.span

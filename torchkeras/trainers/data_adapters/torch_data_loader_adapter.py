@@ -1,5 +1,7 @@
 """TorchDataLoaderAdapter: batches of a torch DataLoader, as it gives them."""
 
+import numbers
+
 import torch
 
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
@@ -10,8 +12,9 @@ class TorchDataLoaderAdapter(DataAdapter):
     """Batches of a `torch.utils.data.DataLoader`; its workers, sampler and pinning are its own.
 
     A list batch becomes a tuple, anything else that is no tuple becomes `(batch,)`. Contents
-    are only moved to `device`, without waiting where the loader pins memory. A sampler with
-    `set_epoch` (a DistributedSampler) is told the number of the pass, from 0.
+    are only moved to `device`, without waiting where the loader pins memory. Samplers with
+    `set_epoch` (a DistributedSampler, inside a batch sampler too) are told the number of the
+    pass, from 0.
 
     Args:
         dataloader: `torch.utils.data.DataLoader`.
@@ -64,9 +67,10 @@ class TorchDataLoaderAdapter(DataAdapter):
             return None
 
     def batches(self):
-        set_epoch = getattr(self._dataloader.sampler, "set_epoch", None)
-        if callable(set_epoch):
-            set_epoch(self._passes)
+        for sampler in samplers(self._dataloader):
+            set_epoch = getattr(sampler, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(self._passes)
         self._passes += 1
         device, class_weight = self._device, self._class_weight
         for batch in self._dataloader:
@@ -76,3 +80,43 @@ class TorchDataLoaderAdapter(DataAdapter):
             if class_weight is not None:
                 batch = utils.add_class_weight(batch, class_weight)
             yield batch if device is None else utils.to_device(batch, device)
+
+
+def samplers(dataloader):
+    """The samplers of a DataLoader: its batch sampler, its sampler, and those that these wrap.
+
+    Example:
+
+    >>> loader = torch.utils.data.DataLoader(torch.arange(3), batch_size=2)
+    >>> [type(sampler).__name__ for sampler in samplers(loader)]
+    ['BatchSampler', 'SequentialSampler']
+    """
+    found = []
+    for sampler in (dataloader.batch_sampler, dataloader.sampler):
+        while sampler is not None and not any(sampler is other for other in found):
+            found.append(sampler)
+            sampler = getattr(sampler, "sampler", None)
+    return found
+
+
+def dividing_sampler(dataloader):
+    """The sampler that gives this process a part of the data only, or None.
+
+    That is a DistributedSampler, or any other that has ints `num_replicas` above 1 and `rank`.
+
+    Example:
+
+    >>> data = torch.arange(4)
+    >>> sampler = torch.utils.data.DistributedSampler(data, num_replicas=2, rank=0)
+    >>> loader = torch.utils.data.DataLoader(
+    ...     data, batch_sampler=torch.utils.data.BatchSampler(sampler, 2, drop_last=False)
+    ... )
+    >>> dividing_sampler(loader) is sampler
+    True
+    """
+    for sampler in samplers(dataloader):
+        replicas, rank = getattr(sampler, "num_replicas", 1), getattr(sampler, "rank", None)
+        if isinstance(replicas, numbers.Integral) and isinstance(rank, numbers.Integral):
+            if replicas > 1:
+                return sampler
+    return None
