@@ -102,7 +102,11 @@ class BuildWithSources(build_py):
     def run(self):
         super().run()
         if not self.editable_mode:
-            target = pathlib.Path(self.build_lib, "torchkeras", "csrc")
+            package = pathlib.Path(self.build_lib, "torchkeras")
+            # Of an earlier build with other settings; this one's are compiled after this step.
+            for library in package.glob("_C*.so"):
+                library.unlink()
+            target = package / "csrc"
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(ROOT / "csrc", target)
 

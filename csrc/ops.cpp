@@ -400,9 +400,9 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
   check_sizes(gy, "gy", {x.size(0), kernel.size(1)});
   const auto [gz, gbias] =
       start_backward(gy, y, pre, activation, rate, seed, need_bias, true);
-  const Tensor none = empty_vector(gy, 0);
-  Tensor gx = none, gkernel = none;
-  if (need_x) gx = product(gz, torch::stable::transpose(kernel, 0, 1));
+  // Two tensors for what is not asked for: results must not share their memory.
+  const Tensor gx = need_x ? product(gz, torch::stable::transpose(kernel, 0, 1)) : empty_vector(gy, 0);
+  Tensor gkernel = empty_vector(gy, 0);
   if (need_kernel) {
     const Tensor xt = torch::stable::transpose(x, 0, 1);
     const bool narrow = is_narrow(x, x.size(0), kernel.size(1));

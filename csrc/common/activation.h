@@ -64,10 +64,13 @@ struct ActivationOf {
   }
   TK_HD static T leaky_relu(T x) { return x > T(0) ? x : kSlope * x; }
 
-  // Derivatives, of the value y where that is enough, else of the sum x.
+  // Derivatives, of the value y where that is enough, else of the sum x. A value that was stored
+  // with a dropout's scale in a half type may come back beyond its limit, 1 or -1, by a rounding
+  // error: the slope is 0 there, not below. NaN stays NaN.
+  TK_HD static T not_below_zero(T slope) { return slope < T(0) ? T(0) : slope; }
   TK_HD static T relu_slope(T y) { return y <= T(0) ? T(0) : T(1); }
-  TK_HD static T sigmoid_slope(T y) { return y * (T(1) - y); }
-  TK_HD static T tanh_slope(T y) { return T(1) - y * y; }
+  TK_HD static T sigmoid_slope(T y) { return y * not_below_zero(T(1) - y); }
+  TK_HD static T tanh_slope(T y) { return not_below_zero(T(1) - y * y); }
   TK_HD static T gelu_slope(T x) {
     const T below = T(0.5) * Math::erf_plus_one(x * kSqrtHalf);
     return below + x * kInvSqrt2Pi * Math::exp_of_negative(T(-0.5) * x * x);
@@ -82,7 +85,7 @@ struct ActivationOf {
     return s * (T(1) + x * (T(1) - s));
   }
   TK_HD static T softplus_slope(T y) { return -Math::expm1(-y); }
-  TK_HD static T elu_slope(T y) { return y > T(0) ? T(1) : y + T(1); }
+  TK_HD static T elu_slope(T y) { return y > T(0) ? T(1) : not_below_zero(y + T(1)); }
   TK_HD static T leaky_relu_slope(T y) { return y > T(0) ? T(1) : kSlope; }
 };
 

@@ -40,7 +40,7 @@ int amd_family() {
 const Kernels& choose() {
 #if defined(__x86_64__)
   const char* wanted = std::getenv("TORCHKERAS_ISA");
-  const bool any = wanted == nullptr;
+  const bool any = wanted == nullptr || *wanted == '\0';
   if (has_avx512() && (any || std::strcmp(wanted, "avx512") == 0)) return kAvx512Kernels;
   if (has_avx2() && (any || std::strcmp(wanted, "avx2") == 0)) return kAvx2Kernels;
 #endif

@@ -2,8 +2,8 @@
 // layouts of the other factor. Included once per instruction set with wide registers, after
 // kernels.inl.
 //
-// Every sum runs over k in order, whichever loop computes it and however the rows are cut between
-// threads, so that the result depends on neither.
+// Every sum runs over k in order, in the same spans, whichever loop computes it and however the rows
+// are cut between threads, so that the result depends on neither.
 
 namespace torchkeras {
 namespace {
@@ -25,25 +25,26 @@ inline void narrow_rows(const float* a, int64_t a_row, int64_t a_col, const floa
                         const float* tail, float* out, int64_t inner, int64_t safe, int64_t cols) {
   constexpr int kWidth = Lanes::kFloats;
   Strip total[R][P] = {};
-  for (int64_t start = 0; start < safe; start += kSpan) {
-    const int64_t stop = safe - start < kSpan ? safe : start + kSpan;
+  for (int64_t start = 0; start < inner; start += kSpan) {
+    const int64_t stop = inner - start < kSpan ? inner : start + kSpan;
+    const int64_t middle = stop < safe ? stop : safe;
     Strip sum[R][P] = {};
-    for (int64_t k = start; k < stop; ++k) {
+    int64_t k = start;
+    for (; k < middle; ++k) {
       Strip row[P];
       for (int p = 0; p < P; ++p) row[p] = strip_at(b + cols * k + p * kWidth);
       for (int r = 0; r < R; ++r) {
         for (int p = 0; p < P; ++p) sum[r][p] += a[r * a_row + k * a_col] * row[p];
       }
     }
+    for (; k < stop; ++k) {
+      const float* const row = tail + kNarrow * (k - safe);
+      for (int r = 0; r < R; ++r) {
+        for (int p = 0; p < P; ++p) sum[r][p] += a[r * a_row + k * a_col] * strip_at(row + p * kWidth);
+      }
+    }
     for (int r = 0; r < R; ++r) {
       for (int p = 0; p < P; ++p) total[r][p] += sum[r][p];
-    }
-  }
-  for (int64_t k = safe; k < inner; ++k) {
-    for (int r = 0; r < R; ++r) {
-      for (int p = 0; p < P; ++p) {
-        total[r][p] += a[r * a_row + k * a_col] * strip_at(tail + kNarrow * (k - safe) + p * kWidth);
-      }
     }
   }
   for (int r = 0; r < R; ++r) {

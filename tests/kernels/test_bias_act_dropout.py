@@ -6,7 +6,7 @@ import torch
 import torchkeras as keras
 from tests.kernels.support import ACTIVATIONS, every_activation, formula, needs_ops, scales
 from torchkeras.kernels import activation_codes as codes
-from torchkeras.kernels import bias_act_dropout, compiled
+from torchkeras.kernels import bias_act_dropout, compiled, fakes
 from torchkeras.kernels.bias_act_dropout import _BiasActDropout
 
 
@@ -46,6 +46,44 @@ def test_value_and_gradients_are_those_of_the_formula(name, rate, shape, use_bia
     _assert_all_close([y], [expected])
     # The sums of the bias have up to 170 terms.
     _assert_all_close(torch.autograd.grad(y, inputs, gy), gradients, 2e-5)
+
+
+@needs_ops
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_slope_of_a_saturated_unit_is_not_below_zero(name, dtype):
+    # The value is stored times 1 / (1 - rate), rounded; divided back it may lie beyond the limit.
+    z = torch.full((4, 1024), -40.0 if name == "elu" else 40.0, dtype=dtype)
+    for rate in (0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9):
+        arguments = ACTIVATIONS[name], rate, torch.tensor([7])
+        y, pre = compiled.bias_act_dropout(z, None, *arguments)
+        slopes, _ = compiled.bias_act_dropout_backward(
+            torch.ones_like(y), y, pre, *arguments, False
+        )
+        assert slopes.min() >= 0
+        y[0] = torch.nan
+        slopes, _ = compiled.bias_act_dropout_backward(
+            torch.ones_like(y), y, pre, *arguments, False
+        )
+        assert slopes[0].isnan().any() and not slopes[1:].isnan().any()
+
+
+@needs_ops
+@pytest.mark.parametrize("op", ["bias_act_dropout", "bias_act_dropout_backward"])
+def test_an_error_of_torch_keeps_its_type(op, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("aoti_torch_empty_strided(...) API call failed at ops.cpp, line 1")
+
+    def fail_in_torch(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    (z,) = _leaves((170, 130))
+    monkeypatch.setattr(compiled, op, fail)
+    with pytest.raises(RuntimeError, match="API call failed"):  # torch finds nothing
+        bias_act_dropout(z, None, codes.TANH, 0.5).sum().backward()
+    monkeypatch.setitem(fakes.FUNCTIONS, op, fail_in_torch)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        bias_act_dropout(z, None, codes.TANH, 0.5).sum().backward()
 
 
 @needs_ops

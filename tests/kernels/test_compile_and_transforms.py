@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch._functorch.config
 from torch._dynamo.testing import CompileCounter
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 import torchkeras as keras
 from tests.kernels.support import ACTIVATIONS, every_activation, formula, needs_ops, scales
@@ -45,7 +47,7 @@ def _samples():
             for b in (None, d[2]):
                 yield "dense_act_dropout", (d[0], d[1], b, code, 0.5, SEED)
                 yield "bias_act_dropout", (d[3], b, code, 0.5, SEED)
-            for needs in ((True, True, True), (False, True, False)):
+            for needs in ((True, True, True), (False, True, False), (False, False, True)):
                 rest = (code, 0.5, SEED)
                 yield "dense_act_dropout_backward", (d[3], *d[:2], d[3], d[3], *rest, *needs)
             yield "bias_act_dropout_backward", (d[3], d[3], d[3], code, 0.5, SEED, True)
@@ -163,8 +165,8 @@ def _ops_in(function, *inputs):
 @needs_ops
 def test_inductor_gets_plain_functions_where_it_draws_no_numbers():
     inputs = [t.detach() for t in _leaves((130, 160), (160, 150), (150,))]
-    assert _ops_in(FUNCTIONS["dense"], *inputs)
-    assert _ops_in(FUNCTIONS["dropout"], *inputs)
+    assert "torchkeras.dense_act_dropout.default" in _ops_in(FUNCTIONS["dense"], *inputs)
+    assert "torchkeras.dropout.default" in _ops_in(FUNCTIONS["dropout"], *inputs)
     assert not _ops_in(FUNCTIONS["dense without dropout"], *inputs)
 
 
@@ -183,6 +185,119 @@ def test_inductor():
             strict=True,
         ):
             torch.testing.assert_close(a, b)
+
+
+SEEDED = {
+    "Dropout": ((130, 160), ["dropout"]),
+    "Dropout of three axes": ((10, 20, 160), ["dropout"]),
+    "Dense(tanh) and Dropout": ((130, 160), ["tanh", "dropout"]),
+    "Dense(relu) and Dropout": ((130, 160), ["relu", "dropout"]),
+    "GaussianDropout": ((130, 160), ["gaussian"]),
+}
+# Inductor takes some seconds each time; these two go wrong in two ways.
+QUICK = [("Dropout", True), ("Dense(tanh) and Dropout", True)]
+
+
+def _seeded(name):
+    """A model with one seed, a function that sets it back, and an input."""
+    shape, kinds = SEEDED[name]
+    if kinds[-1] == "gaussian":
+        random = keras.layers.GaussianDropout(0.5, seed=3)
+    else:
+        random = keras.layers.Dropout(0.5, seed=3)
+    dense = [keras.layers.Dense(150, kind) for kind in kinds[:-1]]
+    model = keras.Sequential([keras.layers.Input(shape[1:]), *dense, random])
+    model.train()
+    state = random.seed_generator.state
+    return model, lambda: state.assign(torch.tensor([3, 0])), torch.randn(shape).requires_grad_()
+
+
+def _values_and_gradients(run, x, weights, calls=2):
+    found = []
+    for _ in range(calls):
+        y = run(x)
+        gy = torch.linspace(-1, 1, y.numel()).view(y.shape)
+        found += [y.detach(), *torch.autograd.grad(y, [x, *weights], gy)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        pytest.param(name, kernels, marks=[] if (name, kernels) in QUICK else pytest.mark.slow)
+        for name in SEEDED
+        for kernels in (True, False)
+    ],
+)
+def test_under_inductor_a_seed_has_the_gradient_of_its_own_draw(name, kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr(loader, "load", lambda: False)
+    model, rewind, x = _seeded(name)
+    expected = _values_and_gradients(model, x, model.parameters())
+    rewind()
+    run = torch.compile(model, fullgraph=True)
+    found = _values_and_gradients(run, x, model.parameters())
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)  # sums of 130 products
+
+
+REPEATING = {
+    "checkpoint": {},
+    "memory budget": {"activation_memory_budget": 0.5},
+    "aggressive": {"aggressive_recomputation": True},
+}
+
+
+# torch's own code, where it goes on after a break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("how", REPEATING)
+@pytest.mark.parametrize("name", ["Dropout", "Dense(relu) and Dropout"])
+def test_a_compiler_that_recomputes_does_not_get_a_seed(how, name):
+    model, rewind, x = _seeded(name)
+
+    def run(x):
+        return checkpoint(model, x, use_reentrant=False) if how == "checkpoint" else model(x)
+
+    expected = _values_and_gradients(run, x, model.parameters())
+    rewind()
+    backend = "aot_eager_decomp_partition"
+    with torch._functorch.config.patch(**REPEATING[how]):
+        found = _values_and_gradients(torch.compile(run, backend=backend), x, model.parameters())
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="A draw from a seed must not"):
+            torch.compile(run, backend=backend, fullgraph=True)(x)
+
+
+def test_a_checkpoint_with_draws_from_the_default_generator_is_one_graph():
+    layer, x = keras.layers.Dropout(0.5), torch.ones(130, 160, requires_grad=True)
+    layer(x)
+    layer.train()
+    run = torch.compile(
+        lambda x: checkpoint(layer, x, use_reentrant=False), fullgraph=True, backend="aot_eager"
+    )
+    y = run(x)
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], y.detach())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
+def test_a_size_that_depends_on_data_compiles(name):
+    function, (x, kernel, bias) = FUNCTIONS[name], _leaves((300, 160), (160, 150), (150,))
+    chosen = torch.arange(300) % 2 == 0
+
+    def some(x, chosen, kernel, bias):
+        return function(x[chosen], kernel, bias)
+
+    found = torch.compile(some, fullgraph=True, backend="aot_eager")(x, chosen, kernel, bias)
+    torch.testing.assert_close(found, some(x, chosen, kernel, bias))
+
+
+@torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)
+def test_an_unseeded_dropout_of_a_size_that_depends_on_data_compiles():
+    run = torch.compile(lambda x: dropout(x[x > 0], 0.5), fullgraph=True, backend="aot_eager")
+    assert run(torch.ones(5000)).unique().tolist() == [0.0, 2.0]
 
 
 def _model():

@@ -24,7 +24,7 @@ def run(command):
     assert done.stdout + done.stderr == ""
 
 
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
+@pytest.mark.parametrize("capability", build.CUDA_CAPABILITIES, ids="sm_{0[0]}{0[1]}".format)
 @pytest.mark.parametrize("source", [s for s in SOURCES if s.suffix == ".cu"], ids=lambda s: s.name)
 def test_kernels_compile(source, capability, tmp_path):
     run(build.nvcc_command(NVCC, CSRC, source, tmp_path / "out.o", [capability]))

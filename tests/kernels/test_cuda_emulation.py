@@ -384,3 +384,15 @@ def test_errors_name_what_is_wrong(ops):
     for run, message in wrong:
         with pytest.raises((RuntimeError, NotImplementedError), match=message):
             run()
+
+
+# As on a CPU: a value that was stored with the dropout's scale may come back beyond its limit.
+@pytest.mark.parametrize("activation", [2, 3, 8], ids=["sigmoid", "tanh", "elu"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_slope_of_a_saturated_unit_is_not_below_zero(activation, dtype, ops):
+    z = torch.full((4, 1024), -40.0 if activation == 8 else 40.0, dtype=dtype)
+    for rate in (0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9):
+        arguments = activation, rate, torch.tensor([7])
+        y, pre = ops.bias_act_dropout(z, None, *arguments)
+        slopes, _ = ops.bias_act_dropout_backward(torch.ones_like(y), y, pre, *arguments, False)
+        assert slopes.min() >= 0

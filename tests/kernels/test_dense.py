@@ -1,8 +1,10 @@
 import itertools
 import math
+import sys
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import torchkeras as keras
 from tests.kernels.support import (
@@ -15,7 +17,7 @@ from tests.kernels.support import (
     scales,
 )
 from torchkeras.kernels import activation_codes as codes
-from torchkeras.kernels import compiled, dense
+from torchkeras.kernels import compiled, dense, fakes, loader
 from torchkeras.kernels.dense import _Dense
 
 
@@ -321,6 +323,45 @@ def test_only_the_gradients_asked_for(needed, out, create_graph):
     _assert_all_close(found, expected, 1e-5)
 
 
+NEEDED = [n for n in itertools.product((False, True), repeat=3) if any(n)]
+
+
+@needs_ops
+@every_activation
+@pytest.mark.parametrize("needed", NEEDED)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_gradcheck_for_every_choice_of_gradients(name, needed, use_bias):
+    inputs = _leaves((3, 4), (4, 5), (5,), dtype=torch.float64, scale=1.0)[: 2 + use_bias]
+    for t, need in zip(inputs, needed, strict=False):
+        t.requires_grad_(need)
+    if any(t.requires_grad for t in inputs):
+        assert torch.autograd.gradcheck(_op(name, 0.3), inputs, fast_mode=True)
+        assert torch.autograd.gradgradcheck(_op(name, 0.3), inputs, fast_mode=True)
+
+
+@needs_ops
+@pytest.mark.parametrize("name", ["none", "relu", "leaky_relu"])
+@pytest.mark.parametrize("frozen", ["x", "kernel", "both"])
+def test_only_what_backward_reads_is_kept_and_may_not_change(name, frozen):
+    inputs = _leaves((9, 30), (30, 40), (40,), scale=1.0)
+    gy = torch.randn(9, 40)
+    _, gradients = _expected(name, inputs, 0.5, 7, gy)
+    if frozen in ("x", "both"):
+        inputs[0].requires_grad_(False)
+    if frozen in ("kernel", "both"):
+        inputs[1].requires_grad_(False)
+    wanted = [(t, e) for t, e in zip(inputs, gradients, strict=True) if t.requires_grad]
+    y = _op(name, 0.5)(*inputs)
+    with torch.no_grad():  # a factor serves the gradient of the other one
+        if frozen in ("kernel", "both"):
+            inputs[0].mul_(2)
+        if frozen in ("x", "both"):
+            inputs[1].mul_(2)
+        inputs[2].mul_(2)
+    found = torch.autograd.grad(y, [t for t, _ in wanted], gy)
+    _assert_all_close(found, [e for _, e in wanted], 1e-5)
+
+
 @needs_ops
 @pytest.mark.parametrize("needed", [(True, False), (False, True)])
 def test_the_op_computes_no_other_gradient(needed):
@@ -402,6 +443,143 @@ def test_the_same_bits_for_every_number_of_threads(shape, dtype):
         for a, b in zip(found[0], others, strict=True):
             assert torch.equal(a, b)
 
+
+@needs_ops
+@pytest.mark.parametrize("inner", [30, 512, 513, 1025, 2000])
+@pytest.mark.parametrize("cols", [2, 7, 10, 16])
+def test_the_same_bits_for_both_layouts_of_the_other_factor(inner, cols):
+    x, kernel = torch.randn(70, inner), torch.randn(inner, cols)
+    if loader.status()["isa"] == "base":
+        pytest.skip("torch multiplies here")
+    by_rows, _ = compiled.dense_act_dropout(x, kernel, None, codes.NONE, 0.0, None)
+    turned = x.t().contiguous().t()
+    by_columns, _ = compiled.dense_act_dropout(turned, kernel, None, codes.NONE, 0.0, None)
+    assert torch.equal(by_rows, by_columns)
+
+
+# The second factor ends where the process may not read.
+AT_THE_EDGE = """
+import ctypes, mmap, sys
+import torch
+from torchkeras.kernels import compiled, loader
+loader.load()
+libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+memory = mmap.mmap(-1, 4 * page)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+assert libc.mprotect(address + 3 * page, page, 0) == 0
+
+def at_the_edge(t):
+    size = t.numel() * 4
+    buffer = (ctypes.c_char * size).from_address(address + 3 * page - size)
+    result = torch.frombuffer(buffer, dtype=torch.float32).view(t.shape)
+    return result.copy_(t)
+
+worst = 0.0
+for cols in range(2, 17):
+    for inner in (1, 2, 5, 100):
+        a, b = torch.randn(9, inner), torch.randn(inner, cols)
+        for x in (a, a.t().contiguous().t()):
+            edge = at_the_edge(b)
+            y, _ = compiled.dense_act_dropout(x, edge, None, 0, 0.0, None)
+            worst = max(worst, float((y - a @ b).abs().max()))
+            # The gradient of the kernel is a product with gy, which is b here.
+            none, kernel = torch.empty(0), torch.randn(9, cols)
+            _, g, _ = compiled.dense_act_dropout_backward(
+                edge, x.t(), kernel, none, none, 0, 0.0, None, False, True, False)
+            worst = max(worst, float((g - a @ b).abs().max()))
+print(loader.status()["isa"], worst)
+"""
+
+
+@needs_ops
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+def test_nothing_is_read_behind_a_matrix_of_few_columns(isa):
+    used, worst = run_python(AT_THE_EDGE, TORCHKERAS_ISA=isa).split()
+    if used != isa:
+        pytest.skip(f"this CPU has no {isa}")
+    assert float(worst) < 1e-4  # sums of up to 100 products
+
+
+@needs_ops
+def test_empty_variables_count_as_unset():
+    facts = [run_python(FACTS), run_python(FACTS, TORCHKERAS_ISA="", TORCHKERAS_GEMM="")]
+    assert facts[0] == facts[1]
+
+
+# Errors of torch inside an op
+
+
+HUGE = torch.ones(1, 1).expand(2**24, 2)  # its product with the next: more than there are addresses
+WIDE = torch.ones(1, 1).expand(2, 2**24)
+
+
+@needs_ops
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_lack_of_memory_is_torchs_own_error(trained):
+    kernel = WIDE.clone().requires_grad_() if trained else WIDE
+    with pytest.raises(RuntimeError, match="allocate memory: you tried to allocate 11258"):
+        dense(HUGE, kernel, None, codes.RELU, 0.5)
+
+
+@needs_ops
+@pytest.mark.parametrize("op", ["dense_act_dropout", "dense_act_dropout_backward"])
+def test_an_error_of_torch_keeps_its_type(op, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("torch_call_dispatcher(...) API call failed at ops.cpp, line 1")
+
+    def fail_in_torch(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    x, kernel = _leaves((130, 96), (96, 100))
+    monkeypatch.setattr(compiled, op, fail)
+    with pytest.raises(RuntimeError, match="API call failed"):  # torch finds nothing
+        dense(x, kernel, None, codes.RELU, 0.5).sum().backward()
+    monkeypatch.setitem(fakes.FUNCTIONS, op, fail_in_torch)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        dense(x, kernel, None, codes.RELU, 0.5).sum().backward()
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        dense(x, kernel, None, codes.GELU, 0.5).sum().backward()
+
+
+@needs_ops
+def test_another_error_of_an_op_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(fakes, "FUNCTIONS", {})  # would be a KeyError
+    x, kernel = torch.ones(130, 96), torch.ones(96, 100)
+    with pytest.raises(RuntimeError, match="`bias` must have the shape"):
+        dense(x, kernel, torch.ones(99), codes.RELU, 0.5)
+
+
+# Operations
+
+
+@needs_ops
+@pytest.mark.parametrize("frozen", [None, "x", "kernel"])
+def test_operations_are_counted_as_those_of_plain_torch(frozen):
+    def leaves():
+        x, kernel, bias = _leaves((130, 160), (160, 150), (150,))
+        return x.requires_grad_(frozen != "x"), kernel.requires_grad_(frozen != "kernel"), bias
+
+    def by_torch(x, kernel, bias):
+        return torch.dropout(torch.relu(torch.addmm(bias, x, kernel)), 0.5, True)
+
+    counts = []
+    for run in (lambda *inputs: dense(*inputs, codes.RELU, 0.5), by_torch):
+        with FlopCounterMode(display=False) as forward:
+            y = run(*leaves())
+        with FlopCounterMode(display=False) as backward:
+            y.sum().backward()
+        counts.append((forward.get_total_flops(), backward.get_total_flops()))
+    assert counts[0] == counts[1]
+    assert counts[0][0] == 2 * 130 * 160 * 150
+
+
+FACTS = """
+from torchkeras.kernels import loader
+loader.load()
+print(loader.status())
+"""
 
 PRODUCTS = """
 import torch

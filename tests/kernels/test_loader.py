@@ -122,12 +122,12 @@ def test_the_library_of_the_installation_comes_first(new_library, csrc, tmp_path
     assert capfd.readouterr().err == ""
 
 
-def test_first_use_compiles_and_the_next_process_finds_it(new_library, compiler, capfd):
+def test_first_use_compiles_and_the_next_process_finds_it(new_library, monkeypatch, capfd):
     library = new_library()
     assert loader.load() is True
     assert library.built == "jit"
     assert capfd.readouterr().err.count("\n") == 1  # one line says what takes so long
-    compiler("exit 1")
+    monkeypatch.setenv("PATH", "")  # no compiler is asked
     again = new_library()
     assert loader.load() is True
     assert (again.path, again.built) == (library.path, "jit")
@@ -303,6 +303,25 @@ def test_the_cache_follows_xdg(monkeypatch, tmp_path):
         assert cache.cache_folder() == pathlib.Path("/home/somebody/.cache/torchkeras")
 
 
+def test_without_a_home_folder_no_code_is_looked_for_where_the_process_runs(
+    new_library, csrc, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    # As where the user id is in no password file: the path stays what it is.
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~/.cache/torchkeras").mkdir(parents=True)
+    with pytest.raises(build.BuildError, match=r"absolute path.*'~/.cache'; set XDG_CACHE_HOME"):
+        cache.cache_folder()
+    library = new_library()
+    with pytest.warns(RuntimeWarning, match="set XDG_CACHE_HOME") as warned:
+        assert loader.load() is False
+        assert loader.load() is False
+    assert len(warned) == 1
+    assert "XDG_CACHE_HOME" in library.reason
+
+
 def test_a_cache_that_cannot_be_written_is_reported(new_library, monkeypatch, tmp_path):
     new_library()
     (tmp_path / "file").write_text("")
@@ -357,6 +376,11 @@ def test_the_key_changes_with_all_the_code_depends_on(csrc, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(build.platform, "machine", lambda: "aarch64x")
         keys.append(build.cache_key(csrc, here))
+    for command in ("g++", "g++ -march=native"):
+        with monkeypatch.context() as patch:
+            patch.setenv("CXX", command)
+            keys.append(build.cache_key(csrc, here))
+            keys.append(build.cache_key(csrc, here, cuda=True))
     with monkeypatch.context() as patch:
         patch.setattr(build, "CXX_FLAGS", [*build.CXX_FLAGS, "-O2"])
         keys.append(build.cache_key(csrc, here))
@@ -543,6 +567,29 @@ def test_nvcc_must_be_there_and_of_torchs_major_version(tmp_path, monkeypatch):
     assert build.find_nvcc(build.Torch("", "2.13.0", "12.6")) == str(nvcc)
     with pytest.raises(build.NoCompilerError, match="of CUDA 12.8, torch 2.13.0 of CUDA 13.0"):
         build.find_nvcc(build.Torch("", "2.13.0", "13.0"))
+
+
+def test_a_gpu_that_nvcc_does_not_know_gets_what_its_driver_can_translate(tmp_path):
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text("#!/bin/sh\necho compute_80; echo compute_90; echo compute_100\n")
+    nvcc.chmod(0o755)
+    wanted = [(7, 0), (8, 0), (8, 6), (12, 0)]
+    found = build.known_capabilities(str(nvcc), wanted)
+    assert found == [(8, 0), (10, 0)]
+    command = build.nvcc_command(str(nvcc), tmp_path, "x.cu", "x.o", found)
+    assert "-gencode=arch=compute_100,code=compute_100" in command
+    nvcc.write_text("#!/bin/sh\n")  # says nothing: its own error will
+    assert build.known_capabilities(str(nvcc), wanted) == wanted
+
+
+def test_a_library_that_does_not_run_is_reported_and_not_used(new_library, csrc):
+    def prepare():
+        raise RuntimeError("no kernel image is available\nCUDA error")
+
+    library = new_library(prepare=prepare)
+    with pytest.warns(RuntimeWarning, match=r"does not run here \(no kernel image is available\)"):
+        assert loader.load() is False
+    assert "no kernel image" in library.reason
 
 
 @pytest.mark.gpu

@@ -204,8 +204,13 @@ def test_an_sdist_carries_the_sources_and_builds(tree, python, tmp_path):
 
 def test_off_builds_no_kernels(tree, python, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHKERAS_KERNELS", "off")
+    stale = tree / "build/lib/torchkeras/_C_cuda.abi3.so"  # of a build with other settings
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
     wheel, _ = make_wheel(python, tree, tmp_path / "out", "--no-build-isolation")
     assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as file:
+        assert not [name for name in file.namelist() if name.endswith(".so")]
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])

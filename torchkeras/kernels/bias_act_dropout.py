@@ -9,7 +9,9 @@ from torchkeras.kernels.eligibility import (
     activation_pays,
     is_plain_tensor,
     needs_plain_torch,
+    reaches,
 )
+from torchkeras.kernels.failures import raise_torchs_own
 
 # Below so many elements the calls around the op are all that counts.
 _LEAST_ELEMENTS = 16384
@@ -46,9 +48,7 @@ def bias_act_dropout(z, bias=None, activation=codes.NONE, rate=0.0, seed_generat
 
 def _fuses(z, bias, activation, rate):
     """Whether the compiled op is the faster way, and can go it."""
-    if torch.compiler.is_exporting():  # where a decision by the size would fix it
-        return False
-    if z.numel() < _LEAST_ELEMENTS or z.dim() < 2 or not z.is_floating_point():
+    if not reaches(z.numel(), _LEAST_ELEMENTS) or z.dim() < 2 or not z.is_floating_point():
         return False
     on_cuda = z.is_cuda
     if not (on_cuda or z.is_cpu) or not (loader.load_cuda() if on_cuda else loader.load()):
@@ -68,10 +68,15 @@ def _fuses(z, bias, activation, rate):
 def _fused(z, bias, activation, rate, seed_generator):
     seed = draw_seed(seed_generator, z.device) if rate else None
     rows = z if z.dim() == 2 else z.reshape(-1, z.shape[-1])
-    if torch.is_grad_enabled() and (z.requires_grad or (bias is not None and bias.requires_grad)):
-        y = _BiasActDropout.apply(rows, bias, activation, rate, seed)
-    else:
-        y = compiled.bias_act_dropout(rows, bias, activation, rate, seed)[0]
+    trained = z.requires_grad or (bias is not None and bias.requires_grad)
+    try:
+        if trained and torch.is_grad_enabled():
+            y = _BiasActDropout.apply(rows, bias, activation, rate, seed)
+        else:
+            y = compiled.bias_act_dropout(rows, bias, activation, rate, seed)[0]
+    except RuntimeError as error:
+        raise_torchs_own(error, "bias_act_dropout", rows, bias, activation, rate, seed)
+        raise
     return y if rows is z else y.reshape(z.shape)
 
 
@@ -108,7 +113,10 @@ class _BiasActDropout(torch.autograd.Function):
             found = iter(torch.autograd.grad(y, wanted, gy, create_graph=True))
             gz = next(found) if need_z else None
             return gz, next(found) if need_bias else None, None, None, None
-        gz, gbias = compiled.bias_act_dropout_backward(
-            gy, kept, kept, ctx.activation, ctx.rate, seed, need_bias
-        )
+        arguments = gy, kept, kept, ctx.activation, ctx.rate, seed, need_bias
+        try:
+            gz, gbias = compiled.bias_act_dropout_backward(*arguments)
+        except RuntimeError as error:
+            raise_torchs_own(error, "bias_act_dropout_backward", *arguments)
+            raise
         return gz if need_z else None, gbias if need_bias else None, None, None, None

@@ -27,7 +27,7 @@ CXX_FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 TORCH_FLAGS = ["-DTORCH_TARGET_VERSION=0x020a000000000000"]
 NVCC_FLAGS = ["-O3", "-std=c++17", "-DNDEBUG", "-Xcompiler=-fPIC,-fvisibility=hidden"]
 # What a library for CUDA is compiled for where no device is at hand to ask.
-CUDA_CAPABILITIES = ((8, 0), (9, 0))
+CUDA_CAPABILITIES = ((7, 5), (8, 0), (9, 0))
 
 _SUFFIXES = {".cpp", ".h", ".inl", ".cu", ".cuh"}
 _BUILD_ID = re.compile(rb"torchkeras-build-id=([0-9a-f]{16});")
@@ -159,6 +159,8 @@ def cache_key(folder, torch, cuda=False):
     False
     """
     parts = [build_id(folder), torch.version, sys.platform, platform.machine()]
+    # As it is given: the library is found where the compiler it was made with is not.
+    parts += ["CXX", *shlex.split(os.environ.get("CXX", ""))]
     parts += [*_cxx_flags(), *(NVCC_FLAGS if cuda else ())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -244,6 +246,23 @@ def find_cuda_headers(nvcc):
     raise NoCompilerError("there are no headers of CUDA; set CUDA_HOME to a complete toolkit")
 
 
+def known_capabilities(nvcc, wanted):
+    """Those of `wanted` that nvcc compiles for, and the newest it knows before each later one.
+
+    Args:
+        nvcc: path of nvcc.
+        wanted: pairs of ints.
+
+    Returns:
+        List of pairs of ints, sorted. The driver translates what is compiled for the last one
+        (see `nvcc_command`) for the later devices.
+    """
+    shown = _run([nvcc, "--list-gpu-arch"], time.monotonic() + 30)
+    known = [(int(major), int(minor)) for major, minor in re.findall(r"_(\d+)(\d)\b", shown)]
+    before = [[k for k in known if k <= capability] for capability in wanted]
+    return sorted({max(each) for each in before if each} or wanted)  # else nvcc says what it lacks
+
+
 def cxx_command(compiler, folder, source, output, torch, cuda_include=None):
     """The command that compiles one C++ source, as a list of words.
 
@@ -325,7 +344,7 @@ def compile_library(
             target = os.path.join(work, f"{len(objects)}-{source.name}.o")
             objects.append(target)
             if source.suffix == ".cu":
-                chosen = capabilities or CUDA_CAPABILITIES
+                chosen = known_capabilities(nvcc, capabilities or CUDA_CAPABILITIES)
                 commands.append(nvcc_command(nvcc, folder, source, target, chosen))
             else:
                 commands.append(cxx_command(compiler, folder, source, target, torch, cuda_include))

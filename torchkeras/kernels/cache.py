@@ -18,6 +18,9 @@ from torchkeras.kernels import build
 def cache_folder():
     """Path of the cache, which may not exist yet.
 
+    Raises:
+        BuildError: there is no absolute path for it.
+
     Example:
 
     >>> from torchkeras.kernels.cache import cache_folder
@@ -28,6 +31,11 @@ def cache_folder():
     # As the XDG specification has it, a relative path counts as unset.
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.cache")
+        if not os.path.isabs(base):  # else code would be run from wherever the process is started
+            raise build.BuildError(
+                "the cache of compiled kernels must have an absolute path, and this user has no "
+                f"home folder. Received: {base!r}; set XDG_CACHE_HOME to a folder of yours"
+            )
     return pathlib.Path(base, "torchkeras")
 
 
@@ -52,7 +60,7 @@ def cached_path(csrc, name, cuda=False):
         cuda: bool, the CUDA library instead of the CPU library.
 
     Raises:
-        BuildError: there are no sources, or others could have written the library.
+        BuildError: there are no sources, no cache, or others could have written the library.
     """
     if csrc is None:
         raise build.BuildError("the kernels' sources are not installed; install torchkeras again")

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from torchkeras.kernels import fakes
+from torchkeras.kernels import fakes, flops
 
 dense_act_dropout = None
 dense_act_dropout_backward = None
@@ -35,3 +35,14 @@ def bind():
     _, operations, mkl_is_slow = torch.ops.torchkeras.cpu()
     least_onednn_products = operations / 2 or math.inf
     fakes.register()
+    flops.register()
+
+
+def try_cuda():
+    """Call an op on the current CUDA device, for which a library may have no code.
+
+    Raises:
+        RuntimeError: it has none.
+    """
+    x = torch.ones(1, device="cuda")
+    dropout(x, 0.5, torch.zeros(1, dtype=torch.int64, device="cuda"))

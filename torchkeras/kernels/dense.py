@@ -14,7 +14,9 @@ from torchkeras.kernels.eligibility import (
     autocast_off,
     is_plain_tensor,
     needs_plain_torch,
+    reaches,
 )
+from torchkeras.kernels.failures import raise_torchs_own
 
 # Below so many multiplications the calls around them are all that counts, and torch's own
 # functions, with autograd in C++, are the fastest.
@@ -47,10 +49,9 @@ def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=
     """
     if x.dtype is not kernel.dtype:
         x, kernel, bias = _promote(x, kernel, bias)
-    # In a program for export a size may be unknown, and a decision by it would fix it.
-    products = 0 if torch.compiler.is_exporting() else x.numel() * kernel.shape[-1]
+    products = x.numel() * kernel.shape[-1]
     if (
-        products >= _LEAST_NARROW_PRODUCTS
+        reaches(products, _LEAST_NARROW_PRODUCTS)
         and type(activation) is int
         and _fuses(products, x, kernel, bias, activation, rate)
     ):
@@ -87,9 +88,11 @@ def _pays_on_cpu(products, kernel_shape, dtype, activation, rate):
     features, units = kernel_shape
     if compiled.mkl_is_slow and dtype is torch.float32 and 2 <= units <= _NARROW and features >= 64:
         return True
-    if products < _LEAST_PRODUCTS or (dtype is torch.float64 and activation not in codes.CHEAP):
+    if dtype is torch.float64 and activation not in codes.CHEAP:
         return False
-    onednn = dtype is torch.float32 and products >= compiled.least_onednn_products
+    if not reaches(products, _LEAST_PRODUCTS):
+        return False
+    onednn = dtype is torch.float32 and reaches(products, compiled.least_onednn_products)
     return rate > 0 or onednn or activation_pays(activation, products // features)
 
 
@@ -108,12 +111,17 @@ def _fused(x, kernel, bias, activation, rate, seed_generator):
 
 def _flattened(x, kernel, bias, activation, rate, seed):
     rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
-    if torch.is_grad_enabled() and (
-        kernel.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
-    ):
-        y = _Dense.apply(rows, kernel, bias, activation, rate, seed)
-    else:
-        y = compiled.dense_act_dropout(rows, kernel, bias, activation, rate, seed)[0]
+    arguments = rows, kernel, bias, activation, rate, seed
+    try:
+        if torch.is_grad_enabled() and (
+            kernel.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
+        ):
+            y = _Dense.apply(*arguments)
+        else:
+            y = compiled.dense_act_dropout(*arguments)[0]
+    except RuntimeError as error:
+        raise_torchs_own(error, "dense_act_dropout", *arguments)
+        raise
     return y if rows is x else y.reshape(*x.shape[:-1], kernel.shape[1])
 
 
@@ -124,6 +132,13 @@ class _Dense(torch.autograd.Function):
     def forward(ctx, x, kernel, bias, activation, rate, seed):
         y, pre = compiled.dense_act_dropout(x, kernel, bias, activation, rate, seed)
         kept = y if codes.needs_value(activation) else pre
+        if activation in codes.CHEAP:
+            # Each factor is for the gradient of the other one. What is kept cannot be freed, nor
+            # written to until backward.
+            need_x, need_kernel = ctx.needs_input_grad[:2]
+            ctx.features = kernel.shape[0]
+            x, kernel, bias = x if need_kernel else None, kernel if need_x else None, None
+        # The second derivative of the others bends with the sum, and so with all three.
         ctx.save_for_backward(x, kernel, bias, kept, seed)
         ctx.activation, ctx.rate = activation, rate
         return y
@@ -134,13 +149,32 @@ class _Dense(torch.autograd.Function):
         need_x, need_kernel, need_bias = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # the gradient is to be differentiated once more
             with autocast_off("cpu" if gy.is_cpu else "cuda"):
-                found = _plain_gradients(ctx, (x, kernel, bias), seed, gy)
+                if ctx.activation in codes.CHEAP:
+                    found = _linear_gradients(ctx, x, kernel, kept, seed, gy)
+                else:
+                    found = _plain_gradients(ctx, (x, kernel, bias), seed, gy)
             return (*found, None, None, None)
-        arguments = ctx.activation, ctx.rate, seed, need_x, need_kernel, need_bias
-        with autocast_off("cpu" if gy.is_cpu else "cuda"):
-            gx, gkernel, gbias = compiled.dense_act_dropout_backward(
-                gy, x, kernel, kept, kept, *arguments
-            )
+        if x is None:  # the op looks at its shape alone; this one has no memory
+            x = gy.new_empty(1).expand(gy.shape[0], ctx.features)
+        if kernel is None:
+            kernel = gy.new_empty(1).expand(ctx.features, gy.shape[1])
+        arguments = (
+            gy,
+            x,
+            kernel,
+            kept,
+            kept,
+            ctx.activation,
+            ctx.rate,
+            seed,
+            *ctx.needs_input_grad[:3],
+        )
+        try:
+            with autocast_off("cpu" if gy.is_cpu else "cuda"):
+                gx, gkernel, gbias = compiled.dense_act_dropout_backward(*arguments)
+        except RuntimeError as error:
+            raise_torchs_own(error, "dense_act_dropout_backward", *arguments)
+            raise
         return (
             gx if need_x else None,
             gkernel if need_kernel else None,
@@ -149,6 +183,24 @@ class _Dense(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _linear_gradients(ctx, x, kernel, kept, seed, gy):
+    """Gradients where the activation is piecewise linear, by functions that torch differentiates.
+
+    The slopes depend on no input but by jumps.
+    """
+    need_x, need_kernel, need_bias = ctx.needs_input_grad[:3]
+    with torch.no_grad():
+        slopes, _ = compiled.bias_act_dropout_backward(
+            torch.ones_like(gy), kept, kept, ctx.activation, ctx.rate, seed, False
+        )
+    gz = gy * slopes
+    return (
+        torch.mm(gz, kernel.t()) if need_x else None,
+        torch.mm(x.t(), gz) if need_kernel else None,
+        gz.sum(0) if need_bias else None,
+    )
 
 
 def _plain_gradients(ctx, inputs, seed, gy):

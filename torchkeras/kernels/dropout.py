@@ -11,7 +11,8 @@ import torch
 
 from torchkeras.core.scopes import SCOPE
 from torchkeras.kernels import compiled, loader
-from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch
+from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch, reaches
+from torchkeras.kernels.failures import raise_torchs_own
 
 # Below so many elements torch's own dropout is faster: without a gradient, and with one, whose
 # part torch does in C++.
@@ -54,14 +55,14 @@ def dropout(x, rate, seed_generator=None, noise_shape=None):
         return torch.zeros_like(x)
     from_state = seed_generator is not None and seed_generator.draws_from_state
     simple = noise_shape is None and not from_state and not SCOPE.meta
-    if simple and (torch.compiler.is_exporting() or x.numel() < _LEAST_ELEMENTS):
+    if simple and (torch.compiler.is_exporting() or not reaches(x.numel(), _LEAST_ELEMENTS)):
         return torch.dropout(x, rate, True)
     if noise_shape is None and _fuses(x, rate, from_state):
         return _fused(x, rate, draw_seed(seed_generator, x.device), from_state)
     shape = x.shape if noise_shape is None else concrete_noise_shape(x, noise_shape)
     if from_state:
         keep = _keep_from_state(seed_generator, rate, shape, x.device)
-    elif simple and (x.is_cuda or x.numel() < _LEAST_TRAINED):
+    elif simple and (x.is_cuda or not reaches(x.numel(), _LEAST_TRAINED)):
         return torch.dropout(x, rate, True)
     else:
         # On a CPU this is twice as fast as F.dropout, whose bernoulli_ draws from a slower source.
@@ -118,7 +119,7 @@ def _fuses(x, rate, from_state):
         return False
     if not from_state:
         trained = x.requires_grad and torch.is_grad_enabled()
-        if x.numel() < (_LEAST_TRAINED if trained else _LEAST_ELEMENTS):
+        if not reaches(x.numel(), _LEAST_TRAINED if trained else _LEAST_ELEMENTS):
             return False
     return (
         (x.is_cpu or x.is_cuda)
@@ -148,11 +149,15 @@ def _fused(x, rate, seed, from_state):
 
 
 def _apply(x, rate, seed):
-    if not (torch.is_grad_enabled() and x.requires_grad):
-        return compiled.dropout(x, rate, seed)
-    if x.numel() < _LEAST_RECOMPUTED and x.dtype is torch.float32:
-        return x * compiled.dropout(torch.ones_like(x), rate, seed)
-    return _Dropout.apply(x, rate, seed)
+    try:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return compiled.dropout(x, rate, seed)
+        if x.dtype is torch.float32 and not reaches(x.numel(), _LEAST_RECOMPUTED):
+            return x * compiled.dropout(torch.ones_like(x), rate, seed)
+        return _Dropout.apply(x, rate, seed)
+    except RuntimeError as error:
+        raise_torchs_own(error, "dropout", x, rate, seed)
+        raise
 
 
 class _Dropout(torch.autograd.Function):

@@ -10,6 +10,7 @@ from torchkeras.kernels import compiled
 
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 _NOTHING = contextlib.nullcontext()
+_is_traced = torch.compiler.is_dynamo_compiling
 _functorch_is_active = torch._C._are_functorch_transforms_active
 
 
@@ -54,6 +55,29 @@ def needs_plain_torch(kept=False):
     )
 
 
+def reaches(size, least):
+    """Whether `size >= least`, where a decision by the size may be made.
+
+    A program for export would be fixed to it, and `torch.compile` cannot know a size that depends
+    on data: there the answer is no.
+
+    Args:
+        size: int, or what stands for one while torch traces.
+        least: number.
+
+    Example:
+
+    >>> from torchkeras.kernels.eligibility import reaches
+    >>> reaches(3, 2), reaches(1, 2)
+    (True, False)
+    """
+    if _is_traced():
+        from torch.fx.experimental.symbolic_shapes import guard_or_false
+
+        return not torch.compiler.is_exporting() and guard_or_false(size >= least)
+    return type(size) is int and size >= least
+
+
 def activation_pays(code, elements):
     """Whether on a CPU an activation alone is a reason for the compiled op.
 
@@ -70,7 +94,7 @@ def activation_pays(code, elements):
     >>> activation_pays(codes.ELU, 10**6), activation_pays(codes.ELU, 10**3)
     (True, False)
     """
-    if elements < 65536:
+    if not reaches(elements, 65536):
         return False
     return code in codes.GAINS or (code == codes.TANH and compiled.mkl_is_slow)
 

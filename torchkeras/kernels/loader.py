@@ -39,7 +39,8 @@ class _Library:
         package: path of the folder where an installation puts it; None for ours.
         csrc: path of its sources; None for ours.
         ops: names of the ops that it must bring.
-        prepare: function without arguments, called once the library is loaded.
+        prepare: function without arguments, called once the library is loaded; it raises a
+            RuntimeError where the library does not run.
     """
 
     def __init__(self, name, cuda=False, package=None, csrc=None, ops=(), prepare=lambda: None):
@@ -113,14 +114,18 @@ class _Library:
             version = torch.ops.torchkeras.version()
             if version != VERSION:
                 raise build.BuildError(f"{path} has ops of version {version}, not {VERSION}")
-        self.prepare()
+        try:
+            self.prepare()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise build.BuildError(f"{path} does not run here ({reason})") from error
         self.path, self.built, self.reason = str(path), built, None
         self.loaded = True
         return True
 
 
 _cpu = _Library("_C", ops=OPS, prepare=compiled.bind)
-_cuda = _Library("_C_cuda", cuda=True)
+_cuda = _Library("_C_cuda", cuda=True, prepare=compiled.try_cuda)
 _lock = threading.Lock()
 
 

@@ -72,8 +72,10 @@ class SeedGenerator:
         token = self._token() if eager and _may_be_checkpointed() else None
         if token is not None and _in_backward() and token in self._drawn:
             return self._drawn[token]
-        state = self.state.value.clone()
-        self.state.assign(state + _STEP.to(state.device))
+        state = self.state.value.clone() if eager else _copied(self.state.value)
+        # On another device the step is made there: a copy from the host would wait for it.
+        step = _STEP if state.is_cpu else torch.arange(2, device=state.device)
+        self.state.assign(state + step)
         if token is not None:
             self._drawn[token] = state
             if len(self._drawn) > _REMEMBERED:
@@ -102,6 +104,44 @@ class SeedGenerator:
 
 
 _STEP = torch.tensor([0, 1], dtype=torch.int64)
+_LIBRARY = torch.library.Library("torchkeras", "FRAGMENT")
+_LIBRARY.define("draw(Tensor state) -> Tensor")
+_LIBRARY.impl("draw", torch.clone, "CompositeExplicitAutograd")
+
+
+def _copied(state):
+    """A copy of the state, which is about to change; for backward too."""
+    compiled = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    if not compiled or SCOPE.stateless is not None:  # there nothing is written to
+        return state.clone()
+    if _compiler_recomputes():
+        torch._dynamo.graph_break(
+            msg="A draw from a seed must not be compiled where the compiler repeats it in the "
+            "backward pass (activation checkpointing, activation_memory_budget): the counter has "
+            "moved on by then. Received: a SeedGenerator with `seed`, as that of Dropout(seed=1). "
+            "Leave `seed` out and call keras.utils.set_random_seed, or compile without fullgraph."
+        )
+    # Of a clone inductor makes the state itself, and backward would read the counter that has
+    # moved on. An op that it does not know it neither drops nor computes once more.
+    return torch.ops.torchkeras.draw(state)
+
+
+def _compiler_recomputes():
+    """Whether torch.compile is to run what it traces now once more in the backward pass."""
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+    from torch._functorch import config
+
+    if config.aggressive_recomputation or config.activation_memory_budget < 1:
+        return True
+    tracer = InstructionTranslator.current_tx().output.current_tracer
+    while tracer is not None and "checkpoint" not in str(tracer.source_target):
+        tracer = tracer.parent
+    return tracer is not None
+
+
+# torch.compile calls it and does not look inside, as torch.compiler.assume_constant_result has it,
+# which would import the compiler here.
+_compiler_recomputes._dynamo_marked_constant = True
 _REMEMBERED = 4096  # draws between a forward pass and its recomputation in the backward pass
 
 

@@ -1,0 +1,39 @@
+"""How many operations the ops stand for, for `torch.utils.flop_counter.FlopCounterMode`."""
+
+import torch
+
+
+def register():
+    """Tell torch the operations of the matrix products in each op. The library must be loaded.
+
+    Example:
+
+    >>> from torchkeras.kernels import flops
+    >>> flops.dense_act_dropout((2, 3), (3, 5))
+    60
+    """
+    from torch.utils.flop_counter import register_flop_formula
+
+    for function in (dense_act_dropout, dense_act_dropout_backward):
+        register_flop_formula(getattr(torch.ops.torchkeras, function.__name__))(function)
+
+
+def dense_act_dropout(x_shape, kernel_shape, *_, out_shape=None):
+    return 2 * x_shape[0] * kernel_shape[0] * kernel_shape[1]
+
+
+def dense_act_dropout_backward(
+    gy,
+    x_shape,
+    kernel_shape,
+    y,
+    pre,
+    activation,
+    rate,
+    seed,
+    need_x,
+    need_kernel,
+    *_,
+    out_shape=None,
+):
+    return (need_x + need_kernel) * dense_act_dropout(x_shape, kernel_shape)
