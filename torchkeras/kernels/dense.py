@@ -21,7 +21,7 @@ from torchkeras.kernels.failures import raise_torchs_own
 # Below so many multiplications the calls around them are all that counts, and torch's own
 # functions, with autograd in C++, are the fastest.
 _LEAST_PRODUCTS = 2**20
-_LEAST_NARROW_PRODUCTS = 2**16  # where MKL is slow
+_LEAST_NARROW_PRODUCTS = 2**16  # where MKL is slow; also on a GPU
 _NARROW = 16  # columns; kNarrow in csrc/cpu/kernels.h
 
 
@@ -50,8 +50,9 @@ def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=
     if x.dtype is not kernel.dtype:
         x, kernel, bias = _promote(x, kernel, bias)
     products = x.numel() * kernel.shape[-1]
+    least = _LEAST_PRODUCTS if x.is_cpu and not compiled.mkl_is_slow else _LEAST_NARROW_PRODUCTS
     if (
-        reaches(products, _LEAST_NARROW_PRODUCTS)
+        reaches(products, least)
         and type(activation) is int
         and _fuses(products, x, kernel, bias, activation, rate)
     ):

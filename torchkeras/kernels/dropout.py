@@ -55,9 +55,11 @@ def dropout(x, rate, seed_generator=None, noise_shape=None):
         return torch.zeros_like(x)
     from_state = seed_generator is not None and seed_generator.draws_from_state
     simple = noise_shape is None and not from_state and not SCOPE.meta
-    if simple and (torch.compiler.is_exporting() or not reaches(x.numel(), _LEAST_ELEMENTS)):
-        return torch.dropout(x, rate, True)
-    if noise_shape is None and _fuses(x, rate, from_state):
+    if simple:
+        trained = x.requires_grad and torch.is_grad_enabled()
+        if not reaches(x.numel(), _LEAST_TRAINED if trained else _LEAST_ELEMENTS):
+            return torch.dropout(x, rate, True)
+    if noise_shape is None and _fuses(x, rate):
         return _fused(x, rate, draw_seed(seed_generator, x.device), from_state)
     shape = x.shape if noise_shape is None else concrete_noise_shape(x, noise_shape)
     if from_state:
@@ -113,14 +115,10 @@ def draw_seed(seed_generator, device):
     return torch.randint(2**62, (1,), dtype=torch.int64, device=device)
 
 
-def _fuses(x, rate, from_state):
-    """Whether the compiled op is the faster way, and can go it."""
+def _fuses(x, rate):
+    """Whether the compiled op can go the way, for a tensor of any size."""
     if torch.compiler.is_exporting():  # where a decision by the size would fix it
         return False
-    if not from_state:
-        trained = x.requires_grad and torch.is_grad_enabled()
-        if not reaches(x.numel(), _LEAST_TRAINED if trained else _LEAST_ELEMENTS):
-            return False
     return (
         (x.is_cpu or x.is_cuda)
         and x.is_floating_point()
