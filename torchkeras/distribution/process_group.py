@@ -202,7 +202,9 @@ def message_count():
 
     Example:
 
-    >>> keras.distribution.process_group.message_count()
+    >>> before = keras.distribution.process_group.message_count()
+    >>> keras.distribution.process_group.barrier()  # of one process: nobody to wait for
+    >>> keras.distribution.process_group.message_count() - before
     0
     """
     return _State.messages
