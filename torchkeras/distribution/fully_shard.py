@@ -4,7 +4,7 @@ import torch
 
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.sharding import is_sharded, shard_like, whole_of
-from torchkeras.distribution import process_group, random_state, state_reduction
+from torchkeras.distribution import process_group, state_reduction
 from torchkeras.distribution.device_mesh import limit_waiting
 from torchkeras.distribution.distribution_lib import Distribution
 from torchkeras.distribution.replica import Replica
@@ -141,12 +141,6 @@ class ShardedReplica(Replica):
             process_group.broadcast_([generator.state.value])
             if with_optimizer:
                 self._own_seed(generator)
-
-    def _own_seed(self, generator):
-        """Let this process draw other numbers for its rows than the others for theirs."""
-        state = generator.state.value
-        seed = random_state.mixed_seed(int(state[0]), process_group.rank())
-        generator.state.assign(torch.stack([torch.tensor(seed), state[1].cpu()]))
 
     def _accumulates_alone(self):
         return False  # what is accumulated is the processes' average, of the part here

@@ -37,7 +37,6 @@ class GradientReducer:
         self._bucket_cap_mb = bucket_cap_mb
         self._find_unused = find_unused
         self._parameters = []
-        self._places = {}
         self._handles = []
         self._ddp = None
         self._finds_unused = False
@@ -63,7 +62,6 @@ class GradientReducer:
             return
         self.release()
         self._parameters = parameters
-        self._places = {id(p): place for place, p in enumerate(parameters)}
         self._decided = False
 
     def release(self):
@@ -72,7 +70,7 @@ class GradientReducer:
         if self._ddp is not None:
             self._ddp.reducer._remove_autograd_hooks()
             self._ddp = None
-        self._parameters, self._places = [], {}
+        self._parameters = []
 
     # A step
 
@@ -129,6 +127,7 @@ class GradientReducer:
         elif self._way == "hooks" and not self._decided:
             self._decide()
         self._way = None
+        self._laid = {}  # its memory is not needed until the next step
 
     def abandon(self):
         """The step has failed: what was under way does not come to an end."""

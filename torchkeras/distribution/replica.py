@@ -127,9 +127,7 @@ class Replica:
         if with_optimizer and model.optimizer is not None:
             self._broadcast_optimizer(model.optimizer)
             for generator in self._seed_generators():
-                state = generator.state.value
-                seed = random_state.mixed_seed(int(state[0]), process_group.rank())
-                generator.state.assign(torch.stack([torch.tensor(seed), state[1].cpu()]))
+                self._own_seed(generator)
             self._statistics.note()
 
     def _check_same_model(self):
@@ -163,6 +161,12 @@ class Replica:
             for generator in getattr(module, "_seed_generators", ()):
                 found[id(generator)] = generator
         return list(found.values())
+
+    def _own_seed(self, generator):
+        """Let this process draw other numbers for its rows than the others for theirs."""
+        state = generator.state.value
+        seed = random_state.mixed_seed(int(state[0]), process_group.rank())
+        generator.state.assign(torch.stack([torch.tensor(seed), state[1].cpu()]))
 
     def _agree_on_seeds(self):
         for generator in self._seed_generators():
