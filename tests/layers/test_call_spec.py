@@ -1,9 +1,12 @@
 """What signatures say about calls and builds."""
 
+import inspect
+import re
+
 import pytest
 import torch
 
-from torchkeras.layers.call_spec import CallSpec, call_spec, shape_arguments, shapes_of
+from torchkeras.layers.call_spec import CallSpec, call_spec, shapes_of
 
 
 def spec_of(function):
@@ -34,8 +37,48 @@ def test_bind_gives_arguments_by_name_without_defaults():
     spec = spec_of(lambda self, x, y=2, *rest, z=3, **more: 0)
     assert spec.bind((1,), {}) == {"x": 1}
     assert spec.bind((1, 5, 6), {"z": 4, "w": 7}) == {"x": 1, "y": 5, "rest": (6,), "z": 4, "w": 7}
+    assert list(spec.bind((), {"z": 4, "w": 7, "x": 1})) == ["x", "z", "w"]
     with pytest.raises(TypeError, match="missing a required argument: 'x'"):
         spec.bind((), {})
+
+
+@pytest.mark.parametrize(
+    "function, args, kwargs",
+    [
+        (lambda self, x, y=2, *, z=3: 0, (1,), {"z": 1, "y": 5}),
+        (lambda self, x, /, y=2: 0, (1,), {"y": 5}),
+        (lambda self, x, /, **more: 0, (1,), {"x": 5}),
+        (lambda self, *rest, **more: 0, (1, 2), {"a": 5}),
+        (lambda self: 0, (), {}),
+        (lambda self, x: 0, (1, 2), {}),  # each of these is an error
+        (lambda self, x: 0, (1,), {"x": 2}),
+        (lambda self, x: 0, (1,), {"y": 2}),
+        (lambda self, x, /: 0, (), {"x": 2}),
+        (lambda self, x, y: 0, (), {"y": 2}),
+    ],
+)
+def test_bind_is_that_of_python(function, args, kwargs):
+    signature = inspect.signature(function)
+    try:
+        expected = signature.bind(None, *args, **kwargs).arguments
+    except TypeError as error:
+        with pytest.raises(TypeError, match=re.escape(str(error))):
+            CallSpec(function).bind(args, kwargs)
+        return
+    del expected["self"]
+    expected.update(expected.pop("more", {}))
+    found = CallSpec(function).bind(args, kwargs)
+    assert found == expected and list(found) == list(expected)
+
+
+def test_training_and_mask_are_found_by_name_and_by_place():
+    spec = spec_of(lambda self, x, mask=None, training=None: 0)
+    assert spec.training_of((1,), {}) is None and spec.training_of((1, 2, True), {}) is True
+    assert spec.training_of((1,), {"training": False}) is False
+    assert spec.with_training((1, 2, None), {}, True) == ((1, 2, True), {})
+    assert spec.with_training((1,), {"mask": 2}, True) == ((1,), {"mask": 2, "training": True})
+    assert spec.gives_mask((1, 2), {}) and spec.gives_mask((1,), {"mask": 2})
+    assert not spec.gives_mask((1, None), {}) and not spec.gives_mask((1,), {"training": True})
 
 
 def test_a_spec_is_read_once():
@@ -77,4 +120,4 @@ def test_shapes_of_tensor_arguments_only():
     ],
 )
 def test_arguments_of_build(function, shapes, expected):
-    assert shape_arguments(function, shapes) == expected
+    assert CallSpec(function).shape_arguments(shapes) == expected

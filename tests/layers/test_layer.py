@@ -14,6 +14,7 @@ from torch import nn
 import torchkeras as keras
 from torchkeras import layers
 from torchkeras.core.scopes import SCOPE
+from torchkeras.layers.fast_path import UNSETTLED
 
 
 class Scale(layers.Layer):
@@ -264,9 +265,9 @@ def test_fast_and_slow_path_agree():
     layer = layers.Dense(2, activation="tanh")
     x = torch.randn(4, 3)
     slow = layer(x)
-    assert layer._fast is SCOPE.fast_token  # the next call takes the fast path
+    assert layer._fast.token is SCOPE.fast_token  # the next call takes the fast path
     assert torch.equal(layer(x), slow)
-    layer.__dict__["_fast"] = None
+    layer._fast = UNSETTLED
     assert torch.equal(layer(x), slow)
 
 
@@ -715,7 +716,7 @@ def test_a_loss_that_first_comes_late_in_a_mixed_layer():
     assert SCOPE.fast_token is SCOPE.token(None)
     other = Scale()
     other(torch.ones(2)), other(torch.ones(2))
-    assert other._fast is SCOPE.fast_token
+    assert other._fast.token is SCOPE.fast_token
 
 
 def test_add_loss_takes_lists_and_refuses_functions():
@@ -997,7 +998,7 @@ def test_fast_paths_hold_in_other_threads():
         layer(torch.ones(2))
         Penalty()(torch.ones(2))  # renews the tokens for every thread
         layer(torch.ones(2)), layer(torch.ones(2))
-        tokens.append((layer._fast, SCOPE.fast_token))
+        tokens.append((layer._fast.token, SCOPE.fast_token))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -1006,7 +1007,7 @@ def test_fast_paths_hold_in_other_threads():
     layer(torch.ones(2)), layer(torch.ones(2))
     plain = Scale()
     plain(torch.ones(2)), plain(torch.ones(2))
-    assert plain._fast is SCOPE.fast_token is tokens[0][1]
+    assert plain._fast.token is SCOPE.fast_token is tokens[0][1]
 
 
 # Configs

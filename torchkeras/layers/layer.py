@@ -6,7 +6,7 @@ import functools
 import torch
 
 from torchkeras import constraints, initializers, regularizers
-from torchkeras.core import config, naming, shapes, tree
+from torchkeras.core import config, naming, tree
 from torchkeras.core import dtype_policy as dtype_policies
 from torchkeras.core.arguments import any_symbolic
 from torchkeras.core.convert import convert_to_tensor
@@ -16,23 +16,17 @@ from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.core.variable import Variable
-from torchkeras.layers.call_spec import (
-    CallSpec,
-    call_spec,
-    is_tensor_like,
-    shape_arguments,
-    shapes_of,
-)
+from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
+from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.init_arguments import config_of_arguments
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
-from torchkeras.layers.masks import any_mask, attach_mask, fill_masks, mask_of
+from torchkeras.layers.masks import any_mask, attach_mask, carries_mask, fill_masks, mask_of
+from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.tracked_module import TrackedModule
+from torchkeras.layers.training_mode import restore_training, set_training
 
 _Tensor = torch.Tensor
-
-
-def _always(x):
-    return True
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 class Layer(TrackedModule, Operation):
@@ -68,21 +62,52 @@ class Layer(TrackedModule, Operation):
     [(3,)]
     """
 
-    def __new__(cls, *args, **kwargs):
-        layer = super().__new__(cls)
-        state = layer.__dict__
-        remembers = getattr(cls.get_config, "_uses_init_arguments", False)
-        state["_init_arguments"] = (args, kwargs) if remembers else None
-        state["_losses"] = []
-        state["_adds_losses"] = False
-        state["_building"] = False
-        state["_build_done"] = False
-        state["built"] = False
-        return layer
+    # What a class says of its symbols; everything else is found by tracing `call`. See
+    # docs/layers.md.
+    keeps_shape = False  # the output has the shape of the first argument
+    keeps_dtype = False  # integers and booleans stay what they are
 
     # Whether `compute_mask` may give a mask where the inputs have none. A class with a
-    # `compute_mask` of its own may, unless it says otherwise.
+    # `compute_mask` of its own may, unless it says otherwise: then it keeps its fast path.
     _makes_masks = False
+
+    _plain_attributes = TrackedModule._plain_attributes | {
+        "_activity_regularizer",
+        "_adds_losses",
+        "_autocast",
+        "_autocast_dtype",
+        "_build_done",
+        "_build_shapes",
+        "_building",
+        "_compute_dtype",
+        "_dtype_policy",
+        "_fast",
+        "_fits_spec",
+        "_inbound_nodes",
+        "_init_arguments",
+        "_input_shape_arg",
+        "_input_spec",
+        "_input_torch_dtype",
+        "_losses",
+        "_outbound_nodes",
+        "_path",
+        "_supports_masking",
+        "_trainable",
+        "built",
+        "name",
+    }
+
+    def __new__(cls, *args, **kwargs):
+        layer = super().__new__(cls)
+        remembers = getattr(cls.get_config, "_uses_init_arguments", False)
+        layer._init_arguments = (args, kwargs) if remembers else None
+        layer._losses = []
+        layer._adds_losses = False
+        layer._building = False
+        layer._build_done = False
+        layer._fits_spec = always
+        layer.built = False
+        return layer
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -90,6 +115,8 @@ class Layer(TrackedModule, Operation):
             cls._makes_masks = True
         if "build" in cls.__dict__:
             cls.build = _around_build(cls.__dict__["build"])
+        if "call" in cls.__dict__ and callable(cls.__dict__["call"]):
+            cls._call_spec = CallSpec(cls.__dict__["call"])
 
     def __init__(
         self,
@@ -115,30 +142,31 @@ class Layer(TrackedModule, Operation):
                 f"{type(trainable).__name__}."
             )
         self._init_operation(name)
-        state = self.__dict__
-        state["_trainable"] = trainable
-        state["_autocast"] = autocast
-        state["_activity_regularizer"] = regularizers.get(activity_regularizer)
-        state["_input_shape_arg"] = None if input_shape is None else tuple(input_shape)
-        state["_path"] = None
-        state["_build_shapes"] = None
+        self._trainable = trainable
+        self._autocast = autocast
+        self._activity_regularizer = regularizers.get(activity_regularizer)
+        self._input_shape_arg = None if input_shape is None else tuple(input_shape)
+        self._path = None
+        self._build_shapes = None
+        state = self.__dict__  # a subclass may have set these ahead of super().__init__()
         state.setdefault("_input_spec", None)
-        state.setdefault("_supports_masking", type(self).compute_mask is not Layer.compute_mask)
+        state.setdefault(
+            "_supports_masking", not getattr(type(self).compute_mask, "_is_default", False)
+        )
         self._set_policy(dtype_policies.get(dtype))
 
     # Dtypes
 
     def _set_policy(self, policy):
-        state = self.__dict__
-        state["_dtype_policy"] = policy
-        state["_fast"] = None
+        self._dtype_policy = policy
+        self._fast = UNSETTLED
         compute, variable = policy.compute_dtype, policy.variable_dtype
-        state["_compute_dtype"] = to_torch_dtype(compute) if compute != "string" else None
+        self._compute_dtype = to_torch_dtype(compute) if compute != "string" else None
         casts = self._autocast and is_float_dtype(compute)
         # A layer that does not cast reads its weights as they are, within a mixed one too.
         mixed = casts and compute != variable
-        state["_autocast_dtype"] = state["_compute_dtype"] if mixed else None
-        state["_input_torch_dtype"] = state["_compute_dtype"] if casts else None
+        self._autocast_dtype = self._compute_dtype if mixed else None
+        self._input_torch_dtype = self._compute_dtype if casts else None
 
     @property
     def dtype_policy(self):
@@ -176,7 +204,7 @@ class Layer(TrackedModule, Operation):
 
     @autocast.setter
     def autocast(self, value):
-        self.__dict__["_autocast"] = value
+        self._autocast = value
         self._set_policy(self._dtype_policy)
 
     def _apply(self, fn, recurse=True):
@@ -210,12 +238,11 @@ class Layer(TrackedModule, Operation):
     build._is_default = True  # a first call needs no build of its own: sublayers build themselves
 
     def _finish_build(self, build_shapes):
-        state = self.__dict__
-        if state.get("_path") is None:
-            state["_path"] = self._path_here()
-        if state.get("_build_shapes") is None and build_shapes:
-            state["_build_shapes"] = build_shapes
-        state["built"] = True
+        if self.__dict__.get("_path") is None:
+            self._path = self._path_here()
+        if self.__dict__.get("_build_shapes") is None and build_shapes:
+            self._build_shapes = build_shapes
+        self.built = True
         if not self._trainable:
             for variable in self._own_variables():
                 variable.trainable = False
@@ -239,7 +266,7 @@ class Layer(TrackedModule, Operation):
             ),
             None,
         )
-        shape_kwargs = shape_arguments(build, shapes_of(arguments))
+        shape_kwargs = call_spec(build).shape_arguments(shapes_of(arguments))
         with config.device(device) if device is not None else contextlib.nullcontext():
             self.build(**shape_kwargs)
 
@@ -345,32 +372,21 @@ class Layer(TrackedModule, Operation):
         One plain tensor of the right dtype, or one list of them, given to a layer that is ready
         for it, goes straight to `call`; everything else takes the long way.
         """
-        if self._fast is SCOPE.fast_token and len(args) == 1 and not kwargs:
-            x = args[0]
-            if (
-                (x.dtype is self._input_torch_dtype or not x.is_floating_point())
-                and self._fast_check(x)
-                and not hasattr(x, "_keras_mask")
-                if type(x) is _Tensor
-                else type(x) is list and self._fast_list and self._are_plain(x)
-            ):
-                try:
-                    if self._fast_training:
-                        return self.call(x, training=self.training)
-                    return self.call(x)
-                except Exception as error:
-                    self._note_error(error, args, kwargs)
-                    raise
-        return self._keras_call(*args, **kwargs)
-
-    def _are_plain(self, tensors):
-        dtype = self._input_torch_dtype
-        for x in tensors:
-            if type(x) is not _Tensor or hasattr(x, "_keras_mask"):
-                return False
-            if x.dtype is not dtype and x.is_floating_point():
-                return False
-        return True
+        fast = self._fast
+        if (
+            len(args) == 1
+            and not kwargs
+            and fast.token is SCOPE.fast_token
+            and fast.accepts(args[0])
+        ):
+            try:
+                if fast.passes_training:
+                    return self.call(args[0], training=self.training)
+                return self.call(args[0])
+            except Exception as error:
+                self._note_error(error, args, kwargs)
+                raise
+        return self._keras_call(args, kwargs)
 
     def _check_initialized(self):
         if "_dtype_policy" not in self.__dict__:
@@ -379,85 +395,100 @@ class Layer(TrackedModule, Operation):
                 "Received: a layer whose __init__ did not. Add the call as its first line."
             )
 
-    def _keras_call(self, *args, **kwargs):
+    def _keras_call(self, args, kwargs):
+        """The long way: all that may be around a `call`."""
         self._check_initialized()
-        spec = call_spec(type(self).call)
-        training = kwargs.get("training")
-        if training is None and len(args) > 1 and spec.takes_training:
-            training = spec.bind(args, kwargs).get("training")
+        spec = self._spec_of_call()
+        training = spec.training_of(args, kwargs)
         if not spec.takes_training and not spec.has_var_keyword:
             kwargs.pop("training", None)
         args, kwargs = self._convert_arguments(args, kwargs)
         if any_symbolic(args, kwargs):
             return self._symbolic_call(spec, args, kwargs, training)
-        if SCOPE.depth == 0 and SCOPE.stateless is None:
+        settled = self._fast.token is SCOPE.token(self._autocast_dtype)
+        if not settled and SCOPE.depth == 0 and SCOPE.stateless is None:
             self._clear_losses()
         SCOPE.depth += 1
         try:
-            with (
-                naming.name_scope(self.name, caller=self),
-                _training_flags(self, training),
-            ):
-                outputs = self._build_and_run(spec, args, kwargs)
+            if settled:
+                return self._call_in_mode(spec, args, kwargs, training)
+            with naming.name_scope(self.name, caller=self):
+                outputs = self._call_in_mode(spec, args, kwargs, training)
+        finally:
+            SCOPE.depth -= 1
+        SCOPE.follow_tokens()
+        self._decide_fast_path(spec)
+        return outputs
+
+    def _spec_of_call(self):
+        call = type(self).call
+        spec = self._call_spec
+        # Another one where somebody has put a function of his own in the place of `call`.
+        return spec if spec.function is call else call_spec(call)
+
+    def _call_in_mode(self, spec, args, kwargs, training):
+        try:
+            if training is None:
+                return self._build_and_run(spec, args, kwargs)
+            changed = set_training(self, bool(training))
+            try:
+                return self._build_and_run(spec, args, kwargs)
+            finally:
+                restore_training(changed)
         except Exception as error:
             self._note_error(error, args, kwargs)
             raise
-        finally:
-            SCOPE.depth -= 1
-        token = SCOPE.token(self._autocast_dtype)
-        if self._fast is not token or SCOPE.fast_token is not SCOPE.token(SCOPE.autocast):
-            SCOPE.follow_tokens()
-            self._decide_fast_path(spec)
-        return outputs
 
     def _build_and_run(self, spec, args, kwargs):
         """Check, build, fill in masks and training, run `call`, attach the mask."""
-        simple = not kwargs and len(args) == 1
         first = args[0] if args else next(iter(kwargs.values()), None)
-        if self._input_spec is not None:
-            assert_input_compatibility(self._input_spec, first, self.name)
+        self._check_input(first)
         arguments = None
         if not self.built:
             arguments = spec.bind(args, kwargs)
             self._build_for(arguments, args, kwargs)
-            if self._input_spec is not None:
-                assert_input_compatibility(self._input_spec, first, self.name)
-        if spec.takes_training and kwargs.get("training") is None:
-            if simple or "training" not in spec.bind(args, kwargs):
-                kwargs = {**kwargs, "training": self.training}
-        previous_mask = mask_of(first)
-        if previous_mask is not None or not simple:
-            kwargs, previous_mask = fill_masks(spec, args, kwargs)
-        with self._dtype_scope():
+            self._check_input(first)
+        if spec.takes_training and spec.training_of(args, kwargs) is None:
+            args, kwargs = spec.with_training(args, kwargs, self.training)
+        mask = None
+        if (
+            carries_mask(args)
+            or (kwargs and carries_mask(kwargs.values()))
+            or spec.gives_mask(args, kwargs)
+        ):
+            kwargs, mask = fill_masks(spec, args, kwargs)
+        # A layer of one dtype inside a mixed one must read its weights as they are.
+        if SCOPE.autocast is self._autocast_dtype:
             outputs = self.call(*args, **kwargs)
+        else:
+            with autocast_scope(self._autocast_dtype):
+                outputs = self.call(*args, **kwargs)
         if not self.built:
             self._finish_build(shapes_of(arguments))
         if self._activity_regularizer is not None:
             self._add_activity_losses(outputs)
-        computes_mask = type(self).compute_mask is not Layer.compute_mask
-        if self._supports_masking and (computes_mask or any_mask(previous_mask)):
-            attach_mask(self, first, outputs, previous_mask)
+        if self._supports_masking and (self._makes_masks or any_mask(mask)):
+            attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
         return outputs
 
-    def _dtype_scope(self):
-        # A layer of one dtype inside a mixed one must read its weights as they are.
-        if SCOPE.autocast is self._autocast_dtype:
-            return contextlib.nullcontext()
-        return autocast_scope(self._autocast_dtype)
+    def _check_input(self, first):
+        if self._input_spec is not None:
+            if type(first) is not _Tensor or not self._fits_spec(first):
+                assert_input_compatibility(self._input_spec, first, self.name)
 
     def _convert_arguments(self, args, kwargs):
         """Arrays as tensors and floats in the compute dtype, leaving all else alone."""
-        if not kwargs and len(args) == 1 and type(args[0]) is _Tensor:
-            return (self._convert(args[0]),), kwargs
-        args = tuple(
-            tree.map_structure(self._convert, a) if tree.is_nested(a) else self._convert(a)
-            for a in args
-        )
-        kwargs = {
-            key: tree.map_structure(self._convert, a) if tree.is_nested(a) else self._convert(a)
-            for key, a in kwargs.items()
-        }
+        args = tuple([x if type(x) in _PLAIN else self._convert_each(x) for x in args])
+        if kwargs:
+            kwargs = {
+                key: x if type(x) in _PLAIN else self._convert_each(x) for key, x in kwargs.items()
+            }
         return args, kwargs
+
+    def _convert_each(self, x):
+        if type(x) is list:
+            return [self._convert_each(item) for item in x]
+        return tree.map_structure(self._convert, x) if tree.is_nested(x) else self._convert(x)
 
     def _convert(self, x):
         dtype = self._input_torch_dtype
@@ -481,6 +512,8 @@ class Layer(TrackedModule, Operation):
         """The mask of the output, from the inputs and their mask (here: the same mask)."""
         return previous_mask
 
+    compute_mask._is_default = True
+
     @property
     def supports_masking(self):
         """Whether the mask of the input passes on to the output."""
@@ -488,8 +521,8 @@ class Layer(TrackedModule, Operation):
 
     @supports_masking.setter
     def supports_masking(self, value):
-        self.__dict__["_supports_masking"] = bool(value)
-        self.__dict__["_fast"] = None
+        self._supports_masking = bool(value)
+        self._fast = UNSETTLED
 
     @property
     def input_spec(self):
@@ -498,31 +531,15 @@ class Layer(TrackedModule, Operation):
 
     @input_spec.setter
     def input_spec(self, value):
-        self.__dict__["_input_spec"] = value
-        self.__dict__["_fast"] = None
+        self._input_spec = value
+        self._fits_spec = never if value is None or tree.is_nested(value) else value.quick_check()
+        self._fast = UNSETTLED
 
     def _decide_fast_path(self, spec):
-        """Find out whether calls with one plain tensor may skip the protocol from now on."""
-        state = self.__dict__
-        if SCOPE.stateless is not None or SCOPE.meta or not self.built:
-            return
-        if torch.compiler.is_compiling():
-            return  # what a trace sets is a reason to compile again
-        ready = (
-            spec.takes_one
-            and self._input_torch_dtype is not None
-            and self._activity_regularizer is None
-            and not (tree.is_nested(self._input_spec))
-            and not (self._supports_masking and self._makes_masks)
-            and all(layer.built and not layer._adds_losses for layer in self._flatten_layers())
-        )
-        if not ready:
-            return
-        input_spec = self._input_spec
-        state["_fast_check"] = _always if input_spec is None else input_spec.quick_check()
-        state["_fast_list"] = input_spec is None
-        state["_fast_training"] = spec.takes_training
-        state["_fast"] = SCOPE.token(self._autocast_dtype)
+        """Find out whether calls may skip parts of the protocol from now on."""
+        fast = fast_path_of(self, spec)
+        if fast is not UNSETTLED:
+            self._fast = fast
 
     def _note_error(self, error, args, kwargs):
         if hasattr(error, "add_note") and not any(
@@ -538,18 +555,19 @@ class Layer(TrackedModule, Operation):
 
     def _symbolic_call(self, spec, args, kwargs, training):
         first = args[0] if args else next(iter(kwargs.values()), None)
-        if self._input_spec is not None:
-            assert_input_compatibility(self._input_spec, first, self.name)
-        with naming.name_scope(self.name, caller=self), _training_flags(self, training):
-            if not self.built:
-                self._build_for(spec.bind(args, kwargs), args, kwargs)
-                if self._input_spec is not None:
-                    assert_input_compatibility(self._input_spec, first, self.name)
-            try:
+        self._check_input(first)
+        changed = [] if training is None else set_training(self, bool(training))
+        try:
+            with naming.name_scope(self.name, caller=self):
+                if not self.built:
+                    self._build_for(spec.bind(args, kwargs), args, kwargs)
+                    self._check_input(first)
                 outputs = self.compute_output_spec(*args, **kwargs)
-            except Exception as error:
-                self._note_error(error, args, kwargs)
-                raise
+        except Exception as error:
+            self._note_error(error, args, kwargs)
+            raise
+        finally:
+            restore_training(changed)
         if not self.built:
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
         # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
@@ -564,21 +582,11 @@ class Layer(TrackedModule, Operation):
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give.
 
-        They come from `compute_output_shape` where the layer defines it; else from running
-        `call` on tensors without data.
+        A class that says what its outputs are, by `keeps_shape` or `compute_output_shape`, is
+        taken at its word; for any other, `call` runs on tensors without data. Override it only
+        where the outputs depend on more than shapes.
         """
-        cls = type(self)
-        plain = (
-            cls.compute_output_shape is not Layer.compute_output_shape
-            and cls.compute_mask is Layer.compute_mask
-            and not any(any_mask(mask_of(a)) for a in (*args, *kwargs.values()))
-        )
-        if plain:
-            given = shapes_of(call_spec(cls.call).bind(args, kwargs))
-            shape = self.compute_output_shape(**shape_arguments(cls.compute_output_shape, given))
-            return _symbols_of_shape(shape, self.compute_dtype)
-        run = functools.partial(self._build_and_run, call_spec(cls.call))
-        return shapes.infer(lambda *a, **k: run(a, k), args, kwargs, modules=(self,))
+        return output_symbols(self, self._spec_of_call(), args, kwargs)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output for an input of this shape, None where a size is unknown.
@@ -586,12 +594,15 @@ class Layer(TrackedModule, Operation):
         Args:
             input_shape: tuple, or structure of tuples, with None for unknown sizes.
         """
+        if self.keeps_shape:
+            return input_shape
         inputs = tree.map_shape_structure(
             lambda shape: KerasTensor(shape, self.compute_dtype), input_shape
         )
-        run = functools.partial(self._build_and_run, call_spec(type(self).call))
-        outputs = shapes.infer(lambda x: run((x,), {}), (inputs,), {}, modules=(self,))
+        outputs = infer_output(self, self._spec_of_call(), (inputs,), {})
         return tree.map_structure(lambda symbol: symbol.shape, outputs)
+
+    compute_output_shape._is_default = True
 
     # Losses
 
@@ -631,7 +642,7 @@ class Layer(TrackedModule, Operation):
 
     def _note_added_loss(self):
         if not self._adds_losses:
-            self.__dict__["_adds_losses"] = True
+            self._adds_losses = True
             SCOPE.renew_tokens()
 
     def _add_activity_losses(self, outputs):
@@ -645,7 +656,7 @@ class Layer(TrackedModule, Operation):
         for layer in self._flatten_layers():
             if layer._adds_losses:
                 # A new list: a compiled call must not depend on the tensors in the old one.
-                layer.__dict__["_losses"] = []
+                layer._losses = []
 
     @property
     def activity_regularizer(self):
@@ -654,8 +665,8 @@ class Layer(TrackedModule, Operation):
 
     @activity_regularizer.setter
     def activity_regularizer(self, value):
-        self.__dict__["_activity_regularizer"] = regularizers.get(value)
-        self.__dict__["_fast"] = None
+        self._activity_regularizer = regularizers.get(value)
+        self._fast = UNSETTLED
 
     @property
     def losses(self):
@@ -782,16 +793,23 @@ class Layer(TrackedModule, Operation):
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        state.update(_fast=None, _fast_check=None, _losses=[])
+        state.update(_fast=UNSETTLED, _fits_spec=always, _losses=[])
         # A copy of one layer must not drag the models it is part of along.
         state.update(_inbound_nodes=[], _outbound_nodes=[])
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.input_spec = self._input_spec  # and its check, which cannot be copied
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={self.built}>"
 
     def __str__(self):
         return repr(self)
+
+
+Layer._call_spec = CallSpec(Layer.call)
 
 
 def _around_build(build):
@@ -801,18 +819,17 @@ def _around_build(build):
 
     @functools.wraps(build)
     def wrapper(self, *args, **kwargs):
-        state = self.__dict__
-        if state["_building"]:
+        if self._building:
             return build(self, *args, **kwargs)
         self._check_initialized()
-        state["_building"] = True
+        self._building = True
         try:
             with naming.name_scope(self.name, caller=self):
-                state["_path"] = naming.current_path()
+                self._path = naming.current_path()
                 build(self, *args, **kwargs)
         finally:
-            state["_building"] = False
-        state["_build_done"] = True
+            self._building = False
+        self._build_done = True
         self._finish_build(spec.bind(args, kwargs))
 
     return wrapper
@@ -826,33 +843,6 @@ def _as_shapes(shape):
     return [_as_shapes(item) for item in shape] if isinstance(shape, (list, tuple)) else shape
 
 
-def _symbols_of_shape(shape, dtype):
-    if tree.is_shape(shape):
-        return KerasTensor(shape, dtype)
-    if isinstance(shape, dict):
-        return {key: _symbols_of_shape(value, dtype) for key, value in shape.items()}
-    return type(shape)([_symbols_of_shape(item, dtype) for item in shape])
-
-
 def _own_copy(variable, tensor):
     # A plain torch module updates its buffers in place; that must not reach the caller's tensor.
     return tensor.clone() if variable.foreign and isinstance(tensor, _Tensor) else tensor
-
-
-@contextlib.contextmanager
-def _training_flags(layer, training):
-    """Set `training` on the layer and all below it meanwhile; None changes nothing."""
-    if training is None:
-        yield
-        return
-    training = bool(training)
-    changed = []
-    for module in layer.modules():
-        if module.training is not training:
-            changed.append(module)
-            module.__dict__["training"] = training
-    try:
-        yield
-    finally:
-        for module in changed:
-            module.__dict__["training"] = not training

@@ -15,7 +15,23 @@ def mask_of(x):
 
 def any_mask(mask):
     """Whether there is a mask in what `mask_of` gave."""
-    return mask is not None and any(leaf is not None for leaf in tree.flatten(mask))
+    if mask is None or isinstance(mask, torch.Tensor):
+        return mask is not None
+    return any(leaf is not None for leaf in tree.flatten(mask))
+
+
+def carries_mask(values):
+    """Whether a mask rides on one of these arguments of a call."""
+    for x in values:
+        if isinstance(x, torch.Tensor):
+            if hasattr(x, "_keras_mask"):
+                return True
+        elif tree.is_nested(x):
+            if carries_mask(x.values() if isinstance(x, dict) else x):
+                return True
+        elif getattr(x, "_keras_mask", None) is not None:
+            return True
+    return False
 
 
 def fill_masks(spec, args, kwargs):
@@ -36,13 +52,12 @@ def fill_masks(spec, args, kwargs):
     tensors = [
         name
         for name, value in arguments.items()
-        if name != "training"
-        and not name.endswith("mask")
-        and any(is_tensor_like(leaf) for leaf in tree.flatten(value))
+        if name != "training" and not name.endswith("mask") and _holds_tensor(value)
     ]
     filled = dict(kwargs)
     if len(tensors) == 1 and spec.takes_mask and arguments.get("mask") is None:
-        filled["mask"] = mask_of(arguments[tensors[0]])
+        if "mask" not in arguments or "mask" in kwargs:  # else it was given by place, as None
+            filled["mask"] = mask_of(arguments[tensors[0]])
     elif len(tensors) > 1:
         for name in tensors:
             key = f"{name}_mask"
@@ -53,15 +68,36 @@ def fill_masks(spec, args, kwargs):
     return filled, mask_of(first) if mask is None else mask
 
 
+def _holds_tensor(value):
+    if isinstance(value, torch.Tensor):
+        return True
+    if tree.is_nested(value):
+        return any(is_tensor_like(leaf) for leaf in tree.flatten(value))
+    return is_tensor_like(value)
+
+
 def attach_mask(layer, inputs, outputs, previous_mask):
-    """Put what `layer.compute_mask` says on the outputs that have no mask of their own."""
-    flat = tree.flatten(outputs)
+    """Put what `layer.compute_mask` says on the outputs that have no mask of their own.
+
+    Args:
+        layer: Layer.
+        inputs: first argument of the call.
+        outputs: tensor or symbol, or a structure of them.
+        previous_mask: mask of the inputs, or structure of masks.
+    """
+    flat = [outputs] if isinstance(outputs, torch.Tensor) else tree.flatten(outputs)
     if all(getattr(tensor, "_keras_mask", None) is not None for tensor in flat):
         return
-    masks = tree.flatten(layer.compute_mask(inputs, previous_mask))
+    mask = layer.compute_mask(inputs, previous_mask)
+    put_masks(flat, mask)
+
+
+def put_masks(flat, mask):
+    """Put the mask, or each of a structure of masks, on the tensors or symbols in `flat`."""
+    masks = [mask] if isinstance(mask, torch.Tensor) or mask is None else tree.flatten(mask)
     if len(masks) == 1 and len(flat) > 1:
         masks = masks * len(flat)
     for tensor, mask in zip(flat, masks, strict=False):
-        if mask is not None and isinstance(tensor, torch.Tensor):
+        if mask is not None and is_tensor_like(tensor):
             if getattr(tensor, "_keras_mask", None) is None:
                 tensor._keras_mask = mask

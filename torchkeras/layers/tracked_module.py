@@ -5,6 +5,7 @@ from torch import nn
 
 from torchkeras.core.variable import Variable
 from torchkeras.layers import tracking
+from torchkeras.layers.fast_path import UNSETTLED
 
 
 class TrackedModule(nn.Module):
@@ -15,16 +16,18 @@ class TrackedModule(nn.Module):
     was assigned: a Variable, a layer, a list.
     """
 
+    # Names that `__setattr__` stores as they are: of no weight, layer or container of them.
+    _plain_attributes = frozenset({"_fast", "_handles", "_tracked", "training"})
+
     def __new__(cls, *args, **kwargs):
         # Torch's dicts exist before the subclass's __init__ runs, so that attributes may be set
         # ahead of super().__init__(), as in Keras.
         module = super().__new__(cls)
         nn.Module.__init__(module)
-        state = module.__dict__
-        state["training"] = False
-        state["_handles"] = {}  # name of slot or attribute -> Variable
-        state["_tracked"] = {}  # attribute -> the modules, metrics and seeds in it
-        state["_fast"] = None  # see Layer.forward
+        module.training = False
+        module._handles = {}  # name of slot or attribute -> Variable
+        module._tracked = {}  # attribute -> the modules, metrics and seeds in it
+        module._fast = UNSETTLED  # see Layer.forward
         return module
 
     def _free_slot(self, name):
@@ -77,6 +80,9 @@ class TrackedModule(nn.Module):
 
     def __setattr__(self, name, value):
         state = self.__dict__
+        if name in self._plain_attributes:
+            state[name] = value
+            return
         handles = state["_handles"]
         if isinstance(value, torch.Tensor) and name in handles and handles[name]._key == name:
             handle = handles[name]
@@ -109,7 +115,7 @@ class TrackedModule(nn.Module):
                 value.train(self.training)
             state.pop(name, None)
             nn.Module.__setattr__(self, name, value)
-            state["_fast"] = None
+            self._fast = UNSETTLED
         elif container:
             if name not in state["_tracked"]:
                 self._forget(name)
@@ -176,7 +182,7 @@ class TrackedModule(nn.Module):
         for variable in _held_variables(before):
             if id(variable) not in now:
                 self._let_go(variable)
-        self.__dict__["_fast"] = None
+        self._fast = UNSETTLED
 
     @property
     def _metrics(self):
@@ -204,7 +210,7 @@ class TrackedModule(nn.Module):
         if left is not None and left is not keep and self._owns(left):
             bound = (key for key, value in state.items() if value is left)
             self._rename_slot(left, next(bound, None) or self._free_slot(name))
-        state["_fast"] = None
+        self._fast = UNSETTLED
 
     def _let_go(self, variable):
         """Give up a variable that no attribute of the layer, list or dict holds any more."""
@@ -233,7 +239,7 @@ class TrackedModule(nn.Module):
         super().__setstate__(state)
         for name in self._tracked:
             self.__dict__[name] = tracking.wrap(self.__dict__[name], self, name)
-        self.__dict__["_fast"] = None
+        self._fast = UNSETTLED
 
     @property
     def _layers(self):

@@ -153,7 +153,7 @@ class _Cloner:
         outputs = tree.map_structure(revive, model.output)
         cls = type(model) if takes_graph(type(model)) else Functional
         clone = cls(inputs=inputs, outputs=outputs, name=model.name)
-        clone.__dict__["_trainable"] = model.trainable
+        clone._trainable = model.trainable
         return clone
 
 

@@ -12,8 +12,8 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object
-from torchkeras.layers.call_spec import call_spec
 from torchkeras.layers.core.input_layer import InputLayer
+from torchkeras.layers.fast_path import UNSETTLED, never
 from torchkeras.layers.input_spec import InputSpec, describe
 from torchkeras.layers.layer import Layer
 from torchkeras.models.graph import Graph, node_of, record_graph, replay_graph
@@ -47,6 +47,20 @@ class Functional(Model):
     torch.Size([2, 4])
     """
 
+    _plain_attributes = Model._plain_attributes | {
+        "_graph",
+        "_input_dtypes",
+        "_inputs",
+        "_inputs_struct",
+        "_outputs",
+        "_outputs_struct",
+        "_plain_output",
+        "_single_input",
+        "_specs",
+        "input_names",
+        "output_names",
+    }
+
     def __new__(cls, *args, **kwargs):
         return Layer.__new__(cls, *args, **kwargs)
 
@@ -59,25 +73,24 @@ class Functional(Model):
         self._set_input_dtypes([to_torch_dtype(x.dtype) for x in self._inputs])
         register_layers(self, self._graph_layers())
         if self.__dict__.get("_path") is None:
-            self.__dict__["_path"] = self._path_here()
-        self.__dict__["built"] = True
-        self._decide_fast_path(call_spec(type(self).call))
+            self._path = self._path_here()
+        self.built = True
+        self._decide_fast_path(self._spec_of_call())
 
     def _set_ends(self, inputs, outputs):
         """Find the graph between the symbols, and what calls and properties need of it."""
-        state = self.__dict__
-        state["_inputs_struct"] = tree.map_structure(lambda x: x, inputs)
-        state["_outputs_struct"] = tree.map_structure(lambda x: x, outputs)
-        state["_inputs"] = tree.flatten(inputs)
-        state["_outputs"] = tree.flatten(outputs)
-        state["_graph"] = graph = Graph(self._inputs, self._outputs)
-        state["_single_input"] = isinstance(inputs, KerasTensor)
-        state["_plain_output"] = isinstance(outputs, KerasTensor)
-        state["_specs"] = [
+        self._inputs_struct = tree.map_structure(lambda x: x, inputs)
+        self._outputs_struct = tree.map_structure(lambda x: x, outputs)
+        self._inputs = tree.flatten(inputs)
+        self._outputs = tree.flatten(outputs)
+        self._graph = graph = Graph(self._inputs, self._outputs)
+        self._single_input = isinstance(inputs, KerasTensor)
+        self._plain_output = isinstance(outputs, KerasTensor)
+        self._specs = [
             InputSpec(shape=_any_batch(x.shape), allow_last_axis_squeeze=True) for x in self._inputs
         ]
-        state["input_names"] = [start.name for start in graph.starts]
-        state["output_names"] = [graph.operation_of(x).name for x in self._outputs]
+        self.input_names = [start.name for start in graph.starts]
+        self.output_names = [graph.operation_of(x).name for x in self._outputs]
 
     def _graph_layers(self):
         return [op for op in self._graph.operations if isinstance(op, Layer)]
@@ -89,8 +102,8 @@ class Functional(Model):
     # Dtypes
 
     def _set_input_dtypes(self, dtypes):
-        self.__dict__["_input_dtypes"] = dtypes
-        self.__dict__["_input_torch_dtype"] = dtypes[0]
+        self._input_dtypes = dtypes
+        self._input_torch_dtype = dtypes[0]
 
     def _set_policy(self, policy):
         super()._set_policy(policy)
@@ -330,16 +343,17 @@ class Functional(Model):
         return convert_to_tensor(x, dtype)
 
     def _decide_fast_path(self, spec):
-        if type(self).call is not Functional.call:
-            super()._decide_fast_path(spec)
-        elif self._single_input:
-            super()._decide_fast_path(spec)
-            if self._fast is not None:
-                fits = InputSpec(shape=_any_batch(self._inputs[0].shape)).quick_check()
+        super()._decide_fast_path(spec)
+        if type(self).call is Functional.call and self._fast is not UNSETTLED:
+            fits = never
+            if self._single_input:
                 dtype = self._input_dtypes[0]
-                self.__dict__["_fast_check"] = lambda x: x.dtype is dtype and fits(x)
-                self.__dict__["_fast_training"] = False
-                self.__dict__["_fast_list"] = False
+                has_shape = InputSpec(shape=_any_batch(self._inputs[0].shape)).quick_check()
+
+                def fits(x):
+                    return x.dtype is dtype and has_shape(x)
+
+            self._fast = self._fast.narrowed(fits)
 
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give."""
@@ -481,7 +495,7 @@ def functional_from_config(cls, config):
     outputs = _find_symbols(config.pop("output_layers"), nodes)
     trainable = config.pop("trainable", True)
     model = cls(inputs=inputs, outputs=outputs, **config)
-    model.__dict__["_trainable"] = trainable is not False
+    model._trainable = trainable is not False
     return model
 
 

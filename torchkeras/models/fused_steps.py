@@ -2,10 +2,9 @@
 
 from collections import Counter
 
-import torch
 from torch.nn.modules import module as torch_module
 
-from torchkeras.core.scopes import SCOPE
+from torchkeras.core.scopes import SCOPE, autocast_scope
 from torchkeras.layers.core.dense import Dense
 from torchkeras.layers.regularization.dropout import Dropout
 
@@ -61,10 +60,10 @@ class DenseDropout:
         dense, dropout = self.dense, self.dropout
         if not kwargs and self._is_ready(args[0]):
             try:
-                if dense._fast is SCOPE.fast_token:
+                if dense._fast.token is SCOPE.fast_token:
                     return dense.call_with_dropout(args[0], dropout.rate, dropout.seed_generator)
                 x = dense._convert(args[0])
-                with dense._dtype_scope():
+                with autocast_scope(dense._autocast_dtype):
                     return dense.call_with_dropout(x, dropout.rate, dropout.seed_generator)
             except Exception as error:
                 dense._note_error(error, args, kwargs)
@@ -74,20 +73,19 @@ class DenseDropout:
     def _is_ready(self, x):
         # From the dicts: a read of an attribute costs twice as much, and there are many.
         first, second, token = self.dense.__dict__, self.dropout.__dict__, SCOPE.fast_token
+        fast = first["_fast"]
         return (
             second["training"]
             and second["rate"]
-            and type(x) is torch.Tensor
             and (
-                (first["_fast"] is token and x.dtype is first["_input_torch_dtype"])
+                fast.accepts(x)
+                if fast.token is token
                 # In mixed precision each layer opens a scope of its dtype, and casts its input.
-                or (first["_fast"] is SCOPE.token(first["_autocast_dtype"]) is not token)
+                else fast.token is SCOPE.token(first["_autocast_dtype"]) and fast.accepts_uncast(x)
             )
-            and second["_fast"] is first["_fast"]
+            and second["_fast"].token is fast.token
             and first["_compute_dtype"] is second["_input_torch_dtype"]
             and second["noise_shape"] is None
-            and first["_fast_check"](x)
-            and not hasattr(x, "_keras_mask")
             and not _is_watched(first)
             and not _is_watched(second)
             and not _all_are_watched()

@@ -40,6 +40,8 @@ class Model(Trainer, Layer):
     torch.Size([1, 2])
     """
 
+    _plain_attributes = Layer._plain_attributes | {"_layer_keys"}
+
     def __new__(cls, *args, **kwargs):
         if cls is Model and _is_functional_call(args, kwargs):
             from torchkeras.models.functional import Functional
@@ -90,7 +92,7 @@ class Model(Trainer, Layer):
             )
         # An attribute of the user's own: the layer makes way and takes another key.
         del self._modules[name]
-        self.__dict__["_layer_keys"] = [key for key in keys if key != name]
+        self._layer_keys = [key for key in keys if key != name]
         super().__setattr__(name, value)
         register_layers(self, self._graph_layers())
 
@@ -354,7 +356,7 @@ def register_layers(model, layers):
         modules[key] = layer
         taken.add(key)
         keys.append(key)
-    model.__dict__["_layer_keys"] = keys
+    model._layer_keys = keys
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,9 +11,9 @@ from torchkeras.core.serialization import (
     deserialize_keras_object,
     serialize_keras_object,
 )
-from torchkeras.layers.call_spec import call_spec
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
+from torchkeras.layers.fast_path import UNSETTLED
 from torchkeras.layers.layer import Layer
 from torchkeras.models.functional import Functional
 from torchkeras.models.model import Model, register_layers
@@ -47,13 +47,15 @@ class Sequential(Model):
     torch.Size([2, 1])
     """
 
+    _plain_attributes = Model._plain_attributes | {"_functional", "_stack"}
+
     def __new__(cls, *args, **kwargs):
         return Layer.__new__(cls, *args, **kwargs)
 
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
-        self.__dict__["_stack"] = []  # the layers, an InputLayer first where there is one
-        self.__dict__["_functional"] = None
+        self._stack = []  # the layers, an InputLayer first where there is one
+        self._functional = None
         if layers is not None and not isinstance(layers, (list, tuple)):
             layers = [layers]
         for layer in layers or ():
@@ -159,11 +161,10 @@ class Sequential(Model):
         return layer
 
     def _forget_graph(self):
-        state = self.__dict__
-        state["built"] = False
-        state["_functional"] = None
-        state["_build_shapes"] = None
-        state["_fast"] = None
+        self.built = False
+        self._functional = None
+        self._build_shapes = None
+        self._fast = UNSETTLED
         register_layers(self, self.layers)
 
     def _rebuild(self):
@@ -222,9 +223,9 @@ class Sequential(Model):
 
     def _connect(self, start, end):
         naming.auto_name("Functional")  # Keras's counts as one: later models are named alike
-        self.__dict__["_functional"] = Functional(inputs=start, outputs=end, name=self.name)
+        self._functional = Functional(inputs=start, outputs=end, name=self.name)
         self._finish_build({})
-        self._decide_fast_path(call_spec(type(self).call))
+        self._decide_fast_path(self._spec_of_call())
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
@@ -266,15 +267,10 @@ class Sequential(Model):
 
     def _decide_fast_path(self, spec):
         super()._decide_fast_path(spec)
-        functional = self._functional
-        if self._fast is None or not self._passes_on():
-            return
-        functional._decide_fast_path(spec)
-        if functional._fast is None:
-            self.__dict__["_fast"] = None
-        else:
-            for key in ("_fast_check", "_fast_training", "_fast_list", "_input_torch_dtype"):
-                self.__dict__[key] = functional.__dict__[key]
+        if self._fast is not UNSETTLED and self._passes_on():
+            self._functional._decide_fast_path(spec)
+            self._fast = self._functional._fast
+            self._input_torch_dtype = self._functional._input_torch_dtype
 
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that a call will give."""
@@ -385,7 +381,7 @@ class Sequential(Model):
             for layer_config in config.get("layers", ()):
                 model._push(deserialize_keras_object(layer_config))
             model._rebuild()
-        model.__dict__["_trainable"] = config.get("trainable") is not False
+        model._trainable = config.get("trainable") is not False
         shape = config.get("build_input_shape")
         if shape and not model.built and len(model.layers) > 0:
             model.build(tuple(shape) if tree.is_shape(shape) else shape)

@@ -12,8 +12,8 @@ from torch import nn
 from torchkeras.core import config, tree
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.operation import FunctionOperation, Operation
-from torchkeras.layers.call_spec import shape_arguments
-from torchkeras.layers.layer import Layer
+from torchkeras.layers.call_spec import call_spec
+from torchkeras.layers.output_spec import says_shape
 from torchkeras.utils.progbar import write_line
 from torchkeras.utils.text_table import cut, draw_table, fit_widths, wrap
 
@@ -229,10 +229,10 @@ def _output_shape(layer, nodes):
         shapes = getattr(layer, "output_shape", None)
         if shapes is None and build_shapes:
             # Only where the class has a rule for it: running `call` may fail or have effects.
-            if type(layer).compute_output_shape is not Layer.compute_output_shape:
+            if says_shape(layer):
                 given = {name.removesuffix("_shape"): s for name, s in build_shapes.items()}
-                arguments = shape_arguments(type(layer).compute_output_shape, given)
-                shapes = layer.compute_output_shape(**arguments)
+                rule = call_spec(type(layer).compute_output_shape)
+                shapes = layer.compute_output_shape(**rule.shape_arguments(given))
     if shapes is None:
         return "?"
     texts = tree.map_shape_structure(lambda s: f"({', '.join(map(str, s))})", shapes)

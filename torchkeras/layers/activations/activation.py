@@ -20,6 +20,8 @@ class Activation(Layer):
     tensor([0., 2.])
     """
 
+    keeps_shape = True
+
     def __init__(self, activation, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -28,9 +30,6 @@ class Activation(Layer):
 
     def call(self, inputs):
         return self.activation(inputs)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

@@ -22,6 +22,8 @@ class ELU(Layer):
     tensor([-1.,  1.])
     """
 
+    keeps_shape = True
+
     def __init__(self, alpha=1.0, **kwargs):
         super().__init__(**kwargs)
         self.alpha = alpha
@@ -30,9 +32,6 @@ class ELU(Layer):
 
     def call(self, inputs):
         return activations.elu(inputs, alpha=self.alpha)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha}

@@ -27,6 +27,8 @@ class LeakyReLU(Layer):
     tensor([-5.,  5.])
     """
 
+    keeps_shape = True
+
     def __init__(self, negative_slope=0.3, **kwargs):
         negative_slope = kwargs.pop("alpha", negative_slope)
         super().__init__(**kwargs)
@@ -37,9 +39,6 @@ class LeakyReLU(Layer):
 
     def call(self, inputs):
         return activations.leaky_relu(inputs, negative_slope=self.negative_slope)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "negative_slope": self.negative_slope}

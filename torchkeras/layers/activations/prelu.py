@@ -31,6 +31,8 @@ class PReLU(Layer):
     (1, 2)
     """
 
+    keeps_shape = True
+
     def __init__(
         self,
         alpha_initializer="Zeros",
@@ -69,9 +71,6 @@ class PReLU(Layer):
 
     def call(self, inputs):
         return torch.where(inputs > 0, inputs, self.alpha.value * inputs)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -29,6 +29,8 @@ class ReLU(Layer):
     tensor([-5.0000, -2.5000,  0.0000,  5.0000, 10.0000])
     """
 
+    keeps_shape = True
+
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
         super().__init__(**kwargs)
         values = {"negative_slope": negative_slope, "threshold": threshold}
@@ -49,9 +51,6 @@ class ReLU(Layer):
             max_value=self.max_value,
             threshold=self.threshold,
         )
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -31,6 +31,8 @@ class Softmax(Layer):
     tensor([0.5000, 0.5000, 0.0000])
     """
 
+    keeps_shape = True
+
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         self.axis = axis
@@ -61,9 +63,6 @@ class Softmax(Layer):
                 f"{tuple(mask.shape)}."
             )
         return mask if mask.dtype is torch.bool else mask > 0.5
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis}

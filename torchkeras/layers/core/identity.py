@@ -1,9 +1,7 @@
 """Identity: the input, unchanged."""
 
-from torchkeras.core import tree
 from torchkeras.layers.built_at_init import mark_built
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.same_spec import same_spec
 
 
 class Identity(Layer):
@@ -18,6 +16,9 @@ class Identity(Layer):
     tensor([1, 2])
     """
 
+    keeps_shape = True
+    keeps_dtype = True
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -25,9 +26,3 @@ class Identity(Layer):
 
     def call(self, inputs):
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def compute_output_spec(self, inputs):
-        return tree.map_structure(lambda x: same_spec(self, x), inputs)

@@ -83,7 +83,7 @@ class InputLayer(Layer):
         self.optional = optional
         self.sparse = False
         self.ragged = False
-        self.__dict__["built"] = True
+        self.built = True
         Node(self, (), {}, symbol if input_tensor is None else input_tensor)
 
     def call(self):

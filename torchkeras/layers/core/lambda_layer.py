@@ -3,9 +3,9 @@
 import inspect
 
 from torchkeras.core import tree
-from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.output_spec import infer_output
 
 
 class Lambda(Layer):
@@ -69,11 +69,10 @@ class Lambda(Layer):
         first = input_shape if tree.is_shape(input_shape) else tree.flatten(input_shape)
         return tree.map_shape_structure(lambda shape: (first[0], *shape), self._output_shape)
 
-    def compute_output_spec(self, inputs, mask=None, training=None):
-        if self._output_shape is None or self.mask is not None:
-            return super().compute_output_spec(inputs, mask=mask, training=training)
-        shape = self.compute_output_shape(tree.map_structure(lambda x: x.shape, inputs))
-        return tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), shape)
+    def compute_output_spec(self, inputs, **kwargs):
+        if self._output_shape is None:
+            return infer_output(self, self._spec_of_call(), (inputs,), kwargs)
+        return super().compute_output_spec(inputs, **kwargs)
 
     def get_config(self):
         config = {**super().get_config(), "function": serialize_keras_object(self.function)}

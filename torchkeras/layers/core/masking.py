@@ -25,6 +25,9 @@ class Masking(Layer):
     tensor([[ True, False]])
     """
 
+    keeps_shape = True
+    keeps_dtype = True
+
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         if isinstance(mask_value, dict):
@@ -41,9 +44,6 @@ class Masking(Layer):
         if isinstance(value, torch.Tensor):
             value = value.to(inputs.device)
         return torch.ne(inputs, value).any(dim=-1)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "mask_value": self.mask_value}

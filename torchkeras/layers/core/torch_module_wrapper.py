@@ -6,12 +6,11 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from torchkeras.core import config as core_config
-from torchkeras.core import shapes, tree
+from torchkeras.core import tree
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
-from torchkeras.layers.call_spec import call_spec
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.output_spec import infer_output
 
 
 class TorchModuleWrapper(Layer):
@@ -86,12 +85,9 @@ class TorchModuleWrapper(Layer):
         return super().compute_output_shape(input_shape)
 
     def compute_output_spec(self, *args, **kwargs):
-        if self.output_shape is not None:
-            return tree.map_shape_structure(
-                lambda shape: KerasTensor(shape, self.compute_dtype), self.output_shape
-            )
-        run = functools.partial(self._build_and_run, call_spec(type(self).call))
-        return shapes.infer(lambda *a, **k: run(a, k), args, kwargs, modules=(self,))
+        if self.output_shape is None:
+            return infer_output(self, self._spec_of_call(), args, kwargs)
+        return super().compute_output_spec(*args, **kwargs)
 
     def get_config(self):
         config = super().get_config()

@@ -19,6 +19,8 @@ class Average(Merge):
     tensor([2., 1.])
     """
 
+    keeps_dtype = False  # a division makes floats of integers
+
     def _merge_function(self, inputs):
         total = inputs[0]
         for x in inputs[1:]:

@@ -2,8 +2,6 @@
 
 import torch
 
-from torchkeras.core.dtypes import is_float_dtype
-from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.layer import Layer
 
 
@@ -28,6 +26,7 @@ class Merge(Layer):
 
     # How many inputs, where it is not any number from one on.
     _inputs_required = None
+    keeps_dtype = True
     _makes_masks = False
 
     def __init__(self, **kwargs):
@@ -80,12 +79,6 @@ class Merge(Layer):
                     f"input_shape={input_shape}."
                 )
         return (batches.pop() if batches else None, *result)
-
-    def compute_output_spec(self, inputs):
-        if any(x._keras_mask is not None or not is_float_dtype(x.dtype) for x in inputs):
-            return super().compute_output_spec(inputs)
-        shape = self.compute_output_shape([x.shape for x in inputs])
-        return KerasTensor(shape, self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
         if check_masks(inputs, mask) is None or any(m is None for m in mask):

@@ -2,7 +2,6 @@
 
 import torch
 
-from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.merging.base_merge import Merge, check_masks
 
 
@@ -24,6 +23,7 @@ class Concatenate(Merge):
     torch.Size([2, 7])
     """
 
+    keeps_dtype = True
     _makes_masks = False
 
     def __init__(self, axis=-1, **kwargs):
@@ -56,11 +56,6 @@ class Concatenate(Merge):
                 f"except on the concatenation axis {axis}. Received: input_shape={input_shape}."
             )
         return tuple(result)
-
-    def compute_output_spec(self, inputs):
-        if len({x.dtype for x in inputs}) > 1 or any(x._keras_mask is not None for x in inputs):
-            return super().compute_output_spec(inputs)
-        return KerasTensor(self.compute_output_shape([x.shape for x in inputs]), inputs[0].dtype)
 
     def compute_mask(self, inputs, mask=None):
         if check_masks(inputs, mask) is None or all(m is None for m in mask):

@@ -2,7 +2,6 @@
 
 import torch
 
-from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.merging.base_merge import Merge
 
 
@@ -96,10 +95,6 @@ class Dot(Merge):
         x_rest = [size for axis, size in enumerate(x_shape) if axis not in (0, x_axis)]
         y_rest = [size for axis, size in enumerate(y_shape) if axis not in (0, y_axis)]
         return (batch, *(x_rest + y_rest or [1]))
-
-    def compute_output_spec(self, inputs):
-        shape = self.compute_output_shape([x.shape for x in inputs])
-        return KerasTensor(shape, self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None

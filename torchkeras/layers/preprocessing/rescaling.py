@@ -25,6 +25,8 @@ class Rescaling(Layer):
     tensor([-1.,  1.])
     """
 
+    keeps_shape = True
+
     def __init__(self, scale, offset=0.0, **kwargs):
         super().__init__(**kwargs)
         self.scale = scale
@@ -34,9 +36,6 @@ class Rescaling(Layer):
     def call(self, inputs):
         inputs = inputs.to(to_torch_dtype(self.compute_dtype))
         return inputs * _factor(self.scale, inputs) + _factor(self.offset, inputs)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -23,6 +23,9 @@ class ActivityRegularization(Layer):
     [tensor(1.5000)]
     """
 
+    keeps_shape = True
+    keeps_dtype = True
+
     def __init__(self, l1=0.0, l2=0.0, **kwargs):
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.supports_masking = True
@@ -32,9 +35,6 @@ class ActivityRegularization(Layer):
 
     def call(self, inputs):
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         config = {**super().get_config(), "l1": self.l1, "l2": self.l2}

@@ -35,6 +35,8 @@ class Dropout(Layer):
     tensor([0., 2.])
     """
 
+    keeps_shape = True
+
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.rate = check_rate(rate)
@@ -49,9 +51,6 @@ class Dropout(Layer):
         if training and self.rate > 0:
             return dropout(inputs, self.rate, self.seed_generator, self.noise_shape)
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -34,6 +34,8 @@ class GaussianDropout(Layer):
     torch.Size([2, 3])
     """
 
+    keeps_shape = True
+
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
         if check_rate(rate) == 1:
@@ -53,9 +55,6 @@ class GaussianDropout(Layer):
             stddev = math.sqrt(self.rate / (1 - self.rate))
             return inputs * (1 + stddev * normal_like(inputs, self.seed_generator))
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}

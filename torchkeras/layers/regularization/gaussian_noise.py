@@ -29,6 +29,8 @@ class GaussianNoise(Layer):
     True
     """
 
+    keeps_shape = True
+
     def __init__(self, stddev, seed=None, **kwargs):
         super().__init__(**kwargs)
         if isinstance(stddev, bool) or not 0 <= stddev <= 1:
@@ -47,9 +49,6 @@ class GaussianNoise(Layer):
         if training and self.stddev > 0:
             return inputs + self.stddev * normal_like(inputs, self.seed_generator)
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

@@ -5,7 +5,6 @@ import math
 from torchkeras.core import config
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.same_spec import same_spec
 
 
 class Flatten(Layer):
@@ -25,6 +24,8 @@ class Flatten(Layer):
     torch.Size([2, 12])
     """
 
+    keeps_dtype = True
+
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format)
@@ -40,9 +41,6 @@ class Flatten(Layer):
     def compute_output_shape(self, input_shape):
         sizes = input_shape[1:]
         return (input_shape[0], None if None in sizes else math.prod(sizes))
-
-    def compute_output_spec(self, inputs):
-        return same_spec(self, inputs, self.compute_output_shape(inputs.shape))
 
     def get_config(self):
         return {**super().get_config(), "data_format": self.data_format}

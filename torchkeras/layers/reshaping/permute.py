@@ -2,7 +2,6 @@
 
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.same_spec import same_spec
 
 
 class Permute(Layer):
@@ -24,6 +23,8 @@ class Permute(Layer):
     torch.Size([5, 64, 10])
     """
 
+    keeps_dtype = True
+
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
@@ -39,9 +40,6 @@ class Permute(Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *(input_shape[dim] for dim in self.dims))
-
-    def compute_output_spec(self, inputs):
-        return same_spec(self, inputs, self.compute_output_shape(inputs.shape))
 
     def get_config(self):
         return {**super().get_config(), "dims": self.dims}

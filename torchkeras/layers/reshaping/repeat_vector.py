@@ -2,7 +2,6 @@
 
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.same_spec import same_spec
 
 
 class RepeatVector(Layer):
@@ -25,6 +24,8 @@ class RepeatVector(Layer):
              [1, 2]]])
     """
 
+    keeps_dtype = True
+
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(n, int) or isinstance(n, bool):
@@ -39,9 +40,6 @@ class RepeatVector(Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.n, input_shape[1])
-
-    def compute_output_spec(self, inputs):
-        return same_spec(self, inputs, self.compute_output_shape(inputs.shape))
 
     def get_config(self):
         return {**super().get_config(), "n": self.n}

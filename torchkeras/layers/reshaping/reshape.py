@@ -4,7 +4,6 @@ import math
 
 from torchkeras.layers.built_at_init import mark_built
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.same_spec import same_spec
 
 
 class Reshape(Layer):
@@ -26,6 +25,8 @@ class Reshape(Layer):
     >>> keras.layers.Reshape((2, -1))(torch.ones(5, 6)).shape
     torch.Size([5, 2, 3])
     """
+
+    keeps_dtype = True
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
@@ -65,9 +66,6 @@ class Reshape(Layer):
             sizes = (None if size == -1 else size for size in self.target_shape)
             return (input_shape[0], *sizes)
         return (input_shape[0], *self._resolve(sizes))
-
-    def compute_output_spec(self, inputs):
-        return same_spec(self, inputs, self.compute_output_shape(inputs.shape))
 
     def get_config(self):
         return {**super().get_config(), "target_shape": self.target_shape}
