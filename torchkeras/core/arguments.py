@@ -35,7 +35,7 @@ _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, int, float, bool, str, typ
 _NESTED = frozenset({list, tuple, dict, slice})
 
 
-def any_symbolic(args, kwargs):
+def any_symbolic(args, kwargs=None):
     """Whether a KerasTensor is among the arguments, at any depth."""
     for arg in args:
         cls = type(arg)
@@ -43,13 +43,18 @@ def any_symbolic(args, kwargs):
             continue
         if getattr(cls, "_is_symbolic", False):
             return True
-        if (cls in _NESTED or isinstance(arg, (list, tuple, dict))) and _holds_symbol(arg):
-            return True
-    return bool(kwargs) and any_symbolic(kwargs.values(), None)
+        if cls in _NESTED or isinstance(arg, (list, tuple, dict)):
+            if any_symbolic(_items_of(arg)):
+                return True
+    return bool(kwargs) and any_symbolic(kwargs.values())
 
 
-def _holds_symbol(structure):
-    return any(getattr(type(leaf), "_is_symbolic", False) for leaf in leaves_of(structure))
+def _items_of(structure):
+    if isinstance(structure, dict):
+        return structure.values()
+    if isinstance(structure, slice):
+        return structure.start, structure.stop, structure.step
+    return structure
 
 
 def symbols_of(structure):

@@ -479,13 +479,14 @@ class Layer(TrackedModule, Operation):
     def _convert_arguments(self, args, kwargs):
         """Arrays as tensors and floats in the compute dtype, leaving all else alone."""
         args = tuple([x if type(x) in _PLAIN else self._convert_each(x) for x in args])
-        if kwargs:
-            kwargs = {
-                key: x if type(x) in _PLAIN else self._convert_each(x) for key, x in kwargs.items()
-            }
+        for key, x in kwargs.items():
+            if type(x) not in _PLAIN:
+                kwargs[key] = self._convert_each(x)
         return args, kwargs
 
     def _convert_each(self, x):
+        if isinstance(x, _Tensor):
+            return self._convert(x)
         if type(x) is list:
             return [self._convert_each(item) for item in x]
         return tree.map_structure(self._convert, x) if tree.is_nested(x) else self._convert(x)
