@@ -1,5 +1,6 @@
 """The protocol of a layer: building, calling, dtypes, masks, losses, training, configs."""
 
+import copy
 import gc
 import pickle
 import sys
@@ -1100,3 +1101,82 @@ def test_a_layer_is_freed():
     del layer
     gc.collect()
     assert reference() is None
+
+
+@keras.saving.register_keras_serializable("test_layer")
+class BuildsItsLayer(layers.Layer):
+    """A wrapper as one would write it without a thought of files."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape):
+        self.layer.build(input_shape)
+
+    def call(self, x):
+        return self.layer(x)
+
+    def get_config(self):
+        layer = keras.saving.serialize_keras_object(self.layer)
+        return {**super().get_config(), "layer": layer}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "layer": keras.saving.deserialize_keras_object(config["layer"])})
+
+
+def test_a_loaded_wrapper_builds_its_layer_once():
+    wrapper = BuildsItsLayer(
+        BuildsItsLayer(layers.Dense(2, name="inner"), name="mid"), name="outer"
+    )
+    wrapper(torch.ones(1, 3))
+    config = keras.saving.serialize_keras_object(wrapper)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.built and len(again.weights) == 2
+    assert [w.path for w in again.weights] == ["outer/mid/inner/kernel", "outer/mid/inner/bias"]
+    assert list(again.state_dict()) == ["layer.layer.kernel", "layer.layer.bias"]
+    with pytest.raises(ValueError, match="built once"):
+        again.layer.layer.build((None, 3))
+
+
+def test_state_is_no_weight():
+    class Remembers(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1],), name="kernel")
+            self.last = self.add_state(shape=(2, 3), name="last")
+            self.pair = [keras.Variable(torch.zeros(1), trainable=False) for _ in range(2)]
+
+        def call(self, x):
+            previous = self.last.value.clone()
+            self.last.assign(x)
+            return previous * self.kernel
+
+    layer = Remembers()
+    x = torch.ones(2, 3)
+    assert torch.equal(layer(x), torch.zeros(2, 3))
+    torch.testing.assert_close(layer(x), layer.kernel.value.expand(2, 3))
+    assert [v.name for v in layer.weights] == ["kernel", "variable", "variable_1"]
+    assert any(v is layer.last for v in layer.variables)
+    assert any(v is layer.last for v in layer.non_trainable_variables)
+    assert list(layer.state_dict()) == ["kernel", "pair_0", "pair_1"]
+    assert layer.last.path == "remembers/last"
+    assert layer.double().last.value.dtype is torch.float64  # it moves with the module
+    assert torch.equal(copy.deepcopy(layer).last.value, layer.last.value)
+    layer.float().set_weights([np.ones(3), np.zeros(1), np.zeros(1)])
+    before = layer.last.value.clone()
+    values = [v.value for v in layer.non_trainable_variables]
+    _, state = layer.stateless_call([layer.kernel.value], values, 5 * x)
+    assert torch.equal(layer.last.value, before)  # a stateless call hands it back instead
+    last = [v is layer.last for v in layer.non_trainable_variables].index(True)
+    assert torch.equal(state[last], 5 * x)
+
+
+def test_a_state_in_a_list_is_no_weight():
+    layer = layers.Layer()
+    state = keras.Variable(torch.zeros(2), trainable=False, name="h")
+    state.persistent = False
+    layer.states = [state]
+    assert layer.weights == [] and layer.variables == [state] and not layer.state_dict()
+    layer.states = None
+    assert layer.variables == [] and not list(layer.buffers())

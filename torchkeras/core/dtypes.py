@@ -58,6 +58,8 @@ def standardize_dtype(dtype):
         name = getattr(dtype, "name", None) or getattr(dtype, "__name__", str(dtype))
     if name == "string" or name in NAME_TO_TORCH:
         return name
+    if getattr(dtype, "kind", "") in ("O", "U", "S", "T"):  # NumPy's dtypes of text
+        return "string"
     raise ValueError(
         f"`dtype` must name one of {', '.join(NAME_TO_TORCH)}. Received: dtype={dtype!r}."
     )

@@ -114,6 +114,7 @@ class Variable:
         self.aggregation = "none"
         self.synchronization = "auto"
         self.overwrite_with_gradient = False
+        self.persistent = True  # False for what belongs to a run: a seed, a recurrent state
         self.foreign = False  # whether a plain torch module owns the slot
 
     @classmethod

@@ -15,6 +15,7 @@ from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
@@ -67,6 +68,9 @@ class Layer(TrackedModule, Operation):
     keeps_shape = False  # the output has the shape of the first argument
     keeps_dtype = False  # integers and booleans stay what they are
 
+    # Whether `call` takes text: NumPy arrays of strings, which lists of strings are made into.
+    takes_text = False
+
     # Whether `compute_mask` may give a mask where the inputs have none. A class with a
     # `compute_mask` of its own may, unless it says otherwise: then it keeps its fast path.
     _makes_masks = False
@@ -79,6 +83,7 @@ class Layer(TrackedModule, Operation):
         "_build_done",
         "_build_shapes",
         "_building",
+        "_built_from_config",
         "_compute_dtype",
         "_dtype_policy",
         "_fast",
@@ -93,6 +98,7 @@ class Layer(TrackedModule, Operation):
         "_path",
         "_supports_masking",
         "_trainable",
+        "_weight_argument_names",
         "built",
         "name",
     }
@@ -105,6 +111,7 @@ class Layer(TrackedModule, Operation):
         layer._adds_losses = False
         layer._building = False
         layer._build_done = False
+        layer._built_from_config = False
         layer._fits_spec = always
         layer.built = False
         return layer
@@ -285,9 +292,20 @@ class Layer(TrackedModule, Operation):
             return
         if "input_shape" in config:
             self.build(_as_shapes(config["input_shape"]))
-            return
-        build_shapes = config.get("shapes_dict", config)
-        self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
+        else:
+            build_shapes = config.get("shapes_dict", config)
+            self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
+        self._built_from_config = self._build_done
+
+    def _move_path(self, path):
+        """Take another place in the paths, with all below: names in a file do not change."""
+        old, self._path = self._path, path
+        for layer in self._flatten_layers():
+            if layer is not self and (layer._path or "").startswith(f"{old}/"):
+                layer._path = path + layer._path[len(old) :]
+            for variable in layer._handles.values():
+                if variable.path.startswith(f"{old}/"):
+                    variable._path = path + variable.path[len(old) :]
 
     def add_weight(
         self,
@@ -354,6 +372,40 @@ class Layer(TrackedModule, Operation):
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
+        self._adopt(variable, self._free_slot(variable.name))
+        return variable
+
+    def add_state(self, shape=(), initializer="zeros", dtype=None, name=None):
+        """Create a variable that belongs to a run and not to the model, and return it.
+
+        It is in `variables`, moves with the module and is carried by `stateless_call`, but it is
+        no weight: not in `weights`, in `state_dict` or in the weights of a file. So are the states
+        that a stateful recurrent layer hands from one batch to the next, and seeds.
+
+        Args:
+            shape: tuple of ints.
+            initializer: by name, instance or function.
+            dtype: dtype name; None for the layer's variable dtype.
+            name: str; None to take the name of the attribute it is assigned to.
+
+        Example:
+
+        >>> layer = keras.layers.Layer(name="counter")
+        >>> state = layer.add_state(shape=(2,), name="last")
+        >>> len(layer.variables), len(layer.weights), list(layer.state_dict())
+        (1, 0, [])
+        """
+        self._check_initialized()
+        with naming.name_scope(self.name, caller=self):
+            variable = Variable(
+                initializers.get(initializer),
+                shape=tuple(shape),
+                dtype=self.variable_dtype if dtype is None else dtype,
+                trainable=False,
+                autocast=False,
+                name=name,
+            )
+        variable.persistent = False
         self._adopt(variable, self._free_slot(variable.name))
         return variable
 
@@ -487,6 +539,8 @@ class Layer(TrackedModule, Operation):
     def _convert_each(self, x):
         if isinstance(x, _Tensor):
             return self._convert(x)
+        if is_text(x):
+            return self._convert_text(x)
         if type(x) is list:
             return [self._convert_each(item) for item in x]
         return tree.map_structure(self._convert, x) if tree.is_nested(x) else self._convert(x)
@@ -508,6 +562,15 @@ class Layer(TrackedModule, Operation):
         device = next((p.device for p in self.parameters()), None)
         with config.device(device) if device is not None else contextlib.nullcontext():
             return self._convert(convert_to_tensor(x))
+
+    def _convert_text(self, x):
+        if self.takes_text or self._modules:  # a layer of layers hands it on
+            return as_text(x)
+        raise ValueError(
+            f"Layer '{self.name}' of class {type(self).__name__} computes with numbers. Received: "
+            f"text, {describe(x)}. Put a layer that reads text in front of it, such as "
+            "keras.layers.StringLookup."
+        )
 
     def compute_mask(self, inputs, previous_mask):
         """The mask of the output, from the inputs and their mask (here: the same mask)."""
@@ -792,6 +855,34 @@ class Layer(TrackedModule, Operation):
                 "constructor's arguments."
             ) from error
 
+    def get_assets(self):
+        """State for model files that is neither config nor numbers, such as a vocabulary.
+
+        Returns:
+            dict of file names to bytes. Those given back to `set_assets` restore the state.
+
+        Example:
+
+        >>> keras.layers.Dense(1).get_assets()
+        {}
+        """
+        return {}
+
+    def set_assets(self, assets):
+        """Restore the state that `get_assets` described; never by running code from it.
+
+        Args:
+            assets: dict of file names to bytes.
+
+        Raises:
+            ValueError: they are not what this layer writes.
+        """
+        if assets:
+            raise ValueError(
+                f"Layer '{self.name}' of class {type(self).__name__} keeps no assets in files. "
+                f"Received: {sorted(assets)}."
+            )
+
     def __getstate__(self):
         state = self.__dict__.copy()
         state.update(_fast=UNSETTLED, _fits_spec=always, _losses=[])
@@ -823,6 +914,12 @@ def _around_build(build):
         if self._building:
             return build(self, *args, **kwargs)
         self._check_initialized()
+        if self._built_from_config:
+            # A wrapper was loaded from a file, and builds the layer that came with its weights.
+            self._built_from_config = False
+            with naming.name_scope(self.name, caller=self):
+                self._move_path(naming.current_path())
+            return
         self._building = True
         try:
             with naming.name_scope(self.name, caller=self):

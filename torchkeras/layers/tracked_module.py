@@ -43,12 +43,12 @@ class TrackedModule(nn.Module):
         dicts = (self._parameters, self._buffers, self._modules, self._handles, self.__dict__)
         return any(slot in names for names in dicts) or hasattr(type(self), slot)
 
-    def _adopt(self, variable, slot, persistent=True):
+    def _adopt(self, variable, slot):
         """Move a free variable's tensor into this module's own dicts."""
         tensor = variable._store[variable._key]
         store = self._parameters if isinstance(tensor, nn.Parameter) else self._buffers
         store[slot] = tensor
-        if not persistent:
+        if not variable.persistent:
             self._non_persistent_buffers_set.add(slot)
         variable._store, variable._key = store, slot
         variable._parameters = self._parameters
@@ -162,7 +162,7 @@ class TrackedModule(nn.Module):
             else:
                 items["seeds"].append(item)
                 if item.state._parameters is None:
-                    self._adopt(item.state, self._free_slot(f"{key}_state"), persistent=False)
+                    self._adopt(item.state, self._free_slot(f"{key}_state"))
         before = self._tracked.get(name, {"modules": (), "variables": (), "seeds": ()})
         for key, module in modules.items():
             if key not in before["modules"] and self._modules.get(key, module) is not module:
@@ -251,9 +251,14 @@ class TrackedModule(nn.Module):
             if isinstance(module, TrackedModule) and (include_self or module is not self):
                 yield module
 
+    def _own_states(self):
+        """The variables of the layer that are no weights: they belong to a run."""
+        states = [h for h in self._handles.values() if not h.persistent]
+        states += [generator.state for generator in self._seed_generators]
+        return list({id(state): state for state in states}.values())
+
     def _own_variables(self):
-        seeds = {id(generator.state) for generator in self._seed_generators}
-        handles = [h for h in self._handles.values() if id(h) not in seeds]
+        handles = [h for h in self._handles.values() if h.persistent]
         own = [h for h in handles if self._owns(h)]
         slots = {handle._key for handle in self._handles.values() if self._owns(handle)}
         foreign = tracking.foreign_handles(self, self.__dict__.get("_path") or self.name, slots)
@@ -264,7 +269,7 @@ class TrackedModule(nn.Module):
         others = [h for h in every if h._store is not h._parameters]
         return parameters + others
 
-    def _collect_variables(self, with_seeds):
+    def _collect_variables(self, with_states):
         found = {}
 
         def visit(module, path):
@@ -272,9 +277,9 @@ class TrackedModule(nn.Module):
                 path = module.__dict__.get("_path") or module.name
                 for variable in module._own_variables():
                     found.setdefault(id(variable), variable)
-                if with_seeds:
-                    for generator in module._seed_generators:
-                        found.setdefault(id(generator.state), generator.state)
+                if with_states:
+                    for state in module._own_states():
+                        found.setdefault(id(state), state)
             else:
                 for variable in tracking.foreign_handles(module, path):
                     found.setdefault(id(variable), variable)
@@ -290,12 +295,12 @@ class TrackedModule(nn.Module):
     @property
     def variables(self):
         """All Variables of the layer and its sublayers, seeds included, metrics not."""
-        return self._collect_variables(with_seeds=True)
+        return self._collect_variables(with_states=True)
 
     @property
     def weights(self):
-        """The weights of the layer and its sublayers: `variables` without the seeds."""
-        return self._collect_variables(with_seeds=False)
+        """The weights of the layer and its sublayers: `variables` without seeds and states."""
+        return self._collect_variables(with_states=False)
 
     @property
     def trainable_variables(self):

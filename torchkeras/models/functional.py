@@ -12,6 +12,7 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object
+from torchkeras.core.strings import as_text
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.fast_path import UNSETTLED, never
 from torchkeras.layers.input_spec import InputSpec, describe
@@ -70,7 +71,7 @@ class Functional(Model):
         Trainer.__init__(self)
         Layer.__init__(self, name=name, trainable=trainable, **kwargs)
         self._set_ends(inputs, outputs)
-        self._set_input_dtypes([to_torch_dtype(x.dtype) for x in self._inputs])
+        self._set_input_dtypes([_torch_dtype(x.dtype) for x in self._inputs])
         register_layers(self, self._graph_layers())
         if self.__dict__.get("_path") is None:
             self._path = self._path_here()
@@ -119,7 +120,9 @@ class Functional(Model):
         # After `.double()` an input is not rounded to the float32 of its keras.Input first.
         with torch.no_grad():
             dtypes = [
-                fn(torch.empty(0, dtype=dtype)).dtype if dtype.is_floating_point else dtype
+                fn(torch.empty(0, dtype=dtype)).dtype
+                if dtype and dtype.is_floating_point
+                else dtype
                 for dtype in self._input_dtypes
             ]
         self._set_input_dtypes(dtypes)
@@ -323,12 +326,12 @@ class Functional(Model):
                 tensors.append(None)
                 continue
             mask = getattr(x, "_keras_mask", None)
-            x = self._to_tensor(x, dtype)
+            x = as_text(x) if dtype is None else self._to_tensor(x, dtype)
             rank = len(symbol.shape)
-            if x.dim() == rank + 1 and x.shape[-1] == 1:
-                x = x.squeeze(-1)
-            elif x.dim() == rank - 1 and symbol.shape[-1] == 1:
-                x = x.unsqueeze(-1)
+            if x.ndim == rank + 1 and x.shape[-1] == 1:
+                x = x[..., 0]
+            elif x.ndim == rank - 1 and symbol.shape[-1] == 1:
+                x = x[..., None]
             if mask is not None:
                 x._keras_mask = mask
             tensors.append(x)
@@ -346,8 +349,8 @@ class Functional(Model):
         super()._decide_fast_path(spec)
         if type(self).call is Functional.call and self._fast is not UNSETTLED:
             fits = never
-            if self._single_input:
-                dtype = self._input_dtypes[0]
+            dtype = self._input_dtypes[0]
+            if self._single_input and dtype is not None:
                 has_shape = InputSpec(shape=_any_batch(self._inputs[0].shape)).quick_check()
 
                 def fits(x):
@@ -567,6 +570,11 @@ def _revive_arguments(call, nodes):
         )
     args, kwargs = tuple(revive(list(call["args"]))), revive(dict(call["kwargs"]))
     return None if missing else (args, kwargs)
+
+
+def _torch_dtype(name):
+    """The torch dtype of an input; None for text."""
+    return None if name == "string" else to_torch_dtype(name)
 
 
 def _check_symbols(what, structure):

@@ -3,6 +3,7 @@
 import copy
 from collections import Counter, defaultdict
 
+import numpy as np
 import torch
 
 from torchkeras.core.arguments import leaves_of, map_leaves
@@ -257,7 +258,7 @@ def _run_plan(plan, size, output_slots):
 
 def _tensors_in(result):
     """The tensors of a result, in the order in which a Node lists its symbols."""
-    return [leaf for leaf in leaves_of(result) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in leaves_of(result) if isinstance(leaf, (torch.Tensor, np.ndarray))]
 
 
 class _Slot(int):

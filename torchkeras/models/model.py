@@ -40,6 +40,8 @@ class Model(Trainer, Layer):
     torch.Size([1, 2])
     """
 
+    takes_text = True  # it hands it on to its layers
+
     _plain_attributes = Layer._plain_attributes | {"_layer_keys"}
 
     def __new__(cls, *args, **kwargs):

@@ -217,6 +217,7 @@ class Sequential(Model):
             )
         # As in Keras the data arrives in the first layer's compute dtype, integers as floats.
         dtype = first.compute_dtype if tree.is_shape(input_shape) else None
+        dtype = "string" if _reads_text(first) else dtype
         return tree.map_shape_structure(
             lambda shape: InputLayer(batch_shape=shape, dtype=dtype).output, input_shape
         )
@@ -393,6 +394,13 @@ class Sequential(Model):
 
     def _name_scope(self):
         return naming.name_scope(self.name, caller=self)
+
+
+def _reads_text(layer):
+    """Whether a layer is for text; a model may be for anything."""
+    if isinstance(layer, Sequential):
+        return bool(layer._stack) and _reads_text(layer._stack[0])
+    return layer.takes_text and not isinstance(layer, Model)
 
 
 def _fits(shape, expected):

@@ -56,6 +56,7 @@ class SeedGenerator:
                 autocast=False,
                 name="seed_generator_state",
             )
+        self.state.persistent = False
 
     @property
     def draws_from_state(self):

@@ -2,9 +2,13 @@
 
 import torch
 
-from torchkeras import constraints, initializers, regularizers
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.weight_arguments import (
+    set_weight_arguments,
+    weight_arguments,
+    weight_config,
+)
 
 
 class PReLU(Layer):
@@ -43,9 +47,7 @@ class PReLU(Layer):
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        set_weight_arguments(self, locals(), "alpha")
         if shared_axes is not None and not isinstance(shared_axes, (list, tuple)):
             shared_axes = [shared_axes]
         self.shared_axes = None if shared_axes is None else list(shared_axes)
@@ -60,11 +62,7 @@ class PReLU(Layer):
             )
         shape = [1 if axis in shared else size for axis, size in enumerate(input_shape)]
         self.alpha = self.add_weight(
-            name="alpha",
-            shape=shape[1:],
-            initializer=self.alpha_initializer,
-            regularizer=self.alpha_regularizer,
-            constraint=self.alpha_constraint,
+            name="alpha", shape=shape[1:], **weight_arguments(self, "alpha")
         )
         axes = {axis: input_shape[axis] for axis in range(1, rank) if axis not in shared}
         self.input_spec = InputSpec(ndim=rank, axes=axes if shared else {})
@@ -75,8 +73,6 @@ class PReLU(Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "alpha_initializer": initializers.serialize(self.alpha_initializer),
-            "alpha_regularizer": regularizers.serialize(self.alpha_regularizer),
-            "alpha_constraint": constraints.serialize(self.alpha_constraint),
+            **weight_config(self),
             "shared_axes": self.shared_axes,
         }

@@ -1,11 +1,17 @@
 """Dense: every output is a weighted sum of all inputs."""
 
-from torchkeras import activations, constraints, initializers, regularizers
+from torchkeras import activations
 from torchkeras.activations.kernel_codes import kernel_code
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
 from torchkeras.layers.input_spec import InputSpec
+from torchkeras.layers.known_sizes import known_sizes
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.weight_arguments import (
+    set_weight_arguments,
+    weight_arguments,
+    weight_config,
+)
 
 
 class Dense(Layer):
@@ -71,37 +77,19 @@ class Dense(Layer):
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        set_weight_arguments(self, locals(), "kernel", "bias")
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
     def build(self, input_shape):
-        features = input_shape[-1]
-        if features is None:
-            raise ValueError(
-                f"Layer '{self.name}' needs the size of the last axis. Received: input_shape="
-                f"{input_shape}. Give it in Input(shape=...), or call the layer on data first."
-            )
+        (features,) = known_sizes(self, [-1], input_shape)
         self.kernel = self.add_weight(
-            name="kernel",
-            shape=(features, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
+            name="kernel", shape=(features, self.units), **weight_arguments(self, "kernel")
         )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
+                name="bias", shape=(self.units,), **weight_arguments(self, "bias")
             )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
 
@@ -146,11 +134,6 @@ class Dense(Layer):
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
+            **weight_config(self),
             "quantization_config": None,
         }

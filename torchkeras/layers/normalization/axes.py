@@ -43,28 +43,6 @@ def check_axes(layer, rank, input_shape):
     return counted
 
 
-def known_sizes(layer, axes, input_shape):
-    """Sizes of an input on `axes`, in their order; ValueError if one is unknown.
-
-    Args:
-        layer: Layer, for the message.
-        axes: ints from 0.
-        input_shape: tuple, None where a size is unknown.
-
-    Example:
-
-    >>> known_sizes(keras.layers.LayerNormalization(), [2], (None, None, 3))
-    (3,)
-    """
-    sizes = tuple(input_shape[axis] for axis in axes)
-    if None in sizes:
-        raise ValueError(
-            f"Layer '{layer.name}' needs the sizes on axis={layer.axis}. Received: input_shape="
-            f"{input_shape}. Give them in Input(shape=...), or call the layer on data first."
-        )
-    return sizes
-
-
 def trailing_sizes(axes, input_shape):
     """Sizes of `axes` as torch's fused normalizations take them; None if they are not the last.
 

@@ -2,25 +2,23 @@
 
 import torch
 
-from torchkeras import constraints, initializers, regularizers
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.normalization.axes import check_axes
+from torchkeras.layers.weight_arguments import weight_arguments, weight_config
 
 
 class BaseNormalization(Layer):
     """Base of the layers that multiply what they normalized by `gamma` and add `beta`.
 
     Subclasses take the arguments below in the order of their own signatures, and call
-    `_add_gamma_and_beta` in `build`. Both weights are read in their own dtype under mixed
+    `_add_gamma_and_beta` in `build`. They hand those of gamma and beta to `set_weight_arguments`
+    themselves. Both weights are read in their own dtype under mixed
     precision: torch's normalizations take half-precision inputs with `float32` weights, or the
     inputs are cast.
 
     Args:
         center: bool, whether `beta` is added.
         scale: bool, whether `gamma` multiplies.
-        beta_initializer, gamma_initializer: initializers, by name or instance.
-        beta_regularizer, gamma_regularizer: regularizers, by name or instance, or None.
-        beta_constraint, gamma_constraint: constraints, by name or instance, or None.
 
     Example:
 
@@ -28,28 +26,10 @@ class BaseNormalization(Layer):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        center,
-        scale,
-        beta_initializer,
-        gamma_initializer,
-        beta_regularizer,
-        gamma_regularizer,
-        beta_constraint,
-        gamma_constraint,
-        **kwargs,
-    ):
+    def __init__(self, *, center, scale, **kwargs):
         super().__init__(**kwargs)
         self.center = center
         self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma = None
         self.beta = None
         self.supports_masking = True
@@ -57,21 +37,11 @@ class BaseNormalization(Layer):
     def _add_gamma_and_beta(self, shape, scale, center):
         if scale:
             self.gamma = self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-                autocast=False,
+                name="gamma", shape=shape, autocast=False, **weight_arguments(self, "gamma")
             )
         if center:
             self.beta = self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-                autocast=False,
+                name="beta", shape=shape, autocast=False, **weight_arguments(self, "beta")
             )
 
     def _gamma_and_beta(self):
@@ -88,12 +58,7 @@ class BaseNormalization(Layer):
             **super().get_config(),
             "center": self.center,
             "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+            **weight_config(self),
         }
 
 

@@ -2,16 +2,17 @@
 
 import torch
 
-from torchkeras import initializers
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.input_spec import InputSpec
-from torchkeras.layers.normalization.axes import check_axes, known_sizes
+from torchkeras.layers.known_sizes import known_sizes
+from torchkeras.layers.normalization.axes import check_axes
 from torchkeras.layers.normalization.base_normalization import BaseNormalization
 from torchkeras.layers.normalization.batch_moments import (
     batch_moments,
     normalize_by_moments,
     process_count,
 )
+from torchkeras.layers.weight_arguments import set_weight_arguments
 
 
 class BatchNormalization(BaseNormalization):
@@ -100,22 +101,11 @@ class BatchNormalization(BaseNormalization):
                 f"`axis` must be an int, the axis of the channels. Received: axis={axis!r} of "
                 f"type {type(axis).__name__}."
             )
-        super().__init__(
-            center=center,
-            scale=scale,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(center=center, scale=scale, **kwargs)
+        set_weight_arguments(self, locals(), "beta", "gamma", "moving_mean", "moving_variance")
         self.axis = axis
         self.momentum = float(momentum)
         self.epsilon = float(epsilon)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.renorm = renorm
         self.renorm_clipping = _check_clipping(renorm_clipping or {}) if renorm else renorm_clipping
         self.renorm_momentum = renorm_momentum
@@ -294,8 +284,6 @@ class BatchNormalization(BaseNormalization):
             "axis": self.axis,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
-            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
-            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
             "renorm": self.renorm,
             "renorm_clipping": None if self.renorm_clipping is None else {**self.renorm_clipping},
             "renorm_momentum": self.renorm_momentum,

@@ -3,11 +3,13 @@
 import torch
 
 from torchkeras.layers.input_spec import InputSpec
-from torchkeras.layers.normalization.axes import check_axes, known_sizes
+from torchkeras.layers.known_sizes import known_sizes
+from torchkeras.layers.normalization.axes import check_axes
 from torchkeras.layers.normalization.base_normalization import (
     BaseNormalization,
     Float32Statistics,
 )
+from torchkeras.layers.weight_arguments import set_weight_arguments
 
 
 class GroupNormalization(Float32Statistics, BaseNormalization):
@@ -63,17 +65,8 @@ class GroupNormalization(Float32Statistics, BaseNormalization):
                 "`groups` must be an int of at least 1, or -1 for one group a channel. Received: "
                 f"groups={groups!r}."
             )
-        super().__init__(
-            center=center,
-            scale=scale,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(center=center, scale=scale, **kwargs)
+        set_weight_arguments(self, locals(), "beta", "gamma")
         self.groups = groups
         self.axis = axis
         self.epsilon = epsilon

@@ -5,16 +5,13 @@ import warnings
 import torch
 from torch.nn import functional as F
 
-from torchkeras.layers.normalization.axes import (
-    check_axes,
-    check_axis_argument,
-    known_sizes,
-    trailing_sizes,
-)
+from torchkeras.layers.known_sizes import known_sizes
+from torchkeras.layers.normalization.axes import check_axes, check_axis_argument, trailing_sizes
 from torchkeras.layers.normalization.base_normalization import (
     BaseNormalization,
     Float32Statistics,
 )
+from torchkeras.layers.weight_arguments import set_weight_arguments
 
 
 class LayerNormalization(Float32Statistics, BaseNormalization):
@@ -69,17 +66,8 @@ class LayerNormalization(Float32Statistics, BaseNormalization):
         **kwargs,
     ):
         axis = check_axis_argument(axis)
-        super().__init__(
-            center=center,
-            scale=scale,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(center=center, scale=scale, **kwargs)
+        set_weight_arguments(self, locals(), "beta", "gamma")
         if rms_scaling:
             warnings.warn(
                 "`rms_scaling=True` divides by the standard deviation of inputs that are not "

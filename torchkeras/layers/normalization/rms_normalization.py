@@ -3,13 +3,9 @@
 import torch
 from torch.nn import functional as F
 
+from torchkeras.layers.known_sizes import known_sizes
 from torchkeras.layers.layer import Layer
-from torchkeras.layers.normalization.axes import (
-    check_axes,
-    check_axis_argument,
-    known_sizes,
-    trailing_sizes,
-)
+from torchkeras.layers.normalization.axes import check_axes, check_axis_argument, trailing_sizes
 
 
 class RMSNormalization(Layer):

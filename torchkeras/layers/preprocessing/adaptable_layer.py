@@ -1,0 +1,136 @@
+"""AdaptableLayer: base of the layers that learn from data by `adapt`, before training."""
+
+import numpy as np
+import torch
+
+from torchkeras.core.strings import as_text, is_text
+from torchkeras.layers.layer import Layer
+
+
+class AdaptableLayer(Layer):
+    """A layer whose state comes from a pass over the data: a vocabulary, means, bin edges.
+
+    A subclass defines `update_state(batch)`, called for each batch; `reset_state()`, called
+    before the first; and `finalize_state()`, called after the last. State made of numbers is
+    best kept in weights; anything else goes to files by `get_assets` and `set_assets`.
+
+    Example:
+
+    >>> class Maximum(AdaptableLayer):
+    ...     def build(self, input_shape):
+    ...         self.most = self.add_weight(shape=(), trainable=False, name="most")
+    ...     def reset_state(self):
+    ...         self.most.assign(float("-inf"))
+    ...     def update_state(self, batch):
+    ...         self.most.assign(torch.maximum(self.most.value, batch.max()))
+    ...     def call(self, x):
+    ...         return x / self.most
+    >>> layer = Maximum()
+    >>> layer.adapt([[1.0], [4.0]])
+    >>> layer(torch.tensor([[2.0]]))
+    tensor([[0.5000]])
+    """
+
+    def adapt(self, data, batch_size=None, steps=None):
+        """Learn the layer's state from data, in place of what it learned before.
+
+        Args:
+            data: array, tensor, list of strings or of numbers; or an iterable of batches of
+                inputs, such as a DataLoader, a PyDataset or a generator.
+            batch_size: int, samples that are looked at together; None for all of an array.
+            steps: int, number of batches to look at; None for all.
+
+        Raises:
+            ValueError: `data` has no batch, or batches that hold more than inputs.
+        """
+        count = 0
+        with torch.no_grad():
+            for batch in batches_of_inputs(data, batch_size, steps):
+                (batch,), _ = self._convert_arguments((batch,), {})
+                if not self.built:
+                    # The batch stays open; weights depend on the other sizes.
+                    self._build_for({"inputs": _Open(batch)}, (batch,), {})
+                    if not self.built:
+                        self._finish_build({"input_shape": _Open(batch).shape})
+                if count == 0:
+                    self.reset_state()
+                self.update_state(batch)
+                count += 1
+            if count == 0:
+                raise ValueError(
+                    f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
+                )
+            self.finalize_state()
+
+    def reset_state(self):
+        """Forget what was learned; subclasses with state define it."""
+
+    def update_state(self, batch):
+        """Take one batch into account.
+
+        Args:
+            batch: tensor, or array of strings, as `call` gets it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `update_state(batch)` to be adapted. Received: "
+            f"adapt() of '{self.name}' without one."
+        )
+
+    def finalize_state(self):
+        """Make the state that `call` uses of what `update_state` gathered."""
+
+
+class _Open:
+    """Shape and dtype of a batch, of any number of samples."""
+
+    def __init__(self, batch):
+        self.shape = (None, *batch.shape[1:])
+        self.dtype = batch.dtype
+
+
+def batches_of_inputs(data, batch_size=None, steps=None):
+    """Batches of inputs for `adapt`.
+
+    Args:
+        data: see `AdaptableLayer.adapt`.
+        batch_size: int or None.
+        steps: int or None.
+
+    Example:
+
+    >>> [batch.shape for batch in batches_of_inputs(np.zeros((5, 2)), batch_size=3)]
+    [(3, 2), (2, 2)]
+    """
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}.")
+    for index, batch in enumerate(_batches(data, batch_size, steps)):
+        if index == steps:
+            return
+        if isinstance(batch, (list, tuple)) and not is_text(batch):
+            if len(batch) != 1:
+                raise ValueError(
+                    "`adapt` takes batches of inputs alone. Received: a batch of "
+                    f"{len(batch)} items. Give only the inputs, e.g. (x for x, y in data)."
+                )
+            (batch,) = batch  # as a DataLoader over a TensorDataset gives it
+        yield as_text(batch) if is_text(batch) else batch
+
+
+def _batches(data, batch_size, steps):
+    if is_text(data):
+        data = as_text(data)
+        data = data.reshape(1) if data.ndim == 0 else data
+    elif isinstance(data, (list, tuple)):
+        data = np.asarray(data)
+    if hasattr(data, "shape"):
+        size = batch_size or (32 if steps else max(len(data), 1))
+        return (data[start : start + size] for start in range(0, len(data), size))
+    if hasattr(data, "__iter__"):
+        return data
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return (data[index] for index in range(len(data)))
+    raise ValueError(
+        "`adapt` takes arrays, tensors, lists of strings, or an iterable of batches. Received: "
+        f"data={data!r} of type {type(data).__name__}."
+    )
