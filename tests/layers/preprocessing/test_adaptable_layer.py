@@ -87,7 +87,7 @@ def test_adapt_to_numbers(data):
     layer.adapt(data)
     assert layer.mean.numpy().tolist() == [2.0, 3.0]
     assert layer.built and layer.get_build_config() == {"input_shape": (None, 2)}
-    assert layer([[2.0, 4.0]]).tolist() == [[0.0, 1.0]]
+    assert layer(np.array([[2.0, 4.0]])).tolist() == [[0.0, 1.0]]
 
 
 def test_adapt_takes_batches_and_steps():
