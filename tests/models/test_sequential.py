@@ -331,3 +331,36 @@ def test_dtype_moves_reach_the_input():
 def test_layers_cannot_be_set():
     with pytest.raises(AttributeError, match="`layers` .* cannot be set"):
         deferred().layers = []
+
+
+@pytest.mark.parametrize("how", ["data", "build", "input", "fit"])
+def test_a_stack_takes_inputs_of_other_lengths(how):
+    """Batches of sequences differ in length; as in Keras only the layers say what they need."""
+    model = keras.Sequential([layers.Dense(4), layers.Dense(2)])
+    if how == "data":
+        model(torch.ones(2, 5, 3))
+    elif how == "build":
+        model.build((None, 5, 3))
+    elif how == "input":
+        model = keras.Sequential([keras.Input((5, 3)), layers.Dense(4), layers.Dense(2)])
+    else:
+        lengths = [5, 7, 6]
+        batches = [(np.ones((2, n, 3), "float32"), np.ones((2, n, 2), "float32")) for n in lengths]
+        model.compile(optimizer="sgd", loss="mse")
+        history = model.fit(iter(batches), steps_per_epoch=3, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+    for model in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        for length in (7, 5, 9):
+            x = torch.randn(2, length, 3)
+            expected = model.layers[1](model.layers[0](x))
+            torch.testing.assert_close(model(x), expected)
+            assert model.predict(x, verbose=0).shape == (2, length, 2)
+
+
+def test_a_layer_that_needs_a_size_says_so():
+    model = keras.Sequential([layers.Flatten(), layers.Dense(2)])
+    model(torch.ones(2, 5, 3))
+    with pytest.raises(ValueError, match="expects 15 features on axis -1.*21"):
+        model(torch.ones(2, 7, 3))
+    with pytest.raises(ValueError, match="expects an input of rank 3"):
+        model(torch.ones(2, 7, 3, 1, 1))

@@ -48,6 +48,8 @@ class Functional(Model):
     torch.Size([2, 4])
     """
 
+    _checks_sizes = True  # False in a Sequential: there each layer checks what it needs
+
     _plain_attributes = Model._plain_attributes | {
         "_graph",
         "_input_dtypes",
@@ -88,10 +90,18 @@ class Functional(Model):
         self._single_input = isinstance(inputs, KerasTensor)
         self._plain_output = isinstance(outputs, KerasTensor)
         self._specs = [
-            InputSpec(shape=_any_batch(x.shape), allow_last_axis_squeeze=True) for x in self._inputs
+            InputSpec(shape=self._checked_shape(x.shape), allow_last_axis_squeeze=True)
+            for x in self._inputs
         ]
         self.input_names = [start.name for start in graph.starts]
         self.output_names = [graph.operation_of(x).name for x in self._outputs]
+
+    def _checked_shape(self, shape):
+        """The sizes that inputs must have: those of the symbol but for the batch, or the rank."""
+        if self._checks_sizes or not shape:
+            return _any_batch(shape)
+        # A last axis of 1 may be left out by the data.
+        return (*[None] * (len(shape) - 1), 1 if shape[-1] == 1 and len(shape) > 1 else None)
 
     def _graph_layers(self):
         return [op for op in self._graph.operations if isinstance(op, Layer)]
@@ -351,7 +361,7 @@ class Functional(Model):
             fits = never
             dtype = self._input_dtypes[0]
             if self._single_input and dtype is not None:
-                has_shape = InputSpec(shape=_any_batch(self._inputs[0].shape)).quick_check()
+                has_shape = InputSpec(shape=self._specs[0].shape).quick_check()
 
                 def fits(x):
                     return x.dtype is dtype and has_shape(x)

@@ -224,7 +224,7 @@ class Sequential(Model):
 
     def _connect(self, start, end):
         naming.auto_name("Functional")  # Keras's counts as one: later models are named alike
-        self._functional = Functional(inputs=start, outputs=end, name=self.name)
+        self._functional = _Stack(inputs=start, outputs=end, name=self.name)
         self._finish_build({})
         self._decide_fast_path(self._spec_of_call())
 
@@ -394,6 +394,16 @@ class Sequential(Model):
 
     def _name_scope(self):
         return naming.name_scope(self.name, caller=self)
+
+
+class _Stack(Functional):
+    """The graph of a Sequential, which as in Keras takes inputs of other sizes too.
+
+    A stack whose shape was found by its first data must take the next batch, which may be longer;
+    a layer that needs a size checks it itself.
+    """
+
+    _checks_sizes = False
 
 
 def _reads_text(layer):
