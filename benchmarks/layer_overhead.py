@@ -1,7 +1,9 @@
 """What does a call through torchkeras cost beside the same call in plain torch and in Keras?
 
-Small sizes, where the work of Python shows: a Dense layer beside `nn.Linear`, and a functional
-model of eight Dense layers beside an `nn.Sequential` of eight Linear and ReLU.
+Small sizes, where the work of Python shows: a Dense layer beside `nn.Linear`, a functional model of
+eight Dense layers beside an `nn.Sequential` of eight Linear and ReLU, and layers that get more than
+one tensor (two tensors, `training=`, `mask=`, a mask that rides on the input, states in a list)
+beside a plain module that gets the same.
 
 Run: python benchmarks/layer_overhead.py [--device cuda] [--dtype bfloat16] [--json PATH]
 """
@@ -14,6 +16,7 @@ import torchkeras
 
 LAYER_SIZES = [(32, 16, 16), (128, 784, 512)]  # batch, features, units
 WIDTH, DEPTH, BATCH = 64, 8, 32
+SMALL = (32, 16)
 
 
 def dense_layers(features, units, device, dtype, keras):
@@ -52,6 +55,71 @@ def models(device, dtype, keras):
     }
     if keras is not None:
         found["keras Model"] = functional_model(keras, device, name)
+    return found
+
+
+class PlainScale(nn.Module):
+    """The bare computation: the input times a factor, whatever else it is given."""
+
+    def forward(self, x, *more, **others):
+        return x * 2.0
+
+
+def scaling_layers(library):
+    """Layers of a library that compute the same, and take one kind of arguments each."""
+    Layer = library.layers.Layer
+
+    class Two(Layer):
+        def call(self, x, y):
+            return x * 2.0
+
+    class Trained(Layer):
+        def call(self, x, training=None):
+            return x * 2.0
+
+    class Masked(Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x, mask=None):
+            return x * 2.0
+
+    class Stateful(Layer):
+        def call(self, x, initial_state=None):
+            return x * 2.0
+
+    return {
+        "two tensors": Two(),
+        "training=": Trained(),
+        "mask=": Masked(),
+        "a mask on the input": Masked(),
+        "states in a list": Stateful(),
+    }
+
+
+def calls_with_more(keras, device, dtype):
+    """`{title: {contestant: function without arguments}}` for calls of more than one tensor."""
+    x = torch.randn(SMALL, device=device, dtype=dtype)
+    mask = torch.ones(SMALL[:1], device=device, dtype=torch.bool)
+    masked = x.clone()
+    masked._keras_mask = mask
+    arguments = {
+        "two tensors": ((x, x), {}),
+        "training=": ((x,), {"training": False}),
+        "mask=": ((x,), {"mask": mask}),
+        "a mask on the input": ((masked,), {}),
+        "states in a list": ((x,), {"initial_state": [x, x]}),
+    }
+    libraries = {"torchkeras": torchkeras} | ({} if keras is None else {"keras": keras})
+    layers = {name: scaling_layers(library) for name, library in libraries.items()}
+    plain, found = PlainScale(), {}
+    for title, (args, kwargs) in arguments.items():
+        contestants = {"nn.Module": lambda a=args, k=kwargs: plain(*a, **k)}
+        for name in libraries:
+            layer = layers[name][title]
+            contestants[f"{name} Layer"] = lambda f=layer, a=args, k=kwargs: f(*a, **k)
+        found[f"{title}, {SMALL}"] = contestants
     return found
 
 
@@ -97,6 +165,13 @@ def main():
         )
         results[title] = compare(stacks, x, "nn.Sequential", gradients, arguments, device)
         common.show(title, results[title], "nn.Sequential")
+
+    for title, contestants in calls_with_more(keras, device, dtype).items():
+        for function in contestants.values():
+            function()
+        seconds = common.interleave(contestants, arguments, device)
+        results[title] = common.summarize(seconds, "nn.Module")
+        common.show(title, results[title], "nn.Module")
 
     common.report(facts, results, arguments.json)
 

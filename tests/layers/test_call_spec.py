@@ -71,14 +71,12 @@ def test_bind_is_that_of_python(function, args, kwargs):
     assert found == expected and list(found) == list(expected)
 
 
-def test_training_and_mask_are_found_by_name_and_by_place():
+def test_training_is_found_by_name_and_by_place():
     spec = spec_of(lambda self, x, mask=None, training=None: 0)
     assert spec.training_of((1,), {}) is None and spec.training_of((1, 2, True), {}) is True
     assert spec.training_of((1,), {"training": False}) is False
     assert spec.with_training((1, 2, None), {}, True) == ((1, 2, True), {})
     assert spec.with_training((1,), {"mask": 2}, True) == ((1,), {"mask": 2, "training": True})
-    assert spec.gives_mask((1, 2), {}) and spec.gives_mask((1,), {"mask": 2})
-    assert not spec.gives_mask((1, None), {}) and not spec.gives_mask((1,), {"training": True})
 
 
 def test_a_spec_is_read_once():

@@ -349,12 +349,12 @@ def test_a_stack_takes_inputs_of_other_lengths(how):
         model.compile(optimizer="sgd", loss="mse")
         history = model.fit(iter(batches), steps_per_epoch=3, verbose=0)
         assert np.isfinite(history.history["loss"]).all()
-    for model in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for stack in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         for length in (7, 5, 9):
             x = torch.randn(2, length, 3)
-            expected = model.layers[1](model.layers[0](x))
-            torch.testing.assert_close(model(x), expected)
-            assert model.predict(x, verbose=0).shape == (2, length, 2)
+            expected = stack.layers[1](stack.layers[0](x))
+            torch.testing.assert_close(stack(x), expected)
+            assert stack.predict(x, verbose=0).shape == (2, length, 2)
 
 
 def test_a_layer_that_needs_a_size_says_so():

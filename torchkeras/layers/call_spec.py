@@ -86,12 +86,6 @@ class CallSpec:
                 return (*args[:place], training, *args[place + 1 :]), kwargs
         return args, {**kwargs, "training": training}
 
-    def gives_mask(self, args, kwargs):
-        """Whether a call gives a value for `mask`, by name or by place."""
-        if kwargs.get("mask") is not None:
-            return True
-        return len(args) > 1 and self.takes_mask and self.bind(args, kwargs).get("mask") is not None
-
     def training_of(self, args, kwargs):
         """What a call gives for `training`, by name or by place; None for nothing."""
         if "training" in kwargs:

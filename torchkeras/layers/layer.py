@@ -21,7 +21,7 @@ from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, sha
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.init_arguments import config_of_arguments
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
-from torchkeras.layers.masks import any_mask, attach_mask, carries_mask, fill_masks, mask_of
+from torchkeras.layers.masks import any_mask, attach_mask, find_masks, mask_of
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
@@ -500,15 +500,9 @@ class Layer(TrackedModule, Operation):
             arguments = spec.bind(args, kwargs)
             self._build_for(arguments, args, kwargs)
             self._check_input(first)
+        kwargs, mask = find_masks(spec, args, kwargs)
         if spec.takes_training and spec.training_of(args, kwargs) is None:
             args, kwargs = spec.with_training(args, kwargs, self.training)
-        mask = None
-        if (
-            carries_mask(args)
-            or (kwargs and carries_mask(kwargs.values()))
-            or spec.gives_mask(args, kwargs)
-        ):
-            kwargs, mask = fill_masks(spec, args, kwargs)
         # A layer of one dtype inside a mixed one must read its weights as they are.
         if SCOPE.autocast is self._autocast_dtype:
             outputs = self.call(*args, **kwargs)

@@ -34,7 +34,7 @@ def carries_mask(values):
     return False
 
 
-def fill_masks(spec, args, kwargs):
+def find_masks(spec, args, kwargs):
     """Give a call the masks that ride on its tensors, under the names `call` asks for.
 
     With one tensor argument that is `mask`; with several, `<argument>_mask` for each. A mask
@@ -46,8 +46,16 @@ def fill_masks(spec, args, kwargs):
 
     Returns:
         `(kwargs, mask)`: the new keyword arguments, and the mask that goes to `compute_mask`,
-        which is `mask` if there is one, else that of the first argument.
+        which is `mask` if there is one, else that of the first argument; None for none.
     """
+    if not (carries_mask(args) or (kwargs and carries_mask(kwargs.values()))):
+        given = kwargs.get("mask")
+        if given is None and len(args) > 1 and spec.takes_mask:
+            given = spec.bind(args, kwargs).get("mask")
+        return kwargs, given
+    if len(args) == 1 and not kwargs:
+        mask = mask_of(args[0])
+        return ({"mask": mask} if spec.takes_mask else kwargs), mask
     arguments = spec.bind(args, kwargs)
     tensors = [
         name
