@@ -14,13 +14,13 @@ from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
-from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
-from torchkeras.layers.init_arguments import config_of_arguments
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
+from torchkeras.layers.layer_config import LayerConfig
+from torchkeras.layers.layer_losses import LayerLosses
 from torchkeras.layers.masks import any_mask, attach_mask, find_masks, mask_of
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.tracked_module import TrackedModule
@@ -30,7 +30,7 @@ _Tensor = torch.Tensor
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-class Layer(TrackedModule, Operation):
+class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
     """Base class of all layers: weights made when first needed, and a computation, `call`.
 
     A subclass sets its attributes in `__init__`, creates weights in `build(input_shape)` with
@@ -162,6 +162,8 @@ class Layer(TrackedModule, Operation):
         )
         self._set_policy(dtype_policies.get(dtype))
 
+    __init__._is_default = True
+
     # Dtypes
 
     def _set_policy(self, policy):
@@ -276,36 +278,6 @@ class Layer(TrackedModule, Operation):
         shape_kwargs = call_spec(build).shape_arguments(shapes_of(arguments))
         with config.device(device) if device is not None else contextlib.nullcontext():
             self.build(**shape_kwargs)
-
-    def get_build_config(self):
-        """What `build_from_config` needs to create the weights again, or None."""
-        build_shapes = self.__dict__.get("_build_shapes")
-        if not build_shapes:
-            return None
-        if len(build_shapes) == 1:
-            return {"input_shape": next(iter(build_shapes.values()))}
-        return {"shapes_dict": dict(build_shapes)}
-
-    def build_from_config(self, config):
-        """Create the weights as `get_build_config` recorded."""
-        if not config or self.built:
-            return
-        if "input_shape" in config:
-            self.build(_as_shapes(config["input_shape"]))
-        else:
-            build_shapes = config.get("shapes_dict", config)
-            self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
-        self._built_from_config = self._build_done
-
-    def _move_path(self, path):
-        """Take another place in the paths, with all below: names in a file do not change."""
-        old, self._path = self._path, path
-        for layer in self._flatten_layers():
-            if layer is not self and (layer._path or "").startswith(f"{old}/"):
-                layer._path = path + layer._path[len(old) :]
-            for variable in layer._handles.values():
-                if variable.path.startswith(f"{old}/"):
-                    variable._path = path + variable.path[len(old) :]
 
     def add_weight(
         self,
@@ -662,83 +634,6 @@ class Layer(TrackedModule, Operation):
 
     compute_output_shape._is_default = True
 
-    # Losses
-
-    def add_loss(self, loss):
-        """Add to the losses of this call a scalar, or a list of scalars, made in `call`.
-
-        `fit` adds them to the loss it minimizes. They are kept until the next call.
-
-        Example:
-
-        >>> class Penalty(keras.layers.Layer):
-        ...     def call(self, x):
-        ...         self.add_loss(x.abs().mean())
-        ...         return x
-        >>> layer = Penalty()
-        >>> _ = layer(torch.ones(2))
-        >>> layer.losses
-        [tensor(1.)]
-        """
-        losses = tree.flatten(loss)
-        for value in losses:
-            if callable(value):
-                raise ValueError(
-                    "`add_loss` takes scalar tensors made in `call`. Received: the function "
-                    f"{value!r}. Pass its result."
-                )
-        scope = SCOPE.stateless
-        if scope is None or SCOPE.meta:
-            self._note_added_loss()
-        if SCOPE.meta:
-            return
-        if scope is None:
-            self._losses.extend(losses)
-        elif scope.collect_losses:
-            for value in losses:
-                scope.add_loss(value)
-
-    def _note_added_loss(self):
-        if not self._adds_losses:
-            self._adds_losses = True
-            SCOPE.renew_tokens()
-
-    def _add_activity_losses(self, outputs):
-        for output in tree.flatten(outputs):
-            if isinstance(output, _Tensor):
-                loss = self._activity_regularizer(output)
-                batch = output.shape[0] if output.dim() else 1
-                self.add_loss(loss / max(batch, 1))
-
-    def _clear_losses(self):
-        for layer in self._flatten_layers():
-            if layer._adds_losses:
-                # A new list: a compiled call must not depend on the tensors in the old one.
-                layer._losses = []
-
-    @property
-    def activity_regularizer(self):
-        """Regularizer of the output, or None; it may be set, by name or instance."""
-        return self._activity_regularizer
-
-    @activity_regularizer.setter
-    def activity_regularizer(self, value):
-        self._activity_regularizer = regularizers.get(value)
-        self._fast = UNSETTLED
-
-    @property
-    def losses(self):
-        """Scalars added by `add_loss` and activity regularizers in the last call, and the
-        regularization of every trainable weight."""
-        if SCOPE.stateless is not None:
-            losses = list(SCOPE.stateless.losses)
-        else:
-            losses = [loss for layer in self._flatten_layers() for loss in layer._losses]
-        for variable in self.trainable_weights:
-            if variable.regularizer is not None:
-                losses.append(variable.regularizer(variable.value))
-        return losses
-
     # Stateless use
 
     def stateless_call(
@@ -808,75 +703,6 @@ class Layer(TrackedModule, Operation):
     def _name_scope(self):
         return naming.name_scope(self.name, caller=self)
 
-    def get_config(self):
-        """Constructor arguments that make the layer again.
-
-        A subclass that takes only numbers, strings, layers and the like need not override it:
-        the arguments it was made with are remembered.
-
-        Raises:
-            NotImplementedError: an argument cannot be described in a config.
-        """
-        base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
-        if self.activity_regularizer is not None:
-            base["activity_regularizer"] = self.activity_regularizer
-        if self._init_arguments is not None and type(self).__init__ is Layer.__init__:
-            base["activity_regularizer"] = self.activity_regularizer
-            base["autocast"] = self.autocast
-        base = {key: serialize_keras_object(value) for key, value in base.items()}
-        if self._init_arguments is None or type(self).__init__ is Layer.__init__:
-            return base
-        return config_of_arguments(self, *self._init_arguments, base)
-
-    get_config._uses_init_arguments = True
-
-    @classmethod
-    def from_config(cls, config):
-        """The layer that `get_config` described."""
-        config = dict(config)
-        if isinstance(config.get("dtype"), dict):
-            config["dtype"] = deserialize_keras_object(config["dtype"])
-        if cls.get_config is Layer.get_config:
-            dtype = {"dtype": config.pop("dtype")} if "dtype" in config else {}
-            config = {key: deserialize_keras_object(value) for key, value in config.items()}
-            config.update(dtype)
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise TypeError(
-                f"{cls.__name__} could not be made from its config. Received: config={config}. "
-                f"The constructor said: {error}. Give the class a `get_config` that returns its "
-                "constructor's arguments."
-            ) from error
-
-    def get_assets(self):
-        """State for model files that is neither config nor numbers, such as a vocabulary.
-
-        Returns:
-            dict of file names to bytes. Those given back to `set_assets` restore the state.
-
-        Example:
-
-        >>> keras.layers.Dense(1).get_assets()
-        {}
-        """
-        return {}
-
-    def set_assets(self, assets):
-        """Restore the state that `get_assets` described; never by running code from it.
-
-        Args:
-            assets: dict of file names to bytes.
-
-        Raises:
-            ValueError: they are not what this layer writes.
-        """
-        if assets:
-            raise ValueError(
-                f"Layer '{self.name}' of class {type(self).__name__} keeps no assets in files. "
-                f"Received: {sorted(assets)}."
-            )
-
     def __getstate__(self):
         state = self.__dict__.copy()
         state.update(_fast=UNSETTLED, _fits_spec=always, _losses=[])
@@ -925,14 +751,6 @@ def _around_build(build):
         self._finish_build(spec.bind(args, kwargs))
 
     return wrapper
-
-
-def _as_shapes(shape):
-    if tree.is_shape(shape):
-        return tuple(shape)
-    if isinstance(shape, dict):
-        return {key: _as_shapes(value) for key, value in shape.items()}
-    return [_as_shapes(item) for item in shape] if isinstance(shape, (list, tuple)) else shape
 
 
 def _own_copy(variable, tensor):

@@ -11,15 +11,13 @@ from torchkeras.core.arguments import symbols_of
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.serialization import deserialize_keras_object
 from torchkeras.core.strings import as_text
-from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.fast_path import UNSETTLED, never
 from torchkeras.layers.input_spec import InputSpec, describe
 from torchkeras.layers.layer import Layer
-from torchkeras.models.graph import Graph, node_of, record_graph, replay_graph
+from torchkeras.models.graph import Graph, is_functional, node_of, record_graph, replay_graph
 from torchkeras.models.model import Model, register_layers
-from torchkeras.models.operation_configs import deserialize_operation, serialize_operation
+from torchkeras.models.operation_configs import serialize_operation
 from torchkeras.trainers.trainer import Trainer
 
 
@@ -414,7 +412,7 @@ class Functional(Model):
         """`[operation, call, output]` of a symbol, as configs name it."""
         operation, call, output = self._graph.reference(symbol)
         # Keras counts one more call at the ends of a graph where the end is a functional model.
-        return [operation.name, call + (ends and isinstance(operation, Functional)), output]
+        return [operation.name, call + (ends and is_functional(operation)), output]
 
     def __reduce__(self):
         return _empty_functional, (type(self),), self.__getstate__()
@@ -464,122 +462,6 @@ def become_functional(cls):
     for base in cls.__bases__:
         if issubclass(base, Model) and not issubclass(base, Functional):
             become_functional(base)
-
-
-def functional_from_config(cls, config):
-    """The model of class `cls` that `Functional.get_config` described.
-
-    Raises:
-        ValueError: the calls in the config cannot be put into an order, or name unknown layers.
-    """
-    config = dict(config)
-    nodes, waiting = {}, []
-    for layer_config in config.pop("layers"):
-        operation, call = deserialize_operation(layer_config)
-        name = layer_config.get("name", operation.name)
-        if name in nodes:
-            raise ValueError(
-                "The layers of a functional model must have different names. Received: a config "
-                f"with a second layer '{name}'."
-            )
-        # A layer shared with a nested model brings calls along that are not this model's.
-        nodes[name] = operation._inbound_nodes[:] if isinstance(operation, InputLayer) else []
-        calls = list(layer_config.get("inbound_nodes") or ())
-        waiting.append((name, operation, call, calls))
-    while any(calls for *_, calls in waiting):
-        progress = False
-        for name, operation, call, calls in waiting:
-            while calls:
-                found = _revive_arguments(calls[0], nodes)
-                if found is None:
-                    break
-                calls.pop(0)
-                args, kwargs = found
-                call(*args, **kwargs)
-                nodes[name].append(operation._inbound_nodes[-1])
-                progress = True
-        if not progress:
-            stuck = [name for name, *_, calls in waiting if calls]
-            raise ValueError(
-                "The config of a functional model must connect its layers without loops. "
-                f"Received: layers {stuck}, whose inputs are nowhere made."
-            )
-    inputs = _find_symbols(config.pop("input_layers"), nodes)
-    outputs = _find_symbols(config.pop("output_layers"), nodes)
-    trainable = config.pop("trainable", True)
-    model = cls(inputs=inputs, outputs=outputs, **config)
-    model._trainable = trainable is not False
-    return model
-
-
-def _find_symbols(reference, nodes):
-    """The structure of symbols for one of `[layer name, call, output]`."""
-    if isinstance(reference, dict):
-        return {key: _find_symbols(value, nodes) for key, value in reference.items()}
-    if not isinstance(reference, (list, tuple)):
-        raise ValueError(
-            "The ends of a functional model are given as [layer name, call, output]. Received: "
-            f"{reference!r}."
-        )
-    if len(reference) == 3 and isinstance(reference[0], str):
-        name, node_index, tensor_index = reference
-        calls = nodes.get(name)
-        if calls and isinstance(calls[0].operation, Functional) and isinstance(node_index, int):
-            node_index -= 1
-        return _symbol(nodes, name, node_index, tensor_index)
-    return type(reference)(_find_symbols(value, nodes) for value in reference)
-
-
-def _symbol(nodes, name, node_index, tensor_index):
-    places = (node_index, tensor_index)
-    if name in nodes and all(isinstance(place, int) and place >= 0 for place in places):
-        calls = nodes[name]
-        if node_index < len(calls) and tensor_index < len(calls[node_index].outputs):
-            return calls[node_index].outputs[tensor_index]
-    raise ValueError(
-        "The config of a functional model must name its own layers and their outputs. Received: "
-        f"output {tensor_index} of call {node_index} of '{name}', which does not exist among the "
-        f"layers {list(nodes)}."
-    )
-
-
-def _revive_arguments(call, nodes):
-    """Arguments of a recorded call with symbols in place, or None if one is not made yet."""
-    missing = []
-
-    def revive(value):
-        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            history = value["config"].get("keras_history")
-            if not isinstance(history, (list, tuple)) or len(history) != 3:
-                raise ValueError(
-                    "A symbol in a config comes from [layer name, call, output]. Received: "
-                    f"keras_history={history!r}."
-                )
-            name, node_index, tensor_index = history
-            known = nodes.get(name) if isinstance(name, str) else None
-            if known is not None and isinstance(node_index, int) and len(known) <= node_index:
-                missing.append(name)
-                return None
-            return _symbol(nodes, name, node_index, tensor_index)
-        if isinstance(value, dict) and value.get("class_name") == "__tuple__":
-            return tuple(revive(item) for item in value["config"]["value"])
-        if isinstance(value, dict) and value.get("class_name") == "__dtype__":
-            return to_torch_dtype(value["config"]["value"])
-        if isinstance(value, dict) and "class_name" in value:
-            return deserialize_keras_object(value)
-        if isinstance(value, dict):
-            return {key: revive(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(revive(item) for item in value)
-        return value
-
-    if not isinstance(call, dict) or not {"args", "kwargs"} <= set(call):
-        raise ValueError(
-            "The calls in the config of a functional model are dicts with `args` and `kwargs`. "
-            f"Received: {call!r}. Files of Keras 2 must be converted with Keras 3 first."
-        )
-    args, kwargs = tuple(revive(list(call["args"]))), revive(dict(call["kwargs"]))
-    return None if missing else (args, kwargs)
 
 
 def _torch_dtype(name):

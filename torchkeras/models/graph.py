@@ -197,6 +197,11 @@ class Graph:
         return current is self.outputs[0]
 
 
+def is_functional(operation):
+    """Whether an operation is a model made of a graph."""
+    return hasattr(operation, "_graph")
+
+
 def node_of(symbol):
     """The node that made a symbol, or None."""
     history = getattr(symbol, "_keras_history", None)

@@ -298,7 +298,8 @@ class Model(Trainer, Layer):
 
         with custom_object_scope(custom_objects or {}):
             if {"layers", "input_layers", "output_layers"} <= set(config):
-                from torchkeras.models.functional import functional_from_config, takes_graph
+                from torchkeras.models.functional import takes_graph
+                from torchkeras.models.functional_config import functional_from_config
 
                 if cls is Model or takes_graph(cls):
                     return functional_from_config(cls, config)
