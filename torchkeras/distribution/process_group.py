@@ -14,6 +14,7 @@ import time
 
 import torch
 
+from torchkeras.core import config
 from torchkeras.distribution import agent_store, failures
 
 _NAMES = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
@@ -435,8 +436,6 @@ def _job(job_addresses, num_processes, process_id):
 
 def _select_device():
     """The GPU of this process, made torch's current one; None where the CPU computes."""
-    from torchkeras.core import config
-
     if not torch.cuda.is_available() or config.default_device().type != "cuda":
         return None
     count, number = torch.cuda.device_count(), local_rank()
