@@ -19,106 +19,25 @@
 #include <tuple>
 #include <vector>
 
+#include "common/tensors.h"
 #include "cpu/kernels.h"
 #include "cpu/vector_math.h"
 
 namespace torchkeras {
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
 // Counted up when a schema or its meaning changes; torchkeras/kernels/loader.py expects this one.
 constexpr int64_t kVersion = 2;
 
-// Tensors
+// Dropout
 
-std::string shape_of(const Tensor& t) {
-  std::string text = "(";
-  for (int64_t i = 0; i < t.dim(); ++i) text += (i ? ", " : "") + std::to_string(t.size(i));
-  return text + ")";
-}
-
-DType dtype_of(const Tensor& t, const char* name) {
-  switch (t.scalar_type()) {
-    case ScalarType::Float: return DType::kFloat32;
-    case ScalarType::Double: return DType::kFloat64;
-    case ScalarType::BFloat16: return DType::kBFloat16;
-    case ScalarType::Half: return DType::kFloat16;
-    default: break;
-  }
-  STD_TORCH_CHECK(false, "`", name, "` must be float32, float64, bfloat16 or float16. Received: ",
-                  torch::headeronly::toString(t.scalar_type()), ". Cast it first.");
-}
-
-void check_rank(const Tensor& t, const char* name, int64_t rank) {
-  STD_TORCH_CHECK(t.dim() == rank, "`", name, "` must have rank ", rank, ". Received: ", name,
-                  " of shape ", shape_of(t), ". Flatten its leading axes.");
-}
-
-void check_like(const Tensor& t, const char* name, const Tensor& model, const char* model_name) {
-  STD_TORCH_CHECK(t.scalar_type() == model.scalar_type(), "`", name, "` must have the dtype of `",
-                  model_name, "`, ", torch::headeronly::toString(model.scalar_type()),
-                  ". Received: ", torch::headeronly::toString(t.scalar_type()), ". Cast it first.");
-  STD_TORCH_CHECK(t.is_cpu(), "`", name, "` must be on the device of `", model_name,
-                  "`, a CPU. Received: a tensor on another one. Move it first.");
-}
-
-void check_sizes(const Tensor& t, const char* name, std::vector<int64_t> expected) {
-  bool same = t.dim() == static_cast<int64_t>(expected.size());
-  for (size_t i = 0; same && i < expected.size(); ++i) same = t.size(i) == expected[i];
-  if (same) return;
-  std::string text = "(";
-  for (size_t i = 0; i < expected.size(); ++i) text += (i ? ", " : "") + std::to_string(expected[i]);
-  STD_TORCH_CHECK(false, "`", name, "` must have the shape ", text, "). Received: ", shape_of(t),
-                  ". Check which tensors belong together.");
-}
-
-Activation activation_of(int64_t code) {
-  STD_TORCH_CHECK(code >= 0 && code < kActivationCount, "`activation` must be from 0 to ",
-                  kActivationCount - 1, ". Received: ", code,
-                  ". See torchkeras/kernels/activation_codes.py.");
-  return static_cast<Activation>(code);
-}
-
-// An uninitialized contiguous tensor of the dtype of `model`.
-Tensor empty_like_of(const Tensor& model, const int64_t* sizes, int64_t rank) {
-  std::vector<int64_t> strides(rank);
-  int64_t stride = 1;
-  for (int64_t i = rank - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= std::max<int64_t>(sizes[i], 1);
-  }
-  int32_t dtype = 0;
-  AtenTensorHandle handle = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(model.get(), &dtype));
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      rank, sizes, strides.data(), dtype, aoti_torch_device_type_cpu(), 0, &handle));
-  return Tensor(handle);
-}
-
-Tensor empty_matrix(const Tensor& model, int64_t rows, int64_t cols) {
-  const int64_t sizes[2] = {rows, cols};
-  return empty_like_of(model, sizes, 2);
-}
-
-Tensor empty_vector(const Tensor& model, int64_t n) { return empty_like_of(model, &n, 1); }
-
-Tensor packed(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
-
-// The dropout that `rate` and `seed` ask for: `seed` is [seed] or [seed, draw], int64.
+// The dropout that `rate` and `seed` ask for.
 Dropout dropout_of(double rate, const std::optional<Tensor>& seed) {
-  STD_TORCH_CHECK(rate >= 0.0 && rate <= 1.0,
-                  "`rate` must be from 0 to 1, the fraction to drop. Received: rate=", rate, ".");
   if (rate == 0.0 || !seed.has_value()) return no_dropout();
-  STD_TORCH_CHECK(
-      seed->is_cpu() && seed->scalar_type() == ScalarType::Long && seed->is_contiguous() &&
-          (seed->numel() == 1 || seed->numel() == 2),
-      "`seed` must be an int64 tensor of one or two numbers, on the CPU. Received: a tensor of ",
-      seed->numel(), " elements, ", torch::headeronly::toString(seed->scalar_type()), ".");
-  const auto* numbers = static_cast<const int64_t*>(seed->const_data_ptr());
-  return make_dropout(rate, static_cast<uint64_t>(numbers[0]),
-                      seed->numel() == 2 ? static_cast<uint32_t>(numbers[1]) : 0u);
+  const Tensor numbers = packed(*seed);
+  const auto* n = static_cast<const int64_t*>(numbers.const_data_ptr());
+  return make_dropout(rate, static_cast<uint64_t>(n[0]),
+                      numbers.numel() == 2 ? static_cast<uint32_t>(n[1]) : 0u);
 }
 
 // Matrix products
@@ -133,7 +52,7 @@ Tensor call_mm(const Tensor& a, const Tensor& b) {
 // a @ b + bias, rounded once.
 Tensor call_linear(const Tensor& a, const Tensor& b, const Tensor& bias) {
   using torch::stable::detail::from;
-  std::array<StableIValue, 3> stack{from(a), from(torch::stable::transpose(b, 0, 1)),
+  std::array<StableIValue, 3> stack{from(a), from(transposed(b)),
                                     from(std::optional<Tensor>(bias))};
   TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::linear", "", stack.data(), TORCH_ABI_VERSION));
@@ -143,7 +62,7 @@ Tensor call_linear(const Tensor& a, const Tensor& b, const Tensor& bias) {
 // a @ b by oneDNN: torch keeps it behind this private op, which multiplies by a transposed weight.
 Tensor call_onednn(const Tensor& a, const Tensor& b) {
   using torch::stable::detail::from;
-  const Tensor weight = torch::stable::transpose(b, 0, 1);
+  const Tensor weight = transposed(b);
   const std::vector<std::optional<double>> no_scalars;
   std::array<StableIValue, 6> stack{
       from(a),
@@ -197,8 +116,7 @@ Tensor checked(const Tensor& result, const Tensor& a, int64_t m, int64_t n) {
   // Under autocast torch's own op may return another dtype than it was given.
   STD_TORCH_CHECK(result.scalar_type() == a.scalar_type(),
                   "A matrix product must keep its dtype here. Received: ",
-                  torch::headeronly::toString(result.scalar_type()), " from ",
-                  torch::headeronly::toString(a.scalar_type()),
+                  name_of(result.scalar_type()), " from ", name_of(a.scalar_type()),
                   ". Call this op with autocast turned off, as torchkeras.kernels does.");
   check_sizes(result, "product", {m, n});
   return packed(result);
@@ -226,7 +144,7 @@ Tensor narrow_product(const Tensor& a, const Tensor& b) {
   const int64_t m = a.size(0), inner = a.size(1), cols = b.size(1);
   const Tensor factor = packed(b);
   const auto* from = static_cast<const float*>(factor.const_data_ptr());
-  const Tensor out = empty_matrix(a, m, cols);
+  const Tensor out = empty(a, {m, cols});
   const auto* numbers = static_cast<const float*>(a.const_data_ptr());
   auto* to = static_cast<float*>(out.mutable_data_ptr());
   torch::stable::parallel_for(0, m, std::max<int64_t>(8, kGrain / inner),
@@ -281,7 +199,7 @@ Tensor run_backward_with_sums(const Epilogue& e, const void* gy, const void* y, 
   for (int64_t s = 1; s < strips; ++s) {
     for (int64_t c = 0; c < e.cols; ++c) sums[c] += sums[s * e.cols + c];
   }
-  const Tensor result = empty_vector(model, e.cols);
+  const Tensor result = empty(model, {e.cols});
   if (e.dtype == DType::kFloat32 || e.dtype == DType::kFloat64) {
     std::memcpy(result.mutable_data_ptr(), sums.data(), e.cols * sizeof(T));
     return result;
@@ -304,8 +222,8 @@ std::tuple<Tensor, Tensor> finish(const Tensor& z, const std::optional<Tensor>& 
       epilogue_of(dtype_of(z, "z"), activation, dropout, rows, cols, bias.has_value());
   const Tensor b = bias.has_value() ? packed(*bias) : z;
   const bool keeps = needs_preactivation(activation);
-  const Tensor pre = !keeps ? empty_vector(z, 0) : (z_is_ours ? z : empty_matrix(z, rows, cols));
-  const Tensor y = z_is_ours && !keeps ? z : empty_matrix(z, rows, cols);
+  const Tensor pre = !keeps ? empty(z, {0}) : (z_is_ours ? z : empty(z, {rows, cols}));
+  const Tensor y = z_is_ours && !keeps ? z : empty(z, {rows, cols});
   run_forward(e, z.const_data_ptr(), bias.has_value() ? b.const_data_ptr() : nullptr,
               y.mutable_data_ptr(), keeps ? pre.mutable_data_ptr() : nullptr);
   return {y, pre};
@@ -315,16 +233,7 @@ std::tuple<Tensor, Tensor> dense_act_dropout(Tensor x, Tensor kernel, std::optio
                                              int64_t activation, double rate,
                                              std::optional<Tensor> seed) {
   const Activation function = activation_of(activation);
-  dtype_of(x, "x");
-  check_rank(x, "x", 2);
-  check_rank(kernel, "kernel", 2);
-  check_like(x, "x", x, "x");
-  check_like(kernel, "kernel", x, "x");
-  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
-  if (bias.has_value()) {
-    check_like(*bias, "bias", x, "x");
-    check_sizes(*bias, "bias", {kernel.size(1)});
-  }
+  check_dense(x, kernel, bias, rate, seed);
   const Dropout dropout = dropout_of(rate, seed);
   if (is_narrow(x, x.size(1), kernel.size(1))) {
     return finish(narrow_product(x, kernel), bias, function, dropout, true);
@@ -341,42 +250,25 @@ std::tuple<Tensor, Tensor> bias_act_dropout(Tensor z, std::optional<Tensor> bias
                                             int64_t activation, double rate,
                                             std::optional<Tensor> seed) {
   const Activation function = activation_of(activation);
-  dtype_of(z, "z");
-  check_rank(z, "z", 2);
-  check_like(z, "z", z, "z");
-  if (bias.has_value()) {
-    check_like(*bias, "bias", z, "z");
-    check_sizes(*bias, "bias", {z.size(1)});
-  }
+  check_sum(z, bias, rate, seed);
   return finish(packed(z), bias, function, dropout_of(rate, seed), false);
 }
 
 // `may_alias`: whether gz may be gy itself, where there is nothing to compute.
 std::tuple<Tensor, Tensor> start_backward(const Tensor& gy, const Tensor& y, const Tensor& pre,
-                                          int64_t activation, double rate,
-                                          const std::optional<Tensor>& seed, bool need_bias,
-                                          bool may_alias) {
-  const Activation function = activation_of(activation);
-  dtype_of(gy, "gy");
-  check_rank(gy, "gy", 2);
-  check_like(gy, "gy", gy, "gy");
-  const Tensor kept = needs_preactivation(function) ? pre : y;
-  if (function != Activation::kNone) {
-    const char* name = needs_preactivation(function) ? "pre" : "y";
-    check_like(kept, name, gy, "gy");
-    check_sizes(kept, name, {gy.size(0), gy.size(1)});
-  }
+                                          Activation activation, const Dropout& dropout,
+                                          bool need_bias, bool may_alias) {
+  const Tensor kept = needs_preactivation(activation) ? pre : y;
   const Tensor g = packed(gy), values = packed(kept);
   const int64_t rows = g.size(0), cols = g.size(1);
-  const Epilogue e = epilogue_of(dtype_of(g, "gy"), function, dropout_of(rate, seed), rows, cols,
-                                 need_bias);
-  const bool nothing = may_alias && function == Activation::kNone && !e.dropout.active;
-  const Tensor gz = nothing ? g : empty_matrix(g, rows, cols);
+  const Epilogue e = epilogue_of(dtype_of(g, "gy"), activation, dropout, rows, cols, need_bias);
+  const bool nothing = may_alias && activation == Activation::kNone && !dropout.active;
+  const Tensor gz = nothing ? g : empty(g, {rows, cols});
   void* to = nothing ? nullptr : gz.mutable_data_ptr();
-  const void* from = function == Activation::kNone ? nullptr : values.const_data_ptr();
+  const void* from = activation == Activation::kNone ? nullptr : values.const_data_ptr();
   if (!need_bias) {
     if (to) run_backward(e, g.const_data_ptr(), from, from, to);
-    return {gz, empty_vector(g, 0)};
+    return {gz, empty(g, {0})};
   }
   auto* run = e.dtype == DType::kFloat64 ? run_backward_with_sums<double>
                                          : run_backward_with_sums<float>;
@@ -386,25 +278,23 @@ std::tuple<Tensor, Tensor> start_backward(const Tensor& gy, const Tensor& y, con
 std::tuple<Tensor, Tensor> bias_act_dropout_backward(Tensor gy, Tensor y, Tensor pre,
                                                      int64_t activation, double rate,
                                                      std::optional<Tensor> seed, bool need_bias) {
-  return start_backward(gy, y, pre, activation, rate, seed, need_bias, false);
+  const Activation function = activation_of(activation);
+  check_sum_backward(gy, y, pre, function, rate, seed);
+  return start_backward(gy, y, pre, function, dropout_of(rate, seed), need_bias, false);
 }
 
 std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
     Tensor gy, Tensor x, Tensor kernel, Tensor y, Tensor pre, int64_t activation, double rate,
     std::optional<Tensor> seed, bool need_x, bool need_kernel, bool need_bias) {
-  check_rank(x, "x", 2);
-  check_rank(kernel, "kernel", 2);
-  check_like(x, "x", gy, "gy");
-  check_like(kernel, "kernel", gy, "gy");
-  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
-  check_sizes(gy, "gy", {x.size(0), kernel.size(1)});
+  const Activation function = activation_of(activation);
+  check_dense_backward(gy, x, kernel, y, pre, function, rate, seed);
   const auto [gz, gbias] =
-      start_backward(gy, y, pre, activation, rate, seed, need_bias, true);
+      start_backward(gy, y, pre, function, dropout_of(rate, seed), need_bias, true);
   // Two tensors for what is not asked for: results must not share their memory.
-  const Tensor gx = need_x ? product(gz, torch::stable::transpose(kernel, 0, 1)) : empty_vector(gy, 0);
-  Tensor gkernel = empty_vector(gy, 0);
+  const Tensor gx = need_x ? product(gz, transposed(kernel)) : empty(gy, {0});
+  Tensor gkernel = empty(gy, {0});
   if (need_kernel) {
-    const Tensor xt = torch::stable::transpose(x, 0, 1);
+    const Tensor xt = transposed(x);
     const bool narrow = is_narrow(x, x.size(0), kernel.size(1));
     gkernel = narrow ? narrow_product(xt, gz) : product(xt, gz, true);
   }
@@ -413,11 +303,8 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
 
 Tensor dropout(Tensor x, double rate, Tensor seed) {
   const DType dtype = dtype_of(x, "x");
-  check_like(x, "x", x, "x");
-  const Tensor from = packed(x);
-  std::vector<int64_t> sizes(x.dim());
-  for (int64_t i = 0; i < x.dim(); ++i) sizes[i] = x.size(i);
-  const Tensor y = empty_like_of(x, sizes.data(), x.dim());
+  check_dropout(rate, seed, x, "x");
+  const Tensor from = packed(x), y = empty_like_of(x);
   const Epilogue e = {dtype, Activation::kNone, dropout_of(rate, seed), 1, x.numel()};
   run_forward(e, from.const_data_ptr(), nullptr, y.mutable_data_ptr(), nullptr);
   return y;

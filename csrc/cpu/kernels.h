@@ -9,11 +9,10 @@
 #include <cstdint>
 
 #include "../common/activation.h"
+#include "../common/dtype.h"
 #include "../common/philox.h"
 
 namespace torchkeras {
-
-enum class DType : int { kFloat32, kFloat64, kBFloat16, kFloat16 };
 
 struct Epilogue {
   DType dtype;

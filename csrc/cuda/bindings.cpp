@@ -18,89 +18,21 @@
 #include <tuple>
 #include <vector>
 
+#include "../common/tensors.h"
 #include "epilogue.h"
 
 namespace torchkeras {
 namespace cuda {
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 using torch::stable::accelerator::DeviceGuard;
 
 // Checks
 
-std::string shape_of(const std::vector<int64_t>& sizes) {
-  std::string text = "(";
-  for (size_t i = 0; i < sizes.size(); ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
-  return text + ")";
-}
-
-std::vector<int64_t> sizes_of(const Tensor& t) {
-  std::vector<int64_t> sizes(t.dim());
-  for (int64_t i = 0; i < t.dim(); ++i) sizes[i] = t.size(i);
-  return sizes;
-}
-
-const char* name_of(ScalarType type) { return torch::headeronly::toString(type); }
-
-DType dtype_of(const Tensor& t, const char* name) {
-  switch (t.scalar_type()) {
-    case ScalarType::Float: return DType::kFloat32;
-    case ScalarType::Double: return DType::kFloat64;
-    case ScalarType::BFloat16: return DType::kBFloat16;
-    case ScalarType::Half: return DType::kFloat16;
-    default: break;
-  }
-  STD_TORCH_CHECK(false, "`", name, "` must be float32, float64, bfloat16 or float16. Received: ",
-                  name_of(t.scalar_type()), ". Cast it first.");
-}
-
-void check_rank(const Tensor& t, const char* name, int64_t rank) {
-  STD_TORCH_CHECK(t.dim() == rank, "`", name, "` must have rank ", rank, ". Received: ", name,
-                  " of shape ", shape_of(sizes_of(t)), ". Flatten its leading axes.");
-}
-
-void check_device(const Tensor& t, const char* name, const Tensor& model, const char* model_name) {
-  STD_TORCH_CHECK(t.is_cuda() && t.get_device_index() == model.get_device_index(), "`", name,
-                  "` must be on the device of `", model_name, "`, GPU ", model.get_device_index(),
-                  ". Received: a tensor on ",
-                  t.is_cuda() ? "GPU " + std::to_string(t.get_device_index()) : "no GPU",
-                  ". Move it there.");
-}
-
-void check_like(const Tensor& t, const char* name, const Tensor& model, const char* model_name) {
-  STD_TORCH_CHECK(t.scalar_type() == model.scalar_type(), "`", name, "` must have the dtype of `",
-                  model_name, "`, ", name_of(model.scalar_type()), ". Received: ",
-                  name_of(t.scalar_type()), ". Cast it first.");
-  check_device(t, name, model, model_name);
-}
-
-void check_sizes(const Tensor& t, const char* name, const std::vector<int64_t>& expected) {
-  const std::vector<int64_t> sizes = sizes_of(t);
-  STD_TORCH_CHECK(sizes == expected, "`", name, "` must have the shape ", shape_of(expected),
-                  ". Received: ", shape_of(sizes), ". Check which tensors belong together.");
-}
-
-Activation activation_of(int64_t code) {
-  STD_TORCH_CHECK(code >= 0 && code < kActivationCount, "`activation` must be from 0 to ",
-                  kActivationCount - 1, ". Received: ", code,
-                  ". See torchkeras/kernels/activation_codes.py.");
-  return static_cast<Activation>(code);
-}
-
-void check_dropout(double rate, const std::optional<Tensor>& seed, const Tensor& model,
-                   const char* model_name) {
-  STD_TORCH_CHECK(rate >= 0.0 && rate <= 1.0,
-                  "`rate` must be from 0 to 1, the fraction to drop. Received: rate=", rate,
-                  ". Correct it.");
-  if (!seed.has_value()) return;
-  STD_TORCH_CHECK(seed->scalar_type() == ScalarType::Long &&
-                      (seed->numel() == 1 || seed->numel() == 2),
-                  "`seed` must be an int64 tensor of one or two numbers. Received: a tensor of ",
-                  seed->numel(), " elements, ", name_of(seed->scalar_type()),
-                  ". Draw it with torch.randint.");
-  check_device(*seed, "seed", model, model_name);
+// Of the first tensor of an op; the others must be on its device.
+void check_on_gpu(const Tensor& t, const char* name) {
+  STD_TORCH_CHECK(t.is_cuda(), "`", name, "` must be on a GPU, as another tensor is. Received: a "
+                  "tensor on ", device_of(t), ". Move them to one device first.");
 }
 
 void check_launch(cudaError_t error) {
@@ -109,31 +41,6 @@ void check_launch(cudaError_t error) {
                   ". With CUDA_LAUNCH_BLOCKING=1 an error shows where it arises; if this one "
                   "persists, set TORCHKERAS_KERNELS=off.");
 }
-
-// Memory
-
-// An uninitialized contiguous tensor on the device of `model`.
-Tensor empty(const Tensor& model, const std::vector<int64_t>& sizes, ScalarType type) {
-  std::vector<int64_t> strides(sizes.size());
-  int64_t stride = 1;
-  for (size_t i = sizes.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= std::max<int64_t>(sizes[i], 1);
-  }
-  AtenTensorHandle handle = nullptr;
-  const int32_t dtype =
-      torch::stable::detail::to<int32_t>(torch::stable::detail::from(type));
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), dtype,
-      aoti_torch_device_type_cuda(), model.get_device_index(), &handle));
-  return Tensor(handle);
-}
-
-Tensor empty(const Tensor& model, const std::vector<int64_t>& sizes) {
-  return empty(model, sizes, model.scalar_type());
-}
-
-Tensor packed(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
 
 // Matrix products. torch's shim runs its CUDA kernels without its dispatcher, so autocast, which
 // would change the dtype, has no say in them; and it takes the numbers beta and alpha, which the
@@ -164,8 +71,6 @@ Tensor product_with_bias_and_relu(const Tensor& a, const Tensor& b, const Tensor
   check_sizes(out, "product", {a.size(0), b.size(1)});
   return packed(out);
 }
-
-Tensor transposed(const Tensor& t) { return torch::stable::transpose(t, 0, 1); }
 
 // Epilogues
 
@@ -221,17 +126,8 @@ std::tuple<Tensor, Tensor> dense_act_dropout(Tensor x, Tensor kernel, std::optio
                                              int64_t activation, double rate,
                                              std::optional<Tensor> seed) {
   const Activation function = activation_of(activation);
-  dtype_of(x, "x");
-  check_rank(x, "x", 2);
-  check_rank(kernel, "kernel", 2);
-  check_like(x, "x", x, "x");
-  check_like(kernel, "kernel", x, "x");
-  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
-  if (bias.has_value()) {
-    check_like(*bias, "bias", x, "x");
-    check_sizes(*bias, "bias", {kernel.size(1)});
-  }
-  check_dropout(rate, seed, x, "x");
+  check_on_gpu(x, "x");
+  check_dense(x, kernel, bias, rate, seed);
   const DeviceGuard guard(x.get_device_index());
   const bool nothing_after = !drops(rate, seed) && function == Activation::kNone;
   if (!bias.has_value()) {
@@ -255,14 +151,8 @@ std::tuple<Tensor, Tensor> bias_act_dropout(Tensor z, std::optional<Tensor> bias
                                             int64_t activation, double rate,
                                             std::optional<Tensor> seed) {
   const Activation function = activation_of(activation);
-  dtype_of(z, "z");
-  check_rank(z, "z", 2);
-  check_like(z, "z", z, "z");
-  if (bias.has_value()) {
-    check_like(*bias, "bias", z, "z");
-    check_sizes(*bias, "bias", {z.size(1)});
-  }
-  check_dropout(rate, seed, z, "z");
+  check_on_gpu(z, "z");
+  check_sum(z, bias, rate, seed);
   const DeviceGuard guard(z.get_device_index());
   return finish(packed(z), bias, function, rate, seed, false);
 }
@@ -292,23 +182,12 @@ std::tuple<Tensor, Tensor> start_backward(const Tensor& gy, const Tensor& y, con
   return {gz, gbias};
 }
 
-void check_backward(const Tensor& gy, const Tensor& y, const Tensor& pre, Activation activation,
-                    double rate, const std::optional<Tensor>& seed) {
-  dtype_of(gy, "gy");
-  check_rank(gy, "gy", 2);
-  check_like(gy, "gy", gy, "gy");
-  check_dropout(rate, seed, gy, "gy");
-  if (activation == Activation::kNone) return;
-  const bool from_pre = needs_preactivation(activation);
-  check_like(from_pre ? pre : y, from_pre ? "pre" : "y", gy, "gy");
-  check_sizes(from_pre ? pre : y, from_pre ? "pre" : "y", sizes_of(gy));
-}
-
 std::tuple<Tensor, Tensor> bias_act_dropout_backward(Tensor gy, Tensor y, Tensor pre,
                                                      int64_t activation, double rate,
                                                      std::optional<Tensor> seed, bool need_bias) {
   const Activation function = activation_of(activation);
-  check_backward(gy, y, pre, function, rate, seed);
+  check_on_gpu(gy, "gy");
+  check_sum_backward(gy, y, pre, function, rate, seed);
   const DeviceGuard guard(gy.get_device_index());
   return start_backward(gy, y, pre, function, rate, seed, true, need_bias, false);
 }
@@ -317,13 +196,8 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
     Tensor gy, Tensor x, Tensor kernel, Tensor y, Tensor pre, int64_t activation, double rate,
     std::optional<Tensor> seed, bool need_x, bool need_kernel, bool need_bias) {
   const Activation function = activation_of(activation);
-  check_backward(gy, y, pre, function, rate, seed);
-  check_rank(x, "x", 2);
-  check_rank(kernel, "kernel", 2);
-  check_like(x, "x", gy, "gy");
-  check_like(kernel, "kernel", gy, "gy");
-  check_sizes(kernel, "kernel", {x.size(1), kernel.size(1)});
-  check_sizes(gy, "gy", {x.size(0), kernel.size(1)});
+  check_on_gpu(gy, "gy");
+  check_dense_backward(gy, x, kernel, y, pre, function, rate, seed);
   const DeviceGuard guard(gy.get_device_index());
   const auto [gz, gbias] = start_backward(gy, y, pre, function, rate, seed, need_x || need_kernel,
                                           need_bias, true);
@@ -333,10 +207,10 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
 
 Tensor dropout(Tensor x, double rate, Tensor seed) {
   const DType dtype = dtype_of(x, "x");
-  check_like(x, "x", x, "x");
+  check_on_gpu(x, "x");
   check_dropout(rate, seed, x, "x");
   const DeviceGuard guard(x.get_device_index());
-  const Tensor from = packed(x), y = empty(x, sizes_of(x));
+  const Tensor from = packed(x), y = empty_like_of(x);
   const Call call(x, dtype, Activation::kNone, x.numel(), 1, rate, seed);
   check_launch(forward(call.epilogue, from.const_data_ptr(), nullptr, y.mutable_data_ptr(),
                        nullptr));

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "../common/activation.h"
+#include "../common/dtype.h"
 #include "../common/philox.h"
 
 #if defined(TK_CPU_EMULATE)
@@ -22,8 +23,6 @@ inline const char* cudaGetErrorString(cudaError_t) { return ""; }
 
 namespace torchkeras {
 namespace cuda {
-
-enum class DType : int { kFloat32, kFloat64, kBFloat16, kFloat16 };
 
 struct Epilogue {
   DType dtype;

@@ -21,7 +21,8 @@ import torch.distributed.checkpoint as dcp
 import torchkeras as keras
 from torchkeras import layers
 from torchkeras.core.sharding import is_sharded, local_part
-from torchkeras.distribution import process_group, sharded_checkpoint
+from torchkeras.distribution import process_group
+from torchkeras.saving import sharded_save
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(99, 5)).astype("float32")
@@ -460,7 +461,7 @@ def no_memory(tensor, *arguments, **options):
 def time_limits(folder):
     """All groups wait for as long as the job's; that of all processes is the job's own."""
     mesh = keras.distribution.DeviceMesh((1, process_group.world_size()), ["batch", "model"])
-    groups = [*mesh.backend_mesh.get_all_groups(), sharded_checkpoint._background_group()]
+    groups = [*mesh.backend_mesh.get_all_groups(), sharded_save._background_group()]
     times = [group._get_backend(torch.device("cpu")).options._timeout for group in groups]
     expected = process_group.timeout()
     assert expected == datetime.timedelta(seconds=float(os.environ["TORCHKERAS_TIMEOUT_S"]))

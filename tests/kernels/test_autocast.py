@@ -10,7 +10,7 @@ import torch
 import torchkeras as keras
 from tests.kernels.support import ACTIVATIONS, formula, needs_ops, scales
 from torchkeras.kernels import activation_codes as codes
-from torchkeras.kernels import bias_act_dropout, compiled, dense, dropout, loader
+from torchkeras.kernels import compiled, dense, dropout, loader
 
 KEPT_DTYPE = "A matrix product must keep its dtype here. Received: BFloat16 from Float.*autocast"
 
@@ -136,15 +136,9 @@ def test_functions_without_a_product_keep_their_dtype(dtype):
         y = dropout(z, 0.5, keras.random.SeedGenerator(9))
         assert y.dtype is dtype
         assert torch.equal(y, (z * scales(z.shape, 0.5, 9).to(dtype)))
-        y = bias_act_dropout(z, None, codes.TANH, 0.5, keras.random.SeedGenerator(9))
         (gz,) = torch.autograd.grad(y.sum(), z)
-    assert y.dtype is gz.dtype is dtype
-    exact = z.detach().double().requires_grad_()
-    expected = exact.tanh() * scales(z.shape, 0.5, 9)
-    tolerance = 1e-5 if dtype is torch.float32 else ROUNDED
-    _assert_near(
-        [y, gz], [expected.detach(), *torch.autograd.grad(expected.sum(), exact)], tolerance
-    )
+    assert gz.dtype is dtype
+    assert torch.equal(gz, scales(z.shape, 0.5, 9).to(dtype))
 
 
 def test_training_a_model_under_autocast():

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 import torchkeras as keras
 from tests.kernels.support import ACTIVATIONS, every_activation, formula, needs_ops, scales
 from torchkeras.kernels import activation_codes as codes
-from torchkeras.kernels import bias_act_dropout, compiled, dense, dropout, loader
+from torchkeras.kernels import compiled, dense, dropout, loader
 
 # torch's own compiler does what this warns of, for any autograd.Function.
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated.*:DeprecationWarning")
@@ -31,7 +31,7 @@ def calls(monkeypatch):
         return lambda *args: names.append(name) or op(*args)
 
     if loader.load():
-        for name in ("dense_act_dropout", "bias_act_dropout", "dropout"):
+        for name in ("dense_act_dropout", "dropout"):
             monkeypatch.setattr(compiled, name, watch(name, getattr(compiled, name)))
     return names
 
@@ -96,9 +96,6 @@ FUNCTIONS = {
         x, kernel[:, :8], bias[:8], codes.RELU, 0.5, keras.random.SeedGenerator(3)
     ),
     "dense without dropout": lambda x, kernel, bias: dense(x, kernel, bias, codes.TANH),
-    "bias_act_dropout": lambda x, kernel, bias: bias_act_dropout(
-        x @ kernel, bias, codes.SOFTPLUS, 0.5, keras.random.SeedGenerator(3)
-    ),
     "dropout": lambda x, kernel, bias: dropout(x @ kernel, 0.5, keras.random.SeedGenerator(3)),
 }
 
@@ -123,7 +120,6 @@ def test_compiled_functions_equal_eager_ones(name, backend):
 DYNAMIC = {
     "dense": lambda x, kernel, g: dense(x, kernel, None, codes.GELU, 0.5, g),
     "dense of a narrow kernel": lambda x, kernel, g: dense(x, kernel[:, :8], None, codes.RELU),
-    "bias_act_dropout": lambda x, kernel, g: bias_act_dropout(x, x[0], codes.TANH, 0.5, g),
     "dropout": lambda x, kernel, g: dropout(x, 0.5, g),
 }
 
@@ -346,7 +342,7 @@ def test_an_exported_program_runs_without_torchkeras(strict):
 class _Training(torch.nn.Module):
     def forward(self, x, kernel):
         y = dense(x, kernel, None, codes.TANH, 0.5)
-        return dropout(bias_act_dropout(y, None, codes.GELU, 0.5), 0.5)
+        return dropout(dropout(y.sin(), 0.5), 0.5)
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -395,8 +391,6 @@ def test_vmap(calls):
     torch.testing.assert_close(y, (xs @ kernel).tanh())
     y = torch.func.vmap(lambda x: dropout(x, 0.5), randomness="different")(xs)
     assert not torch.equal(y[0] == 0, y[1] == 0)
-    y = torch.func.vmap(lambda x: bias_act_dropout(x, None, codes.TANH))(xs)
-    torch.testing.assert_close(y, xs.tanh())
     assert not calls
 
 
@@ -406,12 +400,10 @@ def test_forward_mode(calls):
     x, t, kernel = torch.randn(130, 160), torch.randn(130, 160), torch.randn(160, 100) * 0.1
 
     def run(x):
-        y = dense(x, kernel, None, codes.TANH, 0.5, keras.random.SeedGenerator(9))
-        return bias_act_dropout(y, None, codes.SOFTPLUS)
+        return dense(x, kernel, None, codes.TANH, 0.5, keras.random.SeedGenerator(9))
 
     def by_formula(x):
-        y = (x @ kernel).tanh() * scales((130, 100), 0.5, 9).float()
-        return formula("softplus", y)
+        return (x @ kernel).tanh() * scales((130, 100), 0.5, 9).float()
 
     expected = torch.func.jvp(by_formula, (x,), (t,))
     for a, b in zip(torch.func.jvp(run, (x,), (t,)), expected, strict=True):
@@ -459,16 +451,14 @@ def test_tracing_by_torch_jit(calls):
 def test_the_functions_call_the_ops_elsewhere(calls):
     x = torch.randn(130, 160)
     dense(x, torch.randn(160, 100), None, codes.TANH, 0.5)
-    bias_act_dropout(x, None, codes.TANH, 0.5)
     dropout(x, 0.5)
-    assert calls == ["dense_act_dropout", "bias_act_dropout", "dropout"]
+    assert calls == ["dense_act_dropout", "dropout"]
 
 
 def test_meta_and_fake_tensors(calls):
     with torch.device("meta"):
         x, kernel = torch.empty(130, 160), torch.empty(160, 100)
     assert dense(x, kernel, None, codes.TANH, 0.5).shape == (130, 100)
-    assert bias_act_dropout(x, None, codes.TANH, 0.5).is_meta
     assert dropout(x, 0.5).is_meta
     assert not calls
     with torch._subclasses.FakeTensorMode() as mode:

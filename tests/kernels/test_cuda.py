@@ -236,6 +236,8 @@ def test_tensors_elsewhere_are_refused(ops):
         ops.dense_act_dropout(x_gpu, kernel, None, 0, 0.0, None)
     with pytest.raises(RuntimeError, match="`seed` must be on the device of `x`.*Move"):
         ops.dropout(x_gpu, 0.5, seed)
+    with pytest.raises(RuntimeError, match="`gy` must be on a GPU.*cpu.*Move"):
+        ops.bias_act_dropout_backward(x, x_gpu, x_gpu, codes.NONE, 0.0, None, True)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")

@@ -561,7 +561,7 @@ def test_a_chain_keeps_four_bytes_an_element():
 @needs_ops
 def test_the_pair_calls_one_op(monkeypatch, fused):
     calls = []
-    for name in ("dense_act_dropout", "dropout", "bias_act_dropout"):
+    for name in ("dense_act_dropout", "dropout"):
         op = getattr(compiled, name)
         monkeypatch.setattr(
             compiled, name, lambda *a, op=op, name=name: calls.append(name) or op(*a)

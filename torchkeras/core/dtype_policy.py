@@ -1,7 +1,9 @@
 """DTypePolicy: in which dtype a layer keeps its weights and in which it computes."""
 
 from torchkeras.core import config
+from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 
 _default_policy = None
 
@@ -64,8 +66,6 @@ class DTypePolicy:
 
     def convert_input(self, x, autocast, dtype):
         """A tensor or array as a tensor, floats cast to `dtype` when `autocast` is set."""
-        from torchkeras.core.convert import convert_to_tensor
-
         if getattr(type(x), "_is_symbolic", False) or not hasattr(x, "__array__"):
             return x
         x = convert_to_tensor(x)
@@ -147,8 +147,6 @@ def serialize(policy):
     >>> keras.dtype_policies.serialize(keras.DTypePolicy("float16"))["config"]
     {'name': 'float16'}
     """
-    from torchkeras.core.serialization import serialize_keras_object
-
     return serialize_keras_object(policy)
 
 
@@ -161,6 +159,4 @@ def deserialize(config, custom_objects=None):
     >>> keras.dtype_policies.deserialize(config)
     <DTypePolicy "float16">
     """
-    from torchkeras.core.serialization import deserialize_keras_object
-
     return deserialize_keras_object(config, custom_objects)

@@ -1,4 +1,7 @@
-"""KerasTensor: the symbol that flows through layers and ops while a functional model is defined."""
+"""KerasTensor: the symbol that flows through layers and ops while a functional model is defined.
+
+Part of one idea, with operation.py and shapes.py: see operation.py.
+"""
 
 import torch
 from torch import nn

@@ -2,6 +2,10 @@
 
 Layers, functions of `keras.ops` and raw torch functions all end up as Operations when they
 are called on KerasTensors.
+
+Symbols and operations are one idea in three files: an operator of a KerasTensor (keras_tensor.py)
+is an Operation, whose call finds the shapes of its results (shapes.py) and gives KerasTensors. So
+they import each other, keras_tensor.py the others inside its methods.
 """
 
 import functools

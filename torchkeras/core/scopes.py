@@ -62,6 +62,34 @@ class _Scope(threading.local):
 SCOPE = _Scope()
 
 
+def sample_count(rows):
+    """`rows`, or 0 where the running step is a ghost's: for layers that count over processes.
+
+    Example:
+
+    >>> keras.distribution.sample_count(4)
+    4
+    """
+    replica = SCOPE.replica
+    return 0 if replica is not None and replica.share.is_ghost else rows
+
+
+def gradient_weight():
+    """What this process's gradients count for, against those of the others: 1 as a rule.
+
+    In an uneven step of a `train_step` of the user's own, gradients are weighted when they are
+    averaged. A layer that adds up gradients over the processes in its backward pass multiplies by
+    this number before, and divides by it afterwards; it is read in the forward pass.
+
+    Example:
+
+    >>> keras.distribution.gradient_weight()
+    1.0
+    """
+    replica = SCOPE.replica
+    return 1.0 if replica is None else replica.gradient_weight()
+
+
 def _read_autocast(variable, tensor):
     dtype = SCOPE.autocast
     if variable.autocast and tensor.is_floating_point() and tensor.dtype is not dtype:

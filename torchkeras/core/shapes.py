@@ -1,4 +1,7 @@
-"""Shapes and dtypes of results, found by running the function on tensors without data."""
+"""Shapes and dtypes of results, found by running the function on tensors without data.
+
+Part of one idea, with operation.py and keras_tensor.py: see operation.py.
+"""
 
 import contextlib
 

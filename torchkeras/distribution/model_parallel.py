@@ -11,6 +11,7 @@ from torchkeras.distribution.distribution_lib import Distribution
 from torchkeras.distribution.fully_shard import ReducedByTorch, ShardedReplica
 from torchkeras.distribution.layout_map import LayoutMap
 from torchkeras.distribution.share import Share
+from torchkeras.layers.core.dense import Dense
 
 
 class ModelParallel(Distribution):
@@ -114,8 +115,6 @@ class ModelParallelReplica(ShardedReplica):
             self._trains_alone = first_only
 
     def _fully_shard(self, units):
-        from torchkeras.layers.core.dense import Dense  # layers import this package
-
         layouts, found = self._distribution.layout_map, []
         for layer in self.model._flatten_layers():
             own = [(key, layer._handles[key]) for key in layer._parameters if key in layer._handles]

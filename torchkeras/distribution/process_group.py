@@ -14,7 +14,8 @@ import time
 
 import torch
 
-from torchkeras.distribution import agent_store
+from torchkeras.core import config
+from torchkeras.distribution import agent_store, failures
 
 _NAMES = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 
@@ -92,9 +93,7 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
     )
     _State.owned = True
     _take(dist)
-    from torchkeras.distribution import failures
-
-    failures.watch()
+    failures.watch(rank, world_size)
     atexit.register(_destroy)
 
 
@@ -437,8 +436,6 @@ def _job(job_addresses, num_processes, process_id):
 
 def _select_device():
     """The GPU of this process, made torch's current one; None where the CPU computes."""
-    from torchkeras.core import config
-
     if not torch.cuda.is_available() or config.default_device().type != "cuda":
         return None
     count, number = torch.cuda.device_count(), local_rank()
@@ -470,8 +467,6 @@ def select_device_early():
 
 def _destroy():
     import torch.distributed as dist
-
-    from torchkeras.distribution import failures
 
     # After an error the others may wait inside a collective: leave at once, and do not join them.
     if _State.owned and dist.is_initialized() and not failures.has_failed():

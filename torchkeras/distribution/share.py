@@ -1,7 +1,5 @@
 """Share: which rows of a batch of the whole job a process trains on."""
 
-from torchkeras.core.scopes import SCOPE
-
 
 class Share:
     """The rows of a global batch that one process takes.
@@ -57,31 +55,3 @@ class Share:
 
     def __repr__(self):
         return f"<Share {self.rows} of {self.total} rows from {self.start}>"
-
-
-def sample_count(rows):
-    """`rows`, or 0 where the running step is a ghost's: for layers that count over processes.
-
-    Example:
-
-    >>> keras.distribution.sample_count(4)
-    4
-    """
-    replica = SCOPE.replica
-    return 0 if replica is not None and replica.share.is_ghost else rows
-
-
-def gradient_weight():
-    """What this process's gradients count for, against those of the others: 1 as a rule.
-
-    In an uneven step of a `train_step` of the user's own, gradients are weighted when they are
-    averaged. A layer that adds up gradients over the processes in its backward pass multiplies by
-    this number before, and divides by it afterwards; it is read in the forward pass.
-
-    Example:
-
-    >>> keras.distribution.gradient_weight()
-    1.0
-    """
-    replica = SCOPE.replica
-    return 1.0 if replica is None else replica.gradient_weight()

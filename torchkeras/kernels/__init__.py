@@ -3,7 +3,6 @@
 `TORCHKERAS_KERNELS` chooses between the compiled kernels of csrc and plain torch; see `status`.
 """
 
-from torchkeras.kernels.bias_act_dropout import bias_act_dropout as bias_act_dropout
 from torchkeras.kernels.dense import dense as dense
 from torchkeras.kernels.dropout import dropout as dropout
 from torchkeras.kernels.loader import load as load

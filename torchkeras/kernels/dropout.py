@@ -13,6 +13,7 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.kernels import compiled, loader
 from torchkeras.kernels.eligibility import is_plain_tensor, needs_plain_torch, reaches
 from torchkeras.kernels.failures import raise_torchs_own
+from torchkeras.random import philox
 
 # Below so many elements torch's own dropout is faster: without a gradient, and with one, whose
 # part torch does in C++.
@@ -201,8 +202,6 @@ def concrete_noise_shape(x, noise_shape):
 
 def _keep_from_state(seed_generator, rate, shape, device):
     """float32 tensor of ones and zeros, a function of the generator's state."""
-    from torchkeras.random import philox
-
     if SCOPE.meta:  # a shape is wanted; the counter must not move
         return torch.empty(shape, dtype=torch.float32, device=device)
     state = seed_generator.next()

@@ -1,4 +1,4 @@
-"""Functional: a model made of symbolic inputs and outputs."""
+"""Functional: a model made of symbolic inputs and outputs. One idea with model.py, see there."""
 
 import copy
 import inspect

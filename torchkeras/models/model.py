@@ -1,4 +1,8 @@
-"""Model: a layer that can be trained, evaluated, saved and summarized."""
+"""Model: a layer that can be trained, evaluated, saved and summarized.
+
+`Model(inputs, outputs)` makes a `Functional`, which is a Model: the two files are one idea, and
+this one imports the other inside the functions that need it.
+"""
 
 import functools
 import json
@@ -8,9 +12,15 @@ from torch import nn
 
 from torchkeras.core import naming, tree
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.serialization import serialize_keras_object
+from torchkeras.core.serialization import (
+    custom_object_scope,
+    deserialize_keras_object,
+    serialize_keras_object,
+)
 from torchkeras.layers.layer import Layer
+from torchkeras.saving import saving_api
 from torchkeras.trainers.trainer import Trainer
+from torchkeras.utils.summary_utils import print_summary
 
 
 def _is_functional_call(args, kwargs):
@@ -194,8 +204,6 @@ class Model(Trainer, Layer):
 
         >>> keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).summary(print_fn=len)
         """
-        from torchkeras.utils.summary_utils import print_summary
-
         print_summary(
             self,
             line_length=line_length,
@@ -225,8 +233,6 @@ class Model(Trainer, Layer):
         >>> keras.models.load_model(path).count_params()
         8
         """
-        from torchkeras.saving import saving_api
-
         saving_api.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
@@ -247,8 +253,6 @@ class Model(Trainer, Layer):
         >>> os.path.exists(path)
         True
         """
-        from torchkeras.saving import saving_api
-
         saving_api.save_weights(self, filepath, overwrite=overwrite, **kwargs)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
@@ -273,8 +277,6 @@ class Model(Trainer, Layer):
         >>> bool((again(torch.ones(1, 3)) == model(torch.ones(1, 3))).all())
         True
         """
-        from torchkeras.saving import saving_api
-
         saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def to_json(self, **kwargs):
@@ -294,8 +296,6 @@ class Model(Trainer, Layer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described."""
-        from torchkeras.core.serialization import custom_object_scope
-
         with custom_object_scope(custom_objects or {}):
             if {"layers", "input_layers", "output_layers"} <= set(config):
                 from torchkeras.models.functional import takes_graph
@@ -327,8 +327,6 @@ def model_from_json(json_string, custom_objects=None):
     >>> keras.models.model_from_json(model.to_json()).output_shape
     (None, 2)
     """
-    from torchkeras.core.serialization import deserialize_keras_object
-
     return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
 
 

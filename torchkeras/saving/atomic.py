@@ -58,7 +58,7 @@ def atomic_write(path):
         os.chmod(temporary, permissions)  # the writer may have put a private file in its place
         _flush(temporary, os.O_RDONLY)
         os.replace(temporary, path)
-        _flush_folder(folder)
+        flush_folder(folder)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
@@ -72,7 +72,8 @@ def _flush(path, flags):
         os.close(descriptor)
 
 
-def _flush_folder(folder):
+def flush_folder(folder):
+    """Bring the names of a folder's files to the disk, where its file system can."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     try:

@@ -30,7 +30,7 @@ from torchkeras.saving.model_config import check_built, rebuild_model
 from torchkeras.saving.optimizer_state import get_optimizer_state, set_optimizer_state
 from torchkeras.saving.weight_checks import as_weight, check_differences, check_seeds, seed_states
 
-_OPTIMIZER, _SEEDS = "optimizer/", "seeds/"
+OPTIMIZER, SEEDS = "optimizer/", "seeds/"
 _MAX_HEADER_BYTES = 32 * 2**20  # room for a config of thousands of layers; bounds the tensors too
 
 # Writing
@@ -39,33 +39,33 @@ _MAX_HEADER_BYTES = 32 * 2**20  # room for a config of thousands of layers; boun
 def save_weights(model, path):
     """Write the `state_dict` alone."""
     tensors, aliases = _state(model)
-    _write(path, tensors, {"aliases": json.dumps(aliases)})
+    write_tensors(path, tensors, {"aliases": json.dumps(aliases)})
 
 
 def save_model(model, path, include_optimizer=True):
     """Write weights, config, compile arguments, optimizer state and seeds."""
-    tensors, metadata = _whole_state(model, include_optimizer)
+    tensors, metadata = collect_state(model, include_optimizer)
     metadata["config"] = json.dumps(serialize_with_sharing(model))
-    _write(path, tensors, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def to_bytes(model, path, include_optimizer=True):
     """What `save_model` writes, without the config, as the bytes of a file inside of `path`."""
-    tensors, metadata = _whole_state(model, include_optimizer)
+    tensors, metadata = collect_state(model, include_optimizer)
     tensors = _distinct(tensors)
     with _write_errors(path, tensors):
         return safetensors_torch.save(tensors, metadata={"format": "pt", **metadata})
 
 
-def _whole_state(model, include_optimizer):
+def collect_state(model, include_optimizer):
     """Weights, seeds and optimizer state, and the metadata that belongs to them."""
     tensors, aliases = _state(model)
     metadata = {"aliases": json.dumps(aliases)}
     for name, tensor in seed_states(model).items():
-        tensors[_SEEDS + name] = tensor
+        tensors[SEEDS + name] = tensor
     if include_optimizer:
         state, frame = get_optimizer_state(model.optimizer)
-        tensors.update({f"{_OPTIMIZER}{i}": tensor for i, tensor in enumerate(state)})
+        tensors.update({f"{OPTIMIZER}{i}": tensor for i, tensor in enumerate(state)})
         if frame is not None:
             metadata["optimizer"] = json.dumps(frame)
     return tensors, metadata
@@ -90,7 +90,8 @@ def _state(model):
     return tensors, aliases
 
 
-def _write(path, tensors, metadata):
+def write_tensors(path, tensors, metadata):
+    """Write a file of tensors by their names, and a dict of strings, as a whole or not at all."""
     tensors = _distinct(tensors)
     with atomic_write(path) as temporary, _write_errors(path, tensors):
         save_file(tensors, temporary, metadata={"format": "pt", **metadata})
@@ -207,7 +208,7 @@ class Weights:
         self._file = file
         self._path = path
         self._stored = set(file.keys())
-        self._names = [n for n in file.keys() if not n.startswith((_OPTIMIZER, _SEEDS))]
+        self._names = [n for n in file.keys() if not n.startswith((OPTIMIZER, SEEDS))]
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
@@ -216,7 +217,7 @@ class Weights:
     def assign_state(self, model):
         """Set weights and seeds."""
         seeds = seed_states(model)
-        found = {n: self._tensor(_SEEDS + n) for n in seeds if _SEEDS + n in self._stored}
+        found = {n: self._tensor(SEEDS + n) for n in seeds if SEEDS + n in self._stored}
         check_seeds(seeds, found, self._path)
         self.assign_weights(model)
         for name, tensor in found.items():
@@ -244,11 +245,11 @@ class Weights:
 
     def assign_optimizer(self, model):
         """Set the optimizer's state; False where the file has none."""
-        count = sum(name.startswith(_OPTIMIZER) for name in self._stored)
+        count = sum(name.startswith(OPTIMIZER) for name in self._stored)
         frame = (self._file.metadata() or {}).get("optimizer")
         if not count and frame is None:
             return False
-        tensors = [self._tensor(f"{_OPTIMIZER}{i}") for i in range(count)]
+        tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
         frame = None if frame is None else json_object(frame, self._path)
         set_optimizer_state(model, tensors, frame)
         return True

@@ -6,6 +6,7 @@ import os
 from torchkeras.core import config, tree
 from torchkeras.core.operation import Operation
 from torchkeras.utils.graphviz import Dot
+from torchkeras.utils.summary_utils import class_name_of
 
 _RANKDIRS = ("TB", "LR", "BT", "RL")
 _HEADER = "#263238"
@@ -168,7 +169,8 @@ def _check(model, rankdir, dpi, kwargs):
 
 def _functional(layer):
     """The functional model that a model is, or runs if it is Sequential; None for other layers."""
-    from torchkeras.models import Functional, Sequential  # these import utils
+    # Late: the package `utils`, whose `__init__` imports this file, is being imported by models.
+    from torchkeras.models import Functional, Sequential
 
     if isinstance(layer, Functional):
         return layer
@@ -249,8 +251,6 @@ def _cluster(model, name):
 
 def _label(layer, calls, shown):
     """The HTML-like table in a layer's box."""
-    from torchkeras.utils.summary_utils import class_name_of  # that file imports layers
-
     class_name = class_name_of(layer)
     head = f"<b>{_escape(layer.name)}</b> ({_escape(class_name)})"
     if not shown["names"]:

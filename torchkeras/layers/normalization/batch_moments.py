@@ -10,7 +10,7 @@ Inputs have their channels on axis 1. Moments are vectors, a value a channel.
 import torch
 from torch.autograd.function import once_differentiable
 
-from torchkeras.distribution.share import gradient_weight, sample_count
+from torchkeras.core.scopes import gradient_weight, sample_count
 
 
 def process_count():

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import torchkeras as keras
-from torchkeras.distribution import consolidate, load_sharded, save_sharded, sharded_checkpoint
-from torchkeras.saving import atomic
+from torchkeras.distribution import consolidate, load_sharded, save_sharded
+from torchkeras.saving import atomic, sharded_save
 
-HERE = pathlib.Path(__file__).parent
+SCRIPTS = pathlib.Path(__file__).parents[1] / "distribution"
 NAMES = [
     "files_of_the_whole",
     "checkpoint_of_callback",
@@ -28,7 +28,7 @@ NAMES = [
 
 
 def _module(name):
-    spec = importlib.util.spec_from_file_location(f"checkpoint_{name}", HERE / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"checkpoint_{name}", SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -39,7 +39,7 @@ launch, scenarios = _module("launch"), _module("sharded_scenarios")
 
 def _run(names, processes, folder):
     path = folder / f"results_{processes}"
-    arguments = [HERE / "sharded_scenarios.py", path, folder, *names]
+    arguments = [SCRIPTS / "sharded_scenarios.py", path, folder, *names]
     finished = launch.torchrun(arguments, processes, timeout_s=100)
     assert finished.returncode == 0, finished.stdout[-8000:]
     return pickle.loads(path.read_bytes())
@@ -135,7 +135,7 @@ def test_what_is_pending_at_the_end_is_written(saved, folder):
 
 
 def test_a_killed_save_leaves_the_one_before(tmp_path):
-    arguments = [HERE / "sharded_scenarios.py", tmp_path / "results", tmp_path, "killed_save"]
+    arguments = [SCRIPTS / "sharded_scenarios.py", tmp_path / "results", tmp_path, "killed_save"]
     finished = launch.torchrun(arguments, 2, timeout_s=100)
     assert finished.returncode != 0 and "exitcode  : 17" in finished.stdout
     unfinished = [p for p in (tmp_path / "killed").iterdir() if p.name.startswith("save-")]
@@ -183,7 +183,7 @@ def test_an_unfinished_save_is_refused(model, tmp_path, monkeypatch):
     def fail(folder, description, files):
         raise KeyboardInterrupt("killed before the end")
 
-    monkeypatch.setattr(sharded_checkpoint, "_commit", fail)
+    monkeypatch.setattr(sharded_save, "commit", fail)
     with pytest.raises(RuntimeError, match="killed before the end"):
         save_sharded(model, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -195,13 +195,13 @@ def test_an_unfinished_save_is_refused(model, tmp_path, monkeypatch):
 
 
 def test_a_failure_after_the_index_keeps_the_data_it_names(model, tmp_path, monkeypatch):
-    commit = sharded_checkpoint._commit
+    commit = sharded_save.commit
 
     def fail(*arguments):
         commit(*arguments)
         raise OSError("cannot flush")
 
-    monkeypatch.setattr(sharded_checkpoint, "_commit", fail)
+    monkeypatch.setattr(sharded_save, "commit", fail)
     with pytest.raises(RuntimeError, match="cannot flush"):
         save_sharded(model, tmp_path, step=8)
     assert load_sharded(model, tmp_path) == {"step": 8}
@@ -209,7 +209,7 @@ def test_a_failure_after_the_index_keeps_the_data_it_names(model, tmp_path, monk
 
 def test_failed_asynchronous_save_is_told(model, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(sharded_checkpoint, "_commit", lambda *arguments: 1 / 0)
+        patch.setattr(sharded_save, "commit", lambda *arguments: 1 / 0)
         pending = save_sharded(model, tmp_path, asynchronous=True)
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             pending.wait()
@@ -237,27 +237,27 @@ def test_failed_last_save_is_told_at_the_end_of_the_program(tmp_path):
 
 def test_files_that_process_0_does_not_see_are_refused(model, tmp_path, monkeypatch):
     (tmp_path / "one").write_bytes(b"123")
-    seen = sharded_checkpoint._check_seen
+    seen = sharded_save._check_seen
     seen(tmp_path, [{"one": 3}, {}])
     with pytest.raises(RuntimeError, match="all processes see.*4 bytes in process 1, and 3 bytes"):
         seen(tmp_path, [{}, {"one": 4}])
     with pytest.raises(RuntimeError, match="all processes see.*2 bytes in process 2, and nothing"):
         seen(tmp_path, [{"one": 3}, {}, {"two": 2}])
     save_sharded(model, tmp_path, step=1)
-    monkeypatch.setattr(sharded_checkpoint.PendingSave, "_write_parts", lambda *_: {"two": 2})
+    monkeypatch.setattr(sharded_save.PendingSave, "_write_parts", lambda *_: {"two": 2})
     with pytest.raises(RuntimeError, match="all processes see.*two"):
         save_sharded(model, tmp_path, step=2)
     assert load_sharded(model, tmp_path) == {"step": 1}
 
 
 def test_names_are_flushed_before_the_index_tells_of_them(model, tmp_path, monkeypatch):
-    flushed, flush_folder = [], atomic._flush_folder
+    flushed, flush_folder = [], atomic.flush_folder
 
     def flush(folder):
         flushed.append((folder, (tmp_path / "checkpoint.json").exists()))
         flush_folder(folder)
 
-    monkeypatch.setattr(atomic, "_flush_folder", flush)
+    monkeypatch.setattr(atomic, "flush_folder", flush)
     save_sharded(model, tmp_path)
     data = json.loads((tmp_path / "checkpoint.json").read_text())["data"]
     assert flushed[:2] == [(str(tmp_path / data), False), (str(tmp_path), False)]

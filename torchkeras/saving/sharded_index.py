@@ -1,0 +1,123 @@
+"""The folder of a sharded checkpoint, and its index, which makes what lies there a checkpoint:
+
+| in the folder | what |
+| --- | --- |
+| `checkpoint.json` | where the data is, its files and their sizes, the config of the model |
+| `save-.../*.safetensors` | tensors and parts of tensors, under the names of a model file |
+
+The data of a save lies in a folder of its own, and `checkpoint.json` is replaced when all of it is
+there, as process 0 has seen. So whatever is killed at whatever time leaves the checkpoint before,
+or the new one. The parts are written and read by `torch.distributed.checkpoint`, on any number of
+processes, and reading them runs no code.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import warnings
+
+from safetensors import SafetensorError
+
+from torchkeras.distribution import process_group
+from torchkeras.saving import atomic
+from torchkeras.saving.messages import unreadable
+
+FORMAT = 1
+_INDEX = "checkpoint.json"
+
+
+def commit(folder, description, files):
+    """Make what was written the checkpoint of the folder, and remove the one before."""
+    # torch has flushed the files; their names must be on the disk before the index tells of them.
+    atomic.flush_folder(os.path.join(folder, description["data"]))
+    atomic.flush_folder(folder)
+    index = {**description, "processes": process_group.world_size(), "files": files}
+    with atomic.atomic_write(os.path.join(folder, _INDEX)) as temporary:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(index, file)
+    for name in os.listdir(folder):
+        if name.startswith("save-") and name != description["data"]:
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def remove_unfinished(folder, data):
+    """Remove what a failed save has written, unless it failed after it was the checkpoint."""
+    try:
+        with open(os.path.join(folder, _INDEX), encoding="utf-8") as file:
+            is_checkpoint = json.load(file)["data"] == data
+    except (FileNotFoundError, NotADirectoryError):
+        is_checkpoint = False
+    except (ValueError, KeyError, TypeError, OSError):
+        return  # a damaged index: what it stands for is not known
+    if not is_checkpoint:
+        shutil.rmtree(os.path.join(folder, data), ignore_errors=True)
+
+
+def read_index(folder):
+    """The index of a whole checkpoint, and `{name: (shape, dtype)}` of its tensors."""
+    path = os.path.join(folder, _INDEX)
+    try:
+        with open(path, encoding="utf-8") as file:
+            index = json.load(file)
+        data, files = index["data"], index["files"]
+        known = index["format"] == FORMAT and {"metadata", "step"} <= index.keys()
+        known = known and os.path.basename(data) == data and data.startswith("save-")
+        sizes = {name: os.path.getsize(os.path.join(folder, data, name)) for name in files}
+    except FileNotFoundError as error:
+        if os.path.exists(path):
+            raise ValueError(
+                f"All files of a checkpoint must be there. Received: '{folder}', which lacks "
+                f"'{error.filename}'. Copy the folder as a whole."
+            ) from error
+        raise FileNotFoundError(_absent(folder)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise unreadable(path, error) from error
+    if not known:
+        raise unreadable(path, "it is not the index of a checkpoint that this version knows")
+    wrong = [name for name, size in sizes.items() if files[name] != size]
+    if wrong:
+        raise ValueError(
+            f"The files of a checkpoint must be as they were written. Received: {wrong[:3]} in "
+            f"'{folder}' of another size. Copy the folder anew, or go back to an earlier one."
+        )
+    return index, _read_shapes(os.path.join(folder, data), path)
+
+
+def _absent(folder):
+    unfinished = []
+    if os.path.isdir(folder):
+        unfinished = [name for name in os.listdir(folder) if name.startswith("save-")]
+    reason = (
+        f"which holds a save that did not come to its end ('{unfinished[0]}') and none before it"
+        if unfinished
+        else "which is no folder, or has no 'checkpoint.json'"
+    )
+    return (
+        f"A folder with a whole checkpoint was expected. Received: '{folder}', {reason}. Give a "
+        "folder that `save_sharded` has written to its end."
+    )
+
+
+def _read_shapes(data, path):
+    import torch.distributed.checkpoint as dcp
+
+    try:
+        metadata = dcp.HuggingFaceStorageReader(data).read_metadata()
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        raise unreadable(path, error) from error
+    return {
+        name: (tuple(found.size), found.properties.dtype)
+        for name, found in metadata.state_dict_metadata.items()
+    }
+
+
+@contextlib.contextmanager
+def no_warning_of_one_process():
+    """torch warns of a save or load in one process even where `no_dist` asks for it."""
+    if process_group.is_active():
+        yield  # other threads go on meanwhile, and warnings are theirs too
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
