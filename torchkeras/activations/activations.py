@@ -44,7 +44,7 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     return _general_relu(x, negative_slope, max_value, threshold)
 
 
-@op("general_relu")
+@op(name="general_relu")
 def _general_relu(x, negative_slope, max_value, threshold):
     x = ops.convert_to_tensor(x)
     if max_value is None and threshold == 0.0:
@@ -123,7 +123,7 @@ def gelu(x, approximate=False):
     return ops.gelu(x, approximate=approximate)
 
 
-@op("mish")
+@op
 def mish(x):
     """`x * tanh(softplus(x))`, element by element.
 

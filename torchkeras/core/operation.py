@@ -199,35 +199,41 @@ class TorchFunction(Operation):
         return super().symbolic_call(*args, **kwargs)
 
 
-def op(name):
+def op(function=None, *, name=None):
     """Make a plain function on tensors a function of `keras.ops`.
 
     Called on tensors it simply runs (about 0.1 µs more); on KerasTensors it is recorded as a
     Node, with the shape that running it on meta tensors gives.
 
     Args:
-        name: its name in `keras.ops`.
+        function: the function; its name is the one in `keras.ops`.
+        name: another name, or None.
 
     Example:
 
     >>> from torchkeras.core.operation import op
-    >>> @op("twice_example")
-    ... def twice(x):
+    >>> @op
+    ... def twice_example(x):
     ...     return x * 2
-    >>> twice(keras.Input((3,))).shape
+    >>> twice_example(keras.Input((3,))).shape
     (None, 3)
     """
+    if function is None:
+        return functools.partial(op, name=name)
+    name = name or function.__name__
 
-    def decorate(function):
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            if any_symbolic(args, kwargs):
-                return FunctionOperation(name).symbolic_call(*args, **kwargs)
-            return function(*args, **kwargs)
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        if any_symbolic(args, kwargs):
+            return FunctionOperation(name).symbolic_call(*args, **kwargs)
+        return function(*args, **kwargs)
 
-        wrapper._run = function
-        wrapper.__signature__ = inspect.signature(function)
-        OPS[name] = wrapper
-        return wrapper
+    wrapper._run = function
+    wrapper.__signature__ = inspect.signature(function)
+    OPS[name] = wrapper
+    return wrapper
 
-    return decorate
+
+def op_names(module, *others):
+    """Names of the ops that a module defines, with others it gives, for its `__all__`."""
+    return sorted([name for name, f in OPS.items() if f._run.__module__ == module] + list(others))

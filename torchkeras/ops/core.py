@@ -9,36 +9,14 @@ import builtins
 import torch
 
 from torchkeras.core import convert, tree
-from torchkeras.core.convert import convert_to_numpy, is_tensor
+from torchkeras.core.convert import convert_to_numpy as convert_to_numpy
+from torchkeras.core.convert import is_tensor
 from torchkeras.core.dtypes import is_int_dtype, standardize_dtype, to_torch_dtype
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
 from torchkeras.ops.operands import beside
 
-__all__ = [
-    "cast",
-    "cond",
-    "convert_to_numpy",
-    "convert_to_tensor",
-    "dtype",
-    "fori_loop",
-    "is_tensor",
-    "map",
-    "saturate_cast",
-    "scan",
-    "scatter",
-    "scatter_update",
-    "shape",
-    "slice",
-    "slice_update",
-    "stop_gradient",
-    "switch",
-    "unstack",
-    "vectorized_map",
-    "while_loop",
-]
 
-
-@op("convert_to_tensor")
+@op
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """A torch tensor with the contents of `x`.
 
@@ -63,7 +41,7 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op("cast")
+@op
 def cast(x, dtype):
     """`x` with its values converted to another dtype.
 
@@ -79,7 +57,7 @@ def cast(x, dtype):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op("saturate_cast")
+@op
 def saturate_cast(x, dtype):
     """`x` converted to another dtype; values beyond its range become the nearest in it.
 
@@ -125,7 +103,7 @@ def dtype(x):
     return standardize_dtype(x.dtype)
 
 
-@op("stop_gradient")
+@op
 def stop_gradient(variable):
     """The same values, of which no gradient is taken.
 
@@ -138,7 +116,7 @@ def stop_gradient(variable):
     return convert.convert_to_tensor(variable).detach()
 
 
-@op("unstack")
+@op
 def unstack(x, num=None, axis=0):
     """The slices of `x` along an axis, without that axis.
 
@@ -173,7 +151,7 @@ def _ints(sizes):
     return None
 
 
-@op("slice")
+@op
 def slice(inputs, start_indices, shape):
     """The block of `inputs` of a given shape that starts at given indices.
 
@@ -219,7 +197,7 @@ def _block(start_indices, sizes, inputs):
     return tuple(index)
 
 
-@op("slice_update")
+@op
 def slice_update(inputs, start_indices, updates):
     """A copy of `inputs` with a block replaced.
 
@@ -248,7 +226,7 @@ def slice_update(inputs, start_indices, updates):
     return result
 
 
-@op("scatter")
+@op
 def scatter(indices, values, shape):
     """Zeros with values added at indices; values at one index are summed.
 
@@ -269,7 +247,7 @@ def scatter(indices, values, shape):
     return zeros.index_put(indices.unbind(-1), values, accumulate=True)
 
 
-@op("scatter_update")
+@op
 def scatter_update(inputs, indices, updates, reduction=None):
     """A copy of `inputs` with values put in, or combined, at indices.
 
@@ -318,7 +296,7 @@ def _holds(condition):
     return bool(condition)
 
 
-@op("cond")
+@op
 def cond(pred, true_fn, false_fn):
     """What `true_fn()` returns if `pred` holds, else what `false_fn()` returns.
 
@@ -334,7 +312,7 @@ def cond(pred, true_fn, false_fn):
     return false_fn() if _holds(pred) is False else true_fn()
 
 
-@op("switch")
+@op
 def switch(index, branches, *operands):
     """What the chosen one of several functions returns.
 
@@ -353,7 +331,7 @@ def switch(index, branches, *operands):
     return branches[sorted((0, int(index), len(branches) - 1))[1]](*operands)
 
 
-@op("while_loop")
+@op
 def while_loop(cond, body, loop_vars, maximum_iterations=None):
     """`loop_vars` after `body` ran on them for as long as `cond` held.
 
@@ -387,7 +365,7 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     return values if several else values[0]
 
 
-@op("fori_loop")
+@op
 def fori_loop(lower, upper, body_fun, init_val):
     """`init_val` after `body_fun(i, value)` for each `i` from `lower` up to, without, `upper`.
 
@@ -409,7 +387,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     return value
 
 
-@op("scan")
+@op
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     """Fold a function over the first axis, keeping what it returns at each step.
 
@@ -461,7 +439,7 @@ def _tensors(items):
     return [convert.convert_to_tensor(item) for item in items]
 
 
-@op("map")
+@op
 def map(f, xs):
     """`f` of each slice of `xs` along the first axis, the results stacked.
 
@@ -477,7 +455,7 @@ def map(f, xs):
     return scan._run(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
-@op("vectorized_map")
+@op
 def vectorized_map(function, elements):
     """`function` of each slice of `elements` along the first axis, computed all at once.
 
@@ -491,3 +469,6 @@ def vectorized_map(function, elements):
     tensor([3., 3.])
     """
     return torch.vmap(function)(tree.map_structure(convert.convert_to_tensor, elements))
+
+
+__all__ = op_names(__name__, "convert_to_numpy", "dtype", "is_tensor", "shape")

@@ -6,11 +6,11 @@ Integers and booleans give `float32` from the functions whose values are real nu
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
 from torchkeras.ops.operands import beside, to_float
 
 
-@op("arccos")
+@op
 def arccos(x):
     """Arc cosine of each element, in radians, in [0, pi]; NaN outside [-1, 1].
 
@@ -22,7 +22,7 @@ def arccos(x):
     return torch.acos(convert_to_tensor(x))
 
 
-@op("arccosh")
+@op
 def arccosh(x):
     """Inverse hyperbolic cosine of each element; NaN below 1.
 
@@ -34,7 +34,7 @@ def arccosh(x):
     return torch.acosh(convert_to_tensor(x))
 
 
-@op("arcsin")
+@op
 def arcsin(x):
     """Arc sine of each element, in radians, in [-pi/2, pi/2]; NaN outside [-1, 1].
 
@@ -46,7 +46,7 @@ def arcsin(x):
     return torch.asin(convert_to_tensor(x))
 
 
-@op("arcsinh")
+@op
 def arcsinh(x):
     """Inverse hyperbolic sine of each element.
 
@@ -58,7 +58,7 @@ def arcsinh(x):
     return torch.asinh(convert_to_tensor(x))
 
 
-@op("arctan")
+@op
 def arctan(x):
     """Arc tangent of each element, in radians, in [-pi/2, pi/2].
 
@@ -70,7 +70,7 @@ def arctan(x):
     return torch.atan(convert_to_tensor(x))
 
 
-@op("arctanh")
+@op
 def arctanh(x):
     """Inverse hyperbolic tangent of each element; NaN outside [-1, 1].
 
@@ -82,7 +82,7 @@ def arctanh(x):
     return torch.atanh(convert_to_tensor(x))
 
 
-@op("cos")
+@op
 def cos(x):
     """Cosine of each element, in radians.
 
@@ -94,7 +94,7 @@ def cos(x):
     return torch.cos(convert_to_tensor(x))
 
 
-@op("cosh")
+@op
 def cosh(x):
     """Hyperbolic cosine of each element.
 
@@ -106,7 +106,7 @@ def cosh(x):
     return torch.cosh(convert_to_tensor(x))
 
 
-@op("exp")
+@op
 def exp(x):
     """e to the power of each element.
 
@@ -118,7 +118,7 @@ def exp(x):
     return torch.exp(convert_to_tensor(x))
 
 
-@op("expm1")
+@op
 def expm1(x):
     """`exp(x) - 1` of each element, exact for small `x`.
 
@@ -130,7 +130,7 @@ def expm1(x):
     return torch.expm1(convert_to_tensor(x))
 
 
-@op("log")
+@op
 def log(x):
     """Natural logarithm of each element; -inf at 0, NaN below.
 
@@ -142,7 +142,7 @@ def log(x):
     return torch.log(convert_to_tensor(x))
 
 
-@op("log10")
+@op
 def log10(x):
     """Logarithm to base 10 of each element.
 
@@ -154,7 +154,7 @@ def log10(x):
     return torch.log10(convert_to_tensor(x))
 
 
-@op("log1p")
+@op
 def log1p(x):
     """`log(1 + x)` of each element, exact for small `x`.
 
@@ -166,7 +166,7 @@ def log1p(x):
     return torch.log1p(convert_to_tensor(x))
 
 
-@op("log2")
+@op
 def log2(x):
     """Logarithm to base 2 of each element.
 
@@ -178,7 +178,7 @@ def log2(x):
     return torch.log2(convert_to_tensor(x))
 
 
-@op("reciprocal")
+@op
 def reciprocal(x):
     """`1 / x` of each element.
 
@@ -190,7 +190,7 @@ def reciprocal(x):
     return torch.reciprocal(convert_to_tensor(x))
 
 
-@op("sin")
+@op
 def sin(x):
     """Sine of each element, in radians.
 
@@ -202,7 +202,7 @@ def sin(x):
     return torch.sin(convert_to_tensor(x))
 
 
-@op("sinh")
+@op
 def sinh(x):
     """Hyperbolic sine of each element.
 
@@ -214,7 +214,7 @@ def sinh(x):
     return torch.sinh(convert_to_tensor(x))
 
 
-@op("sqrt")
+@op
 def sqrt(x):
     """Square root of each element; NaN below 0.
 
@@ -226,7 +226,7 @@ def sqrt(x):
     return torch.sqrt(convert_to_tensor(x))
 
 
-@op("tan")
+@op
 def tan(x):
     """Tangent of each element, in radians.
 
@@ -238,7 +238,7 @@ def tan(x):
     return torch.tan(convert_to_tensor(x))
 
 
-@op("tanh")
+@op
 def tanh(x):
     """Hyperbolic tangent of each element, in (-1, 1).
 
@@ -250,7 +250,7 @@ def tanh(x):
     return torch.tanh(convert_to_tensor(x))
 
 
-@op("absolute")
+@op
 def absolute(x):
     """Absolute value of each element, in the dtype of `x`.
 
@@ -263,7 +263,7 @@ def absolute(x):
     return x if x.dtype is torch.bool else torch.abs(x)
 
 
-@op("abs")
+@op
 def abs(x):
     """Absolute value of each element: the short name of `absolute`.
 
@@ -275,7 +275,7 @@ def abs(x):
     return absolute(x)
 
 
-@op("ceil")
+@op
 def ceil(x):
     """Smallest whole number not below each element, as a float.
 
@@ -287,7 +287,7 @@ def ceil(x):
     return torch.ceil(to_float(x))
 
 
-@op("clip")
+@op
 def clip(x, x_min, x_max):
     """`x` with each element limited to [`x_min`, `x_max`].
 
@@ -308,7 +308,7 @@ def clip(x, x_min, x_max):
     return torch.clamp(x, beside(x_min, x), beside(x_max, x))
 
 
-@op("copy")
+@op
 def copy(x):
     """A tensor of its own memory with the values of `x`.
 
@@ -320,7 +320,7 @@ def copy(x):
     return torch.clone(convert_to_tensor(x))
 
 
-@op("floor")
+@op
 def floor(x):
     """Largest whole number not above each element, as a float.
 
@@ -332,7 +332,7 @@ def floor(x):
     return torch.floor(to_float(x))
 
 
-@op("isfinite")
+@op
 def isfinite(x):
     """Whether each element is neither infinite nor NaN, as booleans.
 
@@ -344,7 +344,7 @@ def isfinite(x):
     return torch.isfinite(convert_to_tensor(x))
 
 
-@op("isinf")
+@op
 def isinf(x):
     """Whether each element is plus or minus infinity, as booleans.
 
@@ -356,7 +356,7 @@ def isinf(x):
     return torch.isinf(convert_to_tensor(x))
 
 
-@op("isnan")
+@op
 def isnan(x):
     """Whether each element is NaN, as booleans.
 
@@ -368,7 +368,7 @@ def isnan(x):
     return torch.isnan(convert_to_tensor(x))
 
 
-@op("nan_to_num")
+@op
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """`x` with NaN and infinities replaced by numbers.
 
@@ -386,7 +386,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     return torch.nan_to_num(convert_to_tensor(x), nan=nan, posinf=posinf, neginf=neginf)
 
 
-@op("negative")
+@op
 def negative(x):
     """`-x`, element by element, in the dtype of `x`.
 
@@ -398,7 +398,7 @@ def negative(x):
     return torch.negative(convert_to_tensor(x))
 
 
-@op("round")
+@op
 def round(x, decimals=0):
     """Each element rounded to `decimals` places, halves to the even neighbour.
 
@@ -420,7 +420,7 @@ def round(x, decimals=0):
     return x if decimals >= 0 else torch.round(x.double(), decimals=decimals).to(x.dtype)
 
 
-@op("sign")
+@op
 def sign(x):
     """-1, 0 or 1 by the sign of each element, in the dtype of `x`.
 
@@ -432,7 +432,7 @@ def sign(x):
     return torch.sign(convert_to_tensor(x))
 
 
-@op("square")
+@op
 def square(x):
     """`x * x`, element by element; booleans count as `int32`.
 
@@ -443,3 +443,6 @@ def square(x):
     """
     x = convert_to_tensor(x)
     return torch.square(x.int() if x.dtype is torch.bool else x)
+
+
+__all__ = op_names(__name__)

@@ -6,11 +6,11 @@ Where torch can return a view it does; the values are those of the input.
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
 from torchkeras.ops.operands import all_tensors, beside, canonical_axes
 
 
-@op("reshape")
+@op
 def reshape(x, newshape):
     """`x` in another shape with as many elements.
 
@@ -27,7 +27,7 @@ def reshape(x, newshape):
     return torch.reshape(convert_to_tensor(x), [-1 if d is None else d for d in newshape])
 
 
-@op("ravel")
+@op
 def ravel(x):
     """`x` with all axes flattened into one.
 
@@ -39,7 +39,7 @@ def ravel(x):
     return torch.ravel(convert_to_tensor(x))
 
 
-@op("expand_dims")
+@op
 def expand_dims(x, axis):
     """`x` with new axes of size 1.
 
@@ -60,7 +60,7 @@ def expand_dims(x, axis):
     return x
 
 
-@op("squeeze")
+@op
 def squeeze(x, axis=None):
     """`x` without axes of size 1.
 
@@ -89,7 +89,7 @@ def squeeze(x, axis=None):
     return torch.squeeze(x, axes)
 
 
-@op("transpose")
+@op
 def transpose(x, axes=None):
     """`x` with its axes in another order.
 
@@ -106,7 +106,7 @@ def transpose(x, axes=None):
     return torch.permute(x, tuple(range(x.dim())[::-1]) if axes is None else tuple(axes))
 
 
-@op("moveaxis")
+@op
 def moveaxis(x, source, destination):
     """`x` with some axes moved, the others keeping their order.
 
@@ -122,7 +122,7 @@ def moveaxis(x, source, destination):
     return torch.moveaxis(convert_to_tensor(x), source, destination)
 
 
-@op("swapaxes")
+@op
 def swapaxes(x, axis1, axis2):
     """`x` with two axes exchanged.
 
@@ -134,7 +134,7 @@ def swapaxes(x, axis1, axis2):
     return torch.swapaxes(convert_to_tensor(x), axis1, axis2)
 
 
-@op("broadcast_to")
+@op
 def broadcast_to(x, shape):
     """`x` repeated along axes of size 1, and along new leading axes, to a shape.
 
@@ -149,7 +149,7 @@ def broadcast_to(x, shape):
     return torch.broadcast_to(x, tuple(shape))
 
 
-@op("flip")
+@op
 def flip(x, axis=None):
     """`x` in reversed order along axes (int, tuple of ints, or None for all).
 
@@ -162,7 +162,7 @@ def flip(x, axis=None):
     return torch.flip(x, canonical_axes(axis, x.dim()))
 
 
-@op("roll")
+@op
 def roll(x, shift, axis=None):
     """`x` shifted along axes; what leaves at one end enters at the other.
 
@@ -179,7 +179,7 @@ def roll(x, shift, axis=None):
     return torch.roll(convert_to_tensor(x), shift, axis)
 
 
-@op("concatenate")
+@op
 def concatenate(xs, axis=0):
     """Tensors joined along an axis they have.
 
@@ -195,7 +195,7 @@ def concatenate(xs, axis=0):
     return torch.cat(all_tensors(xs), axis)
 
 
-@op("stack")
+@op
 def stack(x, axis=0):
     """Tensors of one shape joined along a new axis.
 
@@ -211,7 +211,7 @@ def stack(x, axis=0):
     return torch.stack(all_tensors(x), axis)
 
 
-@op("hstack")
+@op
 def hstack(xs):
     """Tensors joined along their second axis (the first, if they have only one).
 
@@ -223,7 +223,7 @@ def hstack(xs):
     return torch.hstack(all_tensors(xs))
 
 
-@op("vstack")
+@op
 def vstack(xs):
     """Tensors joined along their first axis; those with one axis count as rows.
 
@@ -235,7 +235,7 @@ def vstack(xs):
     return torch.vstack(all_tensors(xs))
 
 
-@op("append")
+@op
 def append(x1, x2, axis=None):
     """`x2` after `x1`, along an axis; both flattened for `axis=None`.
 
@@ -248,7 +248,7 @@ def append(x1, x2, axis=None):
     return torch.cat((x1.flatten(), x2.flatten())) if axis is None else torch.cat((x1, x2), axis)
 
 
-@op("split")
+@op
 def split(x, indices_or_sections, axis=0):
     """`x` cut along an axis.
 
@@ -284,7 +284,7 @@ def split(x, indices_or_sections, axis=0):
     return [x.narrow(axis, i * (size // parts), size // parts) for i in range(parts)]
 
 
-@op("tile")
+@op
 def tile(x, repeats):
     """`x` laid out several times along each axis.
 
@@ -301,7 +301,7 @@ def tile(x, repeats):
     return torch.tile(convert_to_tensor(x), repeats)
 
 
-@op("repeat")
+@op
 def repeat(x, repeats, axis=None):
     """Each element repeated in place.
 
@@ -329,7 +329,7 @@ def repeat(x, repeats, axis=None):
     return torch.repeat_interleave(x, beside(repeats, x).long(), axis)
 
 
-@op("pad")
+@op
 def pad(x, pad_width, mode="constant", constant_values=None):
     """`x` with a border around it.
 
@@ -410,7 +410,7 @@ def ndim(x):
     return len(x.shape) if hasattr(x, "shape") else convert_to_tensor(x).dim()
 
 
-@op("size")
+@op
 def size(x):
     """Number of elements, as an `int32` tensor of shape ().
 
@@ -421,3 +421,6 @@ def size(x):
     """
     x = convert_to_tensor(x)
     return torch.tensor(x.numel(), dtype=torch.int32, device=x.device)
+
+
+__all__ = op_names(__name__, "ndim")
