@@ -139,22 +139,22 @@ def _choices(symbols, args, kwargs, modules, told):
         return
     for pair in _PAIRS:
         yield dict.fromkeys(unknown, pair)
-    # An unknown size beside a known one may have to be the same.
+    # An unknown size may have to be one that is given: first at one place, counted from the right
+    # as in broadcasting, then wherever an argument has a known size beside the unknown one.
     place = {key: key[1] - len(s.shape) for s in symbols for key in unknown if key[0] == id(s)}
-    shapes = [s.shape for s in symbols]
-    tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, torch.Tensor)]
-    tensors += [p for module in modules for p in module.parameters()]
-    shapes += [tuple(x.shape) for x in tensors]
-    beside = {}
-    for key, p in place.items():
-        known = [s[p] for s in shapes if -p <= len(s) and s[p] not in (None, 1)]
-        beside[key] = (known[0],) * 2 if known else _PAIRS[1]
-    yield beside
-    known = dict.fromkeys([*told, *[d for s in shapes for d in s]])
+    given = [s.shape for s in symbols]
+    given += [tuple(x.shape) for x in leaves_of((args, kwargs)) if isinstance(x, torch.Tensor)]
+    weights = [tuple(w.shape) for module in modules for w in module.parameters()]
+    known = dict.fromkeys([*told, *[d for s in (*given, *weights) for d in s]])
     sizes = [d for d in known if d is not None and 1 < d < 2**20][:8]
     for p in dict.fromkeys(place.values()):
         for size in sizes:
             yield {key: (size, size) if q == p else _PAIRS[1] for key, q in place.items()}
+    beside = {}
+    for key, p in place.items():
+        known = [s[p] for s in given if -p <= len(s) and s[p] not in (None, 1)]
+        beside[key] = (known[0],) * 2 if known else _PAIRS[1]
+    yield beside
 
 
 def _needs_data(error):
