@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, beside
 
 
@@ -53,7 +54,7 @@ def _logits_behind(probabilities, kind):
     return logits
 
 
-@op("categorical_crossentropy")
+@op(shape=rules.class_loss)
 def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-sum(target * log(p))` over the class axis.
 
@@ -93,7 +94,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 IGNORE_NOTHING = 1 - 2**63
 
 
-@op("sparse_categorical_crossentropy")
+@op(shape=rules.label_loss, dtype=rules.floating_of_second)
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-log(p[target])`, where `target` holds the index of the class.
 
@@ -165,7 +166,7 @@ def _check_no_nan(target):
         )
 
 
-@op("binary_crossentropy")
+@op(shape=rules.elementwise_loss)
 def binary_crossentropy(target, output, from_logits=False):
     """`-(target * log(p) + (1 - target) * log(1 - p))`, element by element.
 
@@ -213,3 +214,6 @@ def _check_same_shape(target, output):
             f"{tuple(target.shape)}, output of shape {tuple(output.shape)}. Reshape one of them, "
             "or one-hot encode class labels."
         )
+
+
+__all__ = op_names(__name__)
