@@ -600,9 +600,11 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             restore_training(changed)
         if not self.built:
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
-        # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
-        Node(self, args, kwargs if training is None else {**kwargs, "training": training}, outputs)
-        self._decide_fast_path(spec)
+        if not SCOPE.spec:
+            # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
+            with_mode = kwargs if training is None else {**kwargs, "training": training}
+            Node(self, args, with_mode, outputs)
+            self._decide_fast_path(spec)
         return outputs
 
     def symbolic_call(self, *args, **kwargs):
