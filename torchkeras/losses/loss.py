@@ -6,6 +6,7 @@ from torchkeras.core import config, dtype_policy, naming, tree
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 
 # The reductions that are the plain mean of the values where there is no weight and no mask.
 MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
@@ -144,8 +145,6 @@ class LossFunctionWrapper(Loss):
 
     def get_config(self):
         """Arguments that make the loss again, the function by its name."""
-        from torchkeras.core.serialization import serialize_keras_object
-
         config = {**super().get_config(), "fn": serialize_keras_object(self.fn)}
         return {**config, **serialize_keras_object(self._fn_kwargs)}
 
@@ -153,15 +152,14 @@ class LossFunctionWrapper(Loss):
     def from_config(cls, config):
         """The loss that `get_config` described."""
         if "fn" in config:
-            from torchkeras import losses
-            from torchkeras.core.serialization import deserialize_keras_object
+            from torchkeras.losses.lookup import get
 
             # A plain string stays one: `name` may be that of a custom object.
             config = {
                 key: value if isinstance(value, str) else deserialize_keras_object(value)
                 for key, value in config.items()
             }
-            config["fn"] = losses.get(config["fn"])
+            config["fn"] = get(config["fn"])
         return cls(**config)
 
 
