@@ -1,34 +1,24 @@
 """keras.losses: what training makes small."""
 
 from torchkeras.core.serialization import expose as _expose
-from torchkeras.losses.crossentropy import BinaryCrossentropy as BinaryCrossentropy
-from torchkeras.losses.crossentropy import BinaryFocalCrossentropy as BinaryFocalCrossentropy
-from torchkeras.losses.crossentropy import CategoricalCrossentropy as CategoricalCrossentropy
-from torchkeras.losses.crossentropy import (
-    CategoricalFocalCrossentropy as CategoricalFocalCrossentropy,
-)
-from torchkeras.losses.crossentropy import (
-    CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy,
-)
-from torchkeras.losses.crossentropy import (
-    SparseCategoricalCrossentropy as SparseCategoricalCrossentropy,
-)
-from torchkeras.losses.crossentropy import binary_crossentropy as binary_crossentropy
-from torchkeras.losses.crossentropy import binary_focal_crossentropy as binary_focal_crossentropy
-from torchkeras.losses.crossentropy import categorical_crossentropy as categorical_crossentropy
-from torchkeras.losses.crossentropy import (
-    categorical_focal_crossentropy as categorical_focal_crossentropy,
-)
-from torchkeras.losses.crossentropy import (
-    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,
-)
-from torchkeras.losses.crossentropy import (
-    sparse_categorical_crossentropy as sparse_categorical_crossentropy,
-)
+from torchkeras.losses.binary import BinaryCrossentropy as BinaryCrossentropy
+from torchkeras.losses.binary import binary_crossentropy as binary_crossentropy
+from torchkeras.losses.categorical import CategoricalCrossentropy as CategoricalCrossentropy
+from torchkeras.losses.categorical import categorical_crossentropy as categorical_crossentropy
 from torchkeras.losses.distribution import KLDivergence as KLDivergence
 from torchkeras.losses.distribution import Poisson as Poisson
 from torchkeras.losses.distribution import kl_divergence as kl_divergence
 from torchkeras.losses.distribution import poisson as poisson
+from torchkeras.losses.focal import BinaryFocalCrossentropy as BinaryFocalCrossentropy
+from torchkeras.losses.focal import CategoricalFocalCrossentropy as CategoricalFocalCrossentropy
+from torchkeras.losses.focal import binary_focal_crossentropy as binary_focal_crossentropy
+from torchkeras.losses.focal import categorical_focal_crossentropy as categorical_focal_crossentropy
+from torchkeras.losses.generalized import (
+    CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy,
+)
+from torchkeras.losses.generalized import (
+    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,
+)
 from torchkeras.losses.hinge import CategoricalHinge as CategoricalHinge
 from torchkeras.losses.hinge import Hinge as Hinge
 from torchkeras.losses.hinge import SquaredHinge as SquaredHinge
@@ -67,6 +57,12 @@ from torchkeras.losses.sequence import CTC as CTC
 from torchkeras.losses.sequence import ctc as ctc
 from torchkeras.losses.similarity import Circle as Circle
 from torchkeras.losses.similarity import circle as circle
+from torchkeras.losses.sparse_categorical import (
+    SparseCategoricalCrossentropy as SparseCategoricalCrossentropy,
+)
+from torchkeras.losses.sparse_categorical import (
+    sparse_categorical_crossentropy as sparse_categorical_crossentropy,
+)
 from torchkeras.losses.torch_loss import TorchLoss as TorchLoss
 
 # Keras keeps this class out of its public names, and its configs say where it lives: the place
