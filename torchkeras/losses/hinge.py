@@ -2,8 +2,8 @@
 
 import torch
 
+from torchkeras.losses.fused_mean import mean_of, with_fused_mean
 from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
-from torchkeras.losses.regression import mean_of, with_fused_mean
 
 
 def _signed(y_true):

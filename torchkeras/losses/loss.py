@@ -6,6 +6,8 @@ from torchkeras.core import config, dtype_policy, naming, tree
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.ops.crossentropy import keep_logits
 
 # The reductions that are the plain mean of the values where there is no weight and no mask.
 MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
@@ -144,8 +146,6 @@ class LossFunctionWrapper(Loss):
 
     def get_config(self):
         """Arguments that make the loss again, the function by its name."""
-        from torchkeras.core.serialization import serialize_keras_object
-
         config = {**super().get_config(), "fn": serialize_keras_object(self.fn)}
         return {**config, **serialize_keras_object(self._fn_kwargs)}
 
@@ -153,15 +153,14 @@ class LossFunctionWrapper(Loss):
     def from_config(cls, config):
         """The loss that `get_config` described."""
         if "fn" in config:
-            from torchkeras import losses
-            from torchkeras.core.serialization import deserialize_keras_object
+            from torchkeras.losses.lookup import get
 
             # A plain string stays one: `name` may be that of a custom object.
             config = {
                 key: value if isinstance(value, str) else deserialize_keras_object(value)
                 for key, value in config.items()
             }
-            config["fn"] = losses.get(config["fn"])
+            config["fn"] = get(config["fn"])
         return cls(**config)
 
 
@@ -193,44 +192,12 @@ def _convert(x, dtype, keep_integers=False):
         if x.dtype is dtype or (keep_integers and not x.is_floating_point()):
             return x
         converted = x.to(dtype)
-        # Of a half precision softmax or sigmoid the loss still wants the logits.
-        if getattr(x, "_keras_logits", None) is not None and _facts_hold(x):
-            converted._keras_logits = logits = x._keras_logits.to(dtype)
-            converted._keras_logits_facts = (x._keras_logits_facts[0], _version(logits))
+        keep_logits(converted, x)  # of a half precision softmax or sigmoid the loss wants them
         return converted
     if tree.is_nested(x) and any(hasattr(leaf, "shape") for leaf in tree.flatten(x)):
         return tree.map_structure(lambda leaf: _convert(leaf, dtype, keep_integers), x)
     x = convert_to_tensor(x)
     return x if keep_integers and not x.is_floating_point() else x.to(dtype)
-
-
-def logits_behind(y_pred, kind):
-    """Logits that `y_pred` was made from by an activation, or None if they are not known.
-
-    Our softmax and sigmoid note them in `_keras_logits`, and in `_keras_logits_facts` what they
-    did and how often the logits had been written in place by then.
-
-    Args:
-        y_pred: tensor of probabilities.
-        kind: `"sigmoid"`, or the axis of a softmax, not negative.
-    """
-    logits = getattr(y_pred, "_keras_logits", None)
-    if logits is None or not _facts_hold(y_pred) or y_pred._keras_logits_facts[0] != kind:
-        return None
-    return logits if logits.dtype is y_pred.dtype else None
-
-
-def _facts_hold(y_pred):
-    """Whether neither the probabilities nor their logits were written in place since."""
-    facts = getattr(y_pred, "_keras_logits_facts", None)
-    if facts is None or torch.compiler.is_compiling():
-        return False
-    return facts[1] == _version(y_pred._keras_logits) and not _version(y_pred)
-
-
-def _version(tensor):
-    """How often a tensor was written in place; None where torch does not count."""
-    return None if tensor.is_inference() else tensor._version
 
 
 def on_device_of(reference, x):
