@@ -33,11 +33,13 @@ def has_failed():
     return _State.failed
 
 
-def watch():
-    """From now on an uncaught error is reported; process 0 also listens for those of others."""
-    from torchkeras.distribution import process_group
+def watch(rank, world_size):
+    """From now on an uncaught error is reported; process 0 also listens for those of others.
 
-    rank, world_size = process_group.rank(), process_group.world_size()
+    Args:
+        rank: int, number of this process in the job.
+        world_size: int, number of processes.
+    """
     _report_own(rank)
     on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE") or world_size)
     if rank == 0 and on_this_machine < world_size:

@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from torchkeras.distribution import agent_store
+from torchkeras.distribution import agent_store, failures
 
 _NAMES = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 
@@ -92,9 +92,7 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
     )
     _State.owned = True
     _take(dist)
-    from torchkeras.distribution import failures
-
-    failures.watch()
+    failures.watch(_State.rank, _State.world_size)
     atexit.register(_destroy)
 
 
@@ -470,8 +468,6 @@ def select_device_early():
 
 def _destroy():
     import torch.distributed as dist
-
-    from torchkeras.distribution import failures
 
     # After an error the others may wait inside a collective: leave at once, and do not join them.
     if _State.owned and dist.is_initialized() and not failures.has_failed():
