@@ -59,6 +59,21 @@ def test_library_raises_errors_instead_of_asserting():
     assert not [f"{file}:{node.lineno}" for file, node in nodes(ast.Assert)]
 
 
+def test_imports_run_one_way():
+    """What is nearer to the user may import what lies below it, and not the other way round."""
+    order = ["distribution", "callbacks", "trainers", "models"]
+    wrong = [
+        f"{file}:{node.lineno}: {node.module}"
+        for file, node in nodes(ast.ImportFrom)
+        for place, folder in enumerate(order)
+        if file.startswith(f"{folder}/")
+        and str(node.module).startswith(
+            tuple(f"torchkeras.{above}" for above in order[place + 1 :])
+        )
+    ]
+    assert not wrong
+
+
 def test_no_bare_except():
     handlers = nodes(ast.ExceptHandler)
     assert not [f"{file}:{node.lineno}" for file, node in handlers if node.type is None]

@@ -9,6 +9,8 @@ import torch
 import torchkeras as keras
 from torchkeras import layers
 from torchkeras.distribution import process_group
+from torchkeras.distribution.one_process import OneProcess
+from torchkeras.distribution.replica import Replica
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(101, 5)).astype("float32")
@@ -843,7 +845,8 @@ def model_is_untouched():
     hooks = [p._post_accumulate_grad_hooks for p in model.parameters()]
     assert not any(hooks), hooks
     copied = copy.deepcopy(model)
-    assert "_replica" in model.__dict__ and copied.__dict__["_replica"] is None
+    assert type(model._replica) is (Replica if process_group.is_active() else OneProcess)
+    assert type(copied._replica) is OneProcess and copied._replica.model is copied
     np.testing.assert_array_equal(copied.get_weights()[0], model.get_weights()[0])
     clone = keras.models.clone_model(model)
     assert list(clone.state_dict()) == names

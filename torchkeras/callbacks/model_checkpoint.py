@@ -93,10 +93,8 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
             )
 
     @property
-    def _supports_device_logs(self):
-        # Such logs are of the rows of this process. A value to decide by must be that of all.
-        needs_values = self.save_best_only or _has_log_fields(self.filepath)
-        return not (process_group.is_active() and self.save_freq != "epoch" and needs_values)
+    def _needs_all_rows(self):
+        return self.save_freq != "epoch" and (self.save_best_only or _has_log_fields(self.filepath))
 
     def on_epoch_begin(self, epoch, logs=None):
         self._current_epoch = epoch

@@ -105,10 +105,11 @@ class TensorBoard(Callback):
         if self.embeddings_freq:
             self._check_metadata()
 
+    _supports_device_logs = True
+
     @property
-    def _supports_device_logs(self):
-        # Such logs are of the rows of this process; those that are written are of all.
-        return self.update_freq == "epoch" or not process_group.is_active()
+    def _needs_all_rows(self):
+        return self.update_freq != "epoch"
 
     @property
     def _unused_hooks(self):
