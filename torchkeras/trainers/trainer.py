@@ -424,11 +424,11 @@ class Trainer(Steps):
         self._assert_compiled("test_on_batch")
         replica = self._join_job()
         data, iterator = self._one_batch(x, y, sample_weight)
+        replica.prepare_inference(first_only=True)
         with self._mode(False):
             self._prepare()
             self.reset_metrics()
             test_on = self._step_function("test_step", self._test_on)
-            replica.prepare_inference(first_only=True)
             run = replica.evaluating_step(test_on, iterator)
             with written_back(test_on):
                 logs = run(data)
@@ -443,9 +443,9 @@ class Trainer(Steps):
         replica = self._join_job()
         data, iterator = self._one_batch(x)
         predictions = _predictions(replica, iterator)
+        replica.prepare_inference(first_only=True)
         with self._mode(False):
             self._prepare()
-            replica.prepare_inference(first_only=True)
             replica.evaluating_step(self._collecting(predictions), iterator)(data)
         return predictions.join()
 
