@@ -17,7 +17,7 @@ def run_batches(model, kind, step, iterator, callbacks):
         model: Trainer, prepared for a pass of this kind.
         kind: `"train"`, `"test"` or `"predict"`.
         step: function of the data of a batch that returns its logs: a dict, or a function that
-            returns one.
+            returns one. In a prediction it returns the outputs.
         iterator: EpochIterator.
         callbacks: CallbackList.
 
@@ -26,36 +26,35 @@ def run_batches(model, kind, step, iterator, callbacks):
     """
     replica, group, flag = model._replica, model.steps_per_execution, _STOP_FLAGS[kind]
     begin, end = f"on_{kind}_batch_begin", f"on_{kind}_batch_end"
-    trains, reduces = kind == "train", kind != "predict"
-    stop = replica.begin_pass(callbacks, end, flag)
+    trains, predicts = kind == "train", kind == "predict"
+    stop, agree = replica.begin_pass(callbacks, end, flag), replica.agree_after_batch
     run = (replica.training_step if trains else replica.evaluating_step)(step, iterator)
-    on_begin = (
-        getattr(callbacks, begin) if getattr(callbacks, f"wants_{kind}_batch_begin") else None
-    )
+    wants_begin = getattr(callbacks, f"wants_{kind}_batch_begin")
     # Also where only another process listens: what it is shown takes all of them.
     wants_end = getattr(callbacks, f"wants_{kind}_batch_end") or replica.listens(end)
-    on_end = getattr(callbacks, end) if wants_end else None
 
-    def end_group(number, logs):
-        """Call the hook after a group of batches; returns whether a callback wants to stop."""
-        if on_end is not None:
-            write_back(step)
-            on_end(number, replica.batch_logs(end, logs) if reduces else logs)
-        return replica.agree_after_batch(end, flag)
+    def call_end(number, logs):
+        write_back(step)
+        logs = {"outputs": logs} if predicts else replica.batch_logs(end, logs)
+        getattr(callbacks, end)(number, logs)
 
     logs, done = {}, 0
     with contextlib.closing(iterator.enumerate_epoch()) as batches, written_back(step):
         for number, batch in batches:
-            if done == 0 and on_begin is not None:
-                on_begin(number)
+            if wants_begin and done == 0:
+                getattr(callbacks, begin)(number)
             if trains:
                 model._clear_gradients()
             logs = run(batch[0] if iterator.bare_batches else batch)
             done += 1
             if done == group:
                 done = 0
-                if end_group(number, logs) or stop:
+                if wants_end:
+                    call_end(number, logs)
+                if agree(end, flag) or stop:
                     break
         if done:
-            end_group(number, logs)
+            if wants_end:
+                call_end(number, logs)
+            agree(end, flag)
     return logs

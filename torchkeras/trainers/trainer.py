@@ -375,13 +375,13 @@ class Trainer(Steps):
         return predictions.join()
 
     def _collecting(self, predictions):
-        """The function of a batch that adds its outputs to Predictions."""
+        """The function of a batch that gives its outputs, and adds them to Predictions."""
         predict = self._predict_function()
 
         def predict_on(data):
             outputs = predict(data)
             predictions.add(outputs)
-            return {"outputs": outputs}
+            return outputs
 
         return predict_on
 
