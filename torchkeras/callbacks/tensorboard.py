@@ -65,6 +65,7 @@ class TensorBoard(Callback):
     ['train', 'validation']
     """
 
+    _supports_device_logs = True
     _state_names = ("_global_train_batch", "_global_test_batch")
 
     def __init__(
@@ -105,10 +106,9 @@ class TensorBoard(Callback):
         if self.embeddings_freq:
             self._check_metadata()
 
-    _supports_device_logs = True
-
     @property
     def _needs_all_rows(self):
+        # What is written by batch is of all processes; the rest is read from epochs.
         return self.update_freq != "epoch"
 
     @property
