@@ -31,6 +31,7 @@ EQUAL = {
     "frozen_on_the_way": 1e-5,
     "sources": 1e-5,
     "single_batches": 1e-5,
+    "first_single_batches": 1e-5,
     "single_batches_and_fit": 1e-5,
     "metric_by_another_name": 1e-5,
     "evaluation_within_an_epoch": 1e-5,

@@ -652,8 +652,9 @@ def test_no_trainable_weights():
     model = linear()
     model.trainable = False
     before = weights_of(model)
-    with pytest.warns(UserWarning, match="has no trainable weights"):
+    with pytest.warns(UserWarning, match="has no trainable weights") as warned:
         history = model.fit(X, Y, verbose=0)
+    assert {warning.filename for warning in warned} == {__file__}  # the line that calls `fit`
     assert len(history.history["loss"]) == 1
     assert_same_weights(model, before)
 
