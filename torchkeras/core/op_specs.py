@@ -1,4 +1,7 @@
-"""What an op gives on symbols: shapes by its rule, dtypes by its rule or a run on tiny tensors."""
+"""What an op gives on symbols: shapes by its rule, dtypes by its rule or a run on tiny tensors.
+
+Part of one idea, with operation.py and keras_tensor.py: see operation.py.
+"""
 
 import torch
 

@@ -7,7 +7,6 @@ import torch
 from torchkeras.core import shapes, tree
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.scopes import spec_scope
 from torchkeras.layers.call_spec import call_spec, shapes_of
 from torchkeras.layers.masks import any_mask, mask_of, put_masks
 
@@ -48,23 +47,9 @@ def infer_output(layer, spec, args, kwargs):
     Most code runs on symbols as it does on tensors, and the layers and functions in it tell what
     they give. Code that needs numbers for sizes, or real tensors, is run on tensors without data.
     """
-    try:
-        with spec_scope(), torch.no_grad():
-            outputs = layer._build_and_run(spec, args, kwargs)
-        return tree.map_structure(_as_symbol, outputs)
-    except Exception:
-        return shapes.infer(
-            lambda *a, **k: layer._build_and_run(spec, a, k), args, kwargs, modules=(layer,)
-        )
-
-
-def _as_symbol(x):
-    """A symbol of its own for an output, which may be an input, or a tensor of known values."""
-    if not isinstance(x, (torch.Tensor, KerasTensor)):
-        return x
-    symbol = KerasTensor(tuple(x.shape), x.dtype)
-    symbol._keras_mask = getattr(x, "_keras_mask", None)
-    return symbol
+    return shapes.infer_on_symbols(
+        lambda *a, **k: layer._build_and_run(spec, a, k), args, kwargs, modules=(layer,)
+    )
 
 
 def _is_default(method):

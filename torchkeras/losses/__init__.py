@@ -30,7 +30,7 @@ from torchkeras.losses.lookup import deserialize as deserialize
 from torchkeras.losses.lookup import get as get
 from torchkeras.losses.lookup import serialize as serialize
 from torchkeras.losses.loss import Loss as Loss
-from torchkeras.losses.loss import LossFunctionWrapper as LossFunctionWrapper
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper as LossFunctionWrapper
 from torchkeras.losses.overlap import Dice as Dice
 from torchkeras.losses.overlap import Tversky as Tversky
 from torchkeras.losses.overlap import dice as dice

@@ -1,7 +1,8 @@
 """Cross-entropy of yes-or-no questions."""
 
 from torchkeras.losses.fused_mean import is_last, paired, with_fused_mean
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 from torchkeras.ops.crossentropy import logits_if_known, loss_of_answers
 
 

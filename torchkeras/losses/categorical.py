@@ -3,7 +3,8 @@
 import warnings
 
 from torchkeras.losses.fused_mean import is_last, with_fused_mean
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 from torchkeras.ops.crossentropy import (
     logits_behind,
     logits_if_known,

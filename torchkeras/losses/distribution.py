@@ -2,7 +2,8 @@
 
 from torchkeras.core import config
 from torchkeras.losses.fused_mean import mean_of, with_fused_mean
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def kl_divergence(y_true, y_pred):

@@ -5,7 +5,8 @@ import torch
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.losses.binary import smooth_answers
 from torchkeras.losses.categorical import check_axis, match_classes, smooth_classes
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes, on_device_of
+from torchkeras.losses.loss import Loss, match_shapes, on_device_of
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 from torchkeras.ops.crossentropy import clipped, loss_of_answers
 
 

@@ -1,7 +1,8 @@
 """A loss between the cross-entropy and the absolute error, for noisy labels."""
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.losses.loss import Loss, LossFunctionWrapper
+from torchkeras.losses.loss import Loss
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 from torchkeras.losses.sparse_categorical import explain_labels, labels_for
 
 

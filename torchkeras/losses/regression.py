@@ -6,7 +6,8 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.losses.fused_mean import mean_of, paired, with_fused_mean
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 # torch.nn.functional wraps these in checks and a broadcast that take 7 µs of its 9 (torch 2.13,
 # CPU, (32, 10)); the shapes are compared here already.

@@ -7,7 +7,8 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.losses.categorical import check_axis
 from torchkeras.losses.fused_mean import is_last, with_fused_mean
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, on_device_of
+from torchkeras.losses.loss import Loss, on_device_of
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 from torchkeras.ops.crossentropy import (
     logits_behind,
     logits_if_known,

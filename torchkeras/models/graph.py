@@ -200,7 +200,9 @@ class Graph:
                     (node.args, node.kwargs),
                 )
                 operation = node.operation
-                function = operation if isinstance(operation, Layer) else operation.symbolic_call
+                # Not the layer itself: hooks are for tensors.
+                is_layer = isinstance(operation, Layer)
+                function = operation.forward if is_layer else operation.symbolic_call
                 made = symbols_of(function(*args, **kwargs))
                 for symbol, given in zip(node.outputs, made, strict=True):
                     values.setdefault(id(symbol), given)
