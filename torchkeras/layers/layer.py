@@ -743,11 +743,14 @@ def _around_build(build):
                 self._move_path(naming.current_path())
             return
         self._building = True
+        # What a build records, such as the graph of a stack, is to last.
+        in_spec, SCOPE.spec = SCOPE.spec, False
         try:
             with naming.name_scope(self.name, caller=self):
                 self._path = naming.current_path()
                 build(self, *args, **kwargs)
         finally:
+            SCOPE.spec = in_spec
             self._building = False
         self._build_done = True
         self._finish_build(spec.bind(args, kwargs))
