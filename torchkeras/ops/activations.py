@@ -7,10 +7,11 @@ import torch.nn.functional as F
 
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import canonical_axes, to_float
 
 
-@op
+@op(shape=rules.same)
 def relu(x):
     """`max(x, 0)`, element by element, in the dtype of `x`.
 
@@ -22,7 +23,7 @@ def relu(x):
     return torch.relu(convert_to_tensor(x))
 
 
-@op
+@op(shape=rules.same)
 def relu6(x):
     """`min(max(x, 0), 6)`, element by element.
 
@@ -34,7 +35,7 @@ def relu6(x):
     return F.relu6(convert_to_tensor(x))
 
 
-@op
+@op(shape=rules.same)
 def sigmoid(x):
     """`1 / (1 + exp(-x))`, element by element, in (0, 1).
 
@@ -46,7 +47,7 @@ def sigmoid(x):
     return torch.sigmoid(convert_to_tensor(x))
 
 
-@op
+@op(shape=rules.same)
 def log_sigmoid(x):
     """`log(sigmoid(x))`, without overflow.
 
@@ -58,7 +59,7 @@ def log_sigmoid(x):
     return F.logsigmoid(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def softplus(x):
     """`log(1 + exp(x))`, a smooth `relu`.
 
@@ -70,7 +71,7 @@ def softplus(x):
     return F.softplus(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def softsign(x):
     """`x / (1 + |x|)`, in (-1, 1).
 
@@ -82,7 +83,7 @@ def softsign(x):
     return F.softsign(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def silu(x):
     """`x * sigmoid(x)`, also called swish.
 
@@ -99,7 +100,7 @@ def silu(x):
 swish = silu
 
 
-@op
+@op(shape=rules.same)
 def hard_sigmoid(x):
     """`clip(x / 6 + 1 / 2, 0, 1)`, a sigmoid of straight lines.
 
@@ -111,7 +112,7 @@ def hard_sigmoid(x):
     return F.hardsigmoid(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def hard_silu(x):
     """`x * hard_sigmoid(x)`, also called hard swish.
 
@@ -128,7 +129,7 @@ def hard_silu(x):
 hard_swish = hard_silu
 
 
-@op
+@op(shape=rules.same)
 def hard_tanh(x):
     """`clip(x, -1, 1)`, element by element.
 
@@ -140,7 +141,7 @@ def hard_tanh(x):
     return F.hardtanh(convert_to_tensor(x))
 
 
-@op
+@op(shape=rules.same)
 def tanh_shrink(x):
     """`x - tanh(x)`, element by element.
 
@@ -152,7 +153,7 @@ def tanh_shrink(x):
     return F.tanhshrink(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def selu(x):
     """`1.0507 * x` where `x > 0`, else `1.7581 * (exp(x) - 1)`.
 
@@ -168,7 +169,7 @@ def selu(x):
     return F.selu(to_float(x))
 
 
-@op
+@op(shape=rules.same)
 def elu(x, alpha=1.0):
     """`x` where `x > 0`, else `alpha * (exp(x) - 1)`.
 
@@ -182,7 +183,7 @@ def elu(x, alpha=1.0):
     return F.elu(to_float(x), alpha)
 
 
-@op
+@op(shape=rules.same)
 def celu(x, alpha=1.0):
     """`x` where `x > 0`, else `alpha * (exp(x / alpha) - 1)`.
 
@@ -196,7 +197,7 @@ def celu(x, alpha=1.0):
     return F.celu(to_float(x), alpha)
 
 
-@op
+@op(shape=rules.same)
 def leaky_relu(x, negative_slope=0.2):
     """`x` where `x > 0`, else `negative_slope * x`.
 
@@ -208,7 +209,7 @@ def leaky_relu(x, negative_slope=0.2):
     return F.leaky_relu(to_float(x), negative_slope)
 
 
-@op
+@op(shape=rules.same)
 def soft_shrink(x, threshold=0.5):
     """`x` moved towards 0 by `threshold`, and 0 within it.
 
@@ -220,7 +221,7 @@ def soft_shrink(x, threshold=0.5):
     return F.softshrink(to_float(x), threshold)
 
 
-@op
+@op(shape=rules.same)
 def hard_shrink(x, threshold=0.5):
     """`x` where `|x| > threshold`, else 0.
 
@@ -232,7 +233,7 @@ def hard_shrink(x, threshold=0.5):
     return F.hardshrink(to_float(x), threshold)
 
 
-@op
+@op(shape=rules.same)
 def threshold(x, threshold, default_value):
     """`x` where `x > threshold`, else `default_value`.
 
@@ -244,7 +245,7 @@ def threshold(x, threshold, default_value):
     return F.threshold(convert_to_tensor(x), threshold, default_value)
 
 
-@op
+@op(shape=rules.same)
 def sparse_plus(x):
     """0 for `x <= -1`, `(x + 1)^2 / 4` up to 1, and `x` beyond.
 
@@ -257,7 +258,7 @@ def sparse_plus(x):
     return torch.where(x < 1, torch.relu(x + 1).square() / 4, x)
 
 
-@op
+@op(shape=rules.same)
 def sparse_sigmoid(x):
     """`clip((x + 1) / 2, 0, 1)`, element by element.
 
@@ -271,7 +272,7 @@ def sparse_sigmoid(x):
     return torch.clamp(0.5 * (to_float(x) + 1), 0, 1)
 
 
-@op
+@op(shape=rules.same)
 def squareplus(x, b=4):
     """`(x + sqrt(x^2 + b)) / 2`, a smooth `relu`; `b` is the squared width of the bend.
 
@@ -286,7 +287,7 @@ def squareplus(x, b=4):
     return (x + torch.sqrt(x.square() + b)) / 2
 
 
-@op
+@op(shape=rules.same)
 def gelu(x, approximate=True):
     """`x * P(X <= x)` for a normal `X`.
 
@@ -305,7 +306,7 @@ def gelu(x, approximate=True):
     return F.gelu(to_float(x), approximate="tanh" if approximate else "none")
 
 
-@op
+@op(shape=rules.glu, dtype=rules.floating)
 def glu(x, axis=-1):
     """`a * sigmoid(b)`, where `a` and `b` are the halves of `x` along an axis.
 
@@ -325,7 +326,7 @@ def glu(x, axis=-1):
     return F.glu(to_float(x), axis)
 
 
-@op
+@op(shape=rules.over_axes, dtype=rules.floating)
 def softmax(x, axis=-1):
     """`exp(x) / sum(exp(x))`: values in (0, 1) that sum to 1 over an axis.
 
@@ -354,7 +355,7 @@ def softmax(x, axis=-1):
     return _over_axes(torch.softmax, x, axis)
 
 
-@op
+@op(shape=rules.over_axes, dtype=rules.floating)
 def log_softmax(x, axis=-1):
     """`x - log(sum(exp(x)))` over an axis: the logarithm of `softmax`, without overflow.
 
@@ -382,7 +383,7 @@ def _over_axes(function, x, axis):
     return result.permute(sorted(range(x.dim()), key=order.__getitem__))
 
 
-@op
+@op(shape=rules.over_axes, dtype=rules.floating)
 def sparsemax(x, axis=-1):
     """The point of the probability simplex nearest to `x`: a softmax with exact zeros.
 

@@ -13,10 +13,13 @@ from torchkeras.core.convert import convert_to_numpy as convert_to_numpy
 from torchkeras.core.convert import is_tensor
 from torchkeras.core.dtypes import is_int_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.operation import op, op_names
+from torchkeras.core.scopes import SCOPE
+from torchkeras.ops import loop_specs as specs
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside
 
 
-@op
+@op(shape=rules.same, dtype=rules.given(1))
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """A torch tensor with the contents of `x`.
 
@@ -41,7 +44,7 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op
+@op(shape=rules.same, dtype=rules.given(1))
 def cast(x, dtype):
     """`x` with its values converted to another dtype.
 
@@ -57,7 +60,7 @@ def cast(x, dtype):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op
+@op(shape=rules.same, dtype=rules.given(1))
 def saturate_cast(x, dtype):
     """`x` converted to another dtype; values beyond its range become the nearest in it.
 
@@ -103,7 +106,7 @@ def dtype(x):
     return standardize_dtype(x.dtype)
 
 
-@op
+@op(shape=rules.same)
 def stop_gradient(variable):
     """The same values, of which no gradient is taken.
 
@@ -116,7 +119,7 @@ def stop_gradient(variable):
     return convert.convert_to_tensor(variable).detach()
 
 
-@op
+@op(shape=rules.unstack, dtype=rules.kept)
 def unstack(x, num=None, axis=0):
     """The slices of `x` along an axis, without that axis.
 
@@ -151,7 +154,7 @@ def _ints(sizes):
     return None
 
 
-@op
+@op(shape=rules.block, dtype=rules.kept)
 def slice(inputs, start_indices, shape):
     """The block of `inputs` of a given shape that starts at given indices.
 
@@ -197,7 +200,7 @@ def _block(start_indices, sizes, inputs):
     return tuple(index)
 
 
-@op
+@op(shape=rules.same, dtype=rules.kept)
 def slice_update(inputs, start_indices, updates):
     """A copy of `inputs` with a block replaced.
 
@@ -226,7 +229,7 @@ def slice_update(inputs, start_indices, updates):
     return result
 
 
-@op
+@op(shape=rules.scatter, dtype=rules.of_second)
 def scatter(indices, values, shape):
     """Zeros with values added at indices; values at one index are summed.
 
@@ -247,7 +250,7 @@ def scatter(indices, values, shape):
     return zeros.index_put(indices.unbind(-1), values, accumulate=True)
 
 
-@op
+@op(shape=rules.same, dtype=rules.kept)
 def scatter_update(inputs, indices, updates, reduction=None):
     """A copy of `inputs` with values put in, or combined, at indices.
 
@@ -296,7 +299,7 @@ def _holds(condition):
     return bool(condition)
 
 
-@op
+@op(spec=specs.cond)
 def cond(pred, true_fn, false_fn):
     """What `true_fn()` returns if `pred` holds, else what `false_fn()` returns.
 
@@ -312,7 +315,7 @@ def cond(pred, true_fn, false_fn):
     return false_fn() if _holds(pred) is False else true_fn()
 
 
-@op
+@op(spec=specs.switch)
 def switch(index, branches, *operands):
     """What the chosen one of several functions returns.
 
@@ -331,7 +334,7 @@ def switch(index, branches, *operands):
     return branches[sorted((0, int(index), len(branches) - 1))[1]](*operands)
 
 
-@op
+@op(spec=specs.while_loop)
 def while_loop(cond, body, loop_vars, maximum_iterations=None):
     """`loop_vars` after `body` ran on them for as long as `cond` held.
 
@@ -360,12 +363,12 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
         values = body(*values)
         values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
         count += 1
-        if holds is None:  # shape inference; shapes do not change from turn to turn
+        if SCOPE.trace is not None:  # shapes are wanted; they do not change from turn to turn
             break
     return values if several else values[0]
 
 
-@op
+@op(spec=specs.fori_loop)
 def fori_loop(lower, upper, body_fun, init_val):
     """`init_val` after `body_fun(i, value)` for each `i` from `lower` up to, without, `upper`.
 
@@ -379,7 +382,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     >>> keras.ops.fori_loop(0, 3, lambda i, total: total + i, torch.tensor(0))
     tensor(3)
     """
-    if any(is_tensor(bound) and bound.is_meta for bound in (lower, upper)):
+    if SCOPE.trace is not None or any(is_tensor(x) and x.is_meta for x in (lower, upper)):
         return body_fun(lower, init_val)
     value = init_val
     for i in range(int(lower), int(upper)):
@@ -387,7 +390,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     return value
 
 
-@op
+@op(spec=specs.scan)
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     """Fold a function over the first axis, keeping what it returns at each step.
 
@@ -439,7 +442,7 @@ def _tensors(items):
     return [convert.convert_to_tensor(item) for item in items]
 
 
-@op
+@op(spec=specs.map)
 def map(f, xs):
     """`f` of each slice of `xs` along the first axis, the results stacked.
 
@@ -455,7 +458,7 @@ def map(f, xs):
     return scan._run(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
-@op
+@op(spec=specs.vectorized_map)
 def vectorized_map(function, elements):
     """`function` of each slice of `elements` along the first axis, computed all at once.
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, beside
 
 
@@ -53,7 +54,7 @@ def _logits_behind(probabilities, kind):
     return logits
 
 
-@op
+@op(shape=rules.class_loss)
 def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-sum(target * log(p))` over the class axis.
 
@@ -93,7 +94,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 IGNORE_NOTHING = 1 - 2**63
 
 
-@op
+@op(shape=rules.label_loss, dtype=rules.floating_of_second)
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-log(p[target])`, where `target` holds the index of the class.
 
@@ -165,7 +166,7 @@ def _check_no_nan(target):
         )
 
 
-@op
+@op(shape=rules.elementwise_loss)
 def binary_crossentropy(target, output, from_logits=False):
     """`-(target * log(p) + (1 - target) * log(1 - p))`, element by element.
 

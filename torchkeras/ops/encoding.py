@@ -5,9 +5,10 @@ import torch
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 
 
-@op
+@op(shape=rules.one_hot, dtype=rules.given_or_floatx(3))
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     """Ones at the class of each element, zeros elsewhere.
 
@@ -35,7 +36,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     return (x == classes).to(to_torch_dtype(dtype))
 
 
-@op
+@op(shape=rules.multi_hot, dtype=rules.given_or_floatx(3))
 def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
     """Ones at every class that occurs in a row, zeros elsewhere.
 

@@ -3,10 +3,11 @@
 import torch
 
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside, to_float
 
 
-@op
+@op(shape=rules.psnr)
 def psnr(x1, x2, max_val):
     """Peak signal-to-noise ratio of two tensors, in decibels, a tensor of shape ().
 

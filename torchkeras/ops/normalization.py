@@ -5,10 +5,11 @@ import torch.nn.functional as F
 
 from torchkeras.core import config
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, beside, canonical_axes, to_float
 
 
-@op
+@op(shape=rules.moments, dtype=rules.floating)
 def moments(x, axes, keepdims=False, synchronized=False):
     """Mean and variance over axes.
 
@@ -47,7 +48,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
     return mean.to(dtype), variance.to(dtype)
 
 
-@op
+@op(shape=rules.over_axes, dtype=rules.floating)
 def normalize(x, axis=-1, order=2, epsilon=None):
     """`x` divided by its norm along an axis: `x / max(norm(x), epsilon)`.
 
@@ -72,7 +73,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     return x / norm.clamp_min(config.epsilon() if epsilon is None else epsilon)
 
 
-@op
+@op(shape=rules.layer_normalization, dtype=rules.floating)
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` over axes.
 
@@ -106,7 +107,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     return (x if beta is None else x + beta.reshape(broadcast)).to(dtype)
 
 
-@op
+@op(shape=rules.rms_normalization, dtype=rules.floating)
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """`x / sqrt(mean(x^2) + epsilon) * scale` over axes.
 
