@@ -34,7 +34,24 @@ def op_spec(function, args, kwargs):
     except TypeError:
         function.__signature__.bind(*args, **kwargs)  # explains arguments that are no good
         raise
-    return result if function._spec else _symbols(result, _dtype(function, args, kwargs))
+    if function._spec:
+        return result
+    return _symbols(result, _dtype(function._run, function._dtype, args, kwargs))
+
+
+# Raw torch functions: (shape rule, dtype rule or None).
+TORCH_RULES = {}
+
+
+def torch_spec(function, args, kwargs):
+    """KerasTensors for the result of a raw torch function on symbols."""
+    shape, dtype = TORCH_RULES.get(function, (None, None))
+    if shape is not None:
+        try:
+            return _symbols(shape(*args, **kwargs), _dtype(function, dtype, args, kwargs))
+        except Exception:
+            pass  # arguments that the rule does not know, or a mistake, for which torch has words
+    return shapes.infer(function, args, kwargs)
 
 
 def is_shape(x):
@@ -49,12 +66,11 @@ def _symbols(shape, dtype):
     return type(shape)(_symbols(s, d) for s, d in zip(shape, dtypes, strict=True))
 
 
-def _dtype(function, args, kwargs):
+def _dtype(function, rule, args, kwargs):
     """Name of the dtype of the result, or a list of names."""
-    rule = function._dtype
     if rule is not None:
         return rule if isinstance(rule, str) else rule(*args, **kwargs)
-    key = (function._op_name, config.floatx(), _key(args), _key(kwargs))
+    key = (function, config.floatx(), _key(args), _key(kwargs))
     try:
         found = _found.get(key)
     except TypeError:  # an argument that cannot be hashed
@@ -75,15 +91,19 @@ def _key(x):
         return tuple([_key(item) for item in x])
     if isinstance(x, dict):
         return tuple([(name, _key(item)) for name, item in x.items()])
-    dtype = getattr(x, "dtype", None)
-    return (type(x), x) if dtype is None else (str(dtype), len(x.shape))
+    return (str(x.dtype), len(x.shape)) if _is_array(x) else (type(x), x)
+
+
+def _is_array(x):
+    """Whether `x` is a symbol, tensor, Variable or array (and no class of arrays)."""
+    return not isinstance(x, type) and hasattr(x, "dtype") and hasattr(x, "shape")
 
 
 def _found_by_running(function, args, kwargs):
     # On the CPU a small step takes 1 µs; on the meta device many take 0.3 ms, as they are written
     # in Python, and the first of those imports sympy, which takes seconds.
     with meta_scope(False), config.device("cpu"), torch.no_grad():
-        result = function._run(*map_leaves(_tiny, args), **map_leaves(_tiny, kwargs))
+        result = function(*map_leaves(_tiny, args), **map_leaves(_tiny, kwargs))
     return _names(result)
 
 
@@ -95,7 +115,7 @@ def _names(result):
 
 def _tiny(x):
     """A tensor of the dtype of `x`, with as many axes, each of size 1."""
-    if getattr(x, "dtype", None) is None or not hasattr(x, "shape"):
+    if not _is_array(x):
         return x
     # Not of zeros, by which integers cannot be divided.
     return torch.ones((1,) * len(x.shape), dtype=to_torch_dtype(x.dtype), device="cpu")

@@ -11,7 +11,7 @@ import torch
 
 from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import any_symbolic, symbols_of
-from torchkeras.core.op_specs import op_spec
+from torchkeras.core.op_specs import op_spec, torch_spec
 from torchkeras.core.scopes import SCOPE
 
 # Every function of keras.ops by its name; KerasTensor's operators and saved graphs look here.
@@ -196,6 +196,9 @@ class TorchFunction(Operation):
             short = getattr(getattr(function, "__self__", None), "__name__", short)
         self._init_operation(name or naming.auto_name(short))
 
+    def compute_output_spec(self, *args, **kwargs):
+        return torch_spec(self.call, args, kwargs)
+
 
 def call_torch(function, args, kwargs):
     """Record a raw torch function that was called on symbols, and return its symbols."""
@@ -205,7 +208,7 @@ def call_torch(function, args, kwargs):
             f"{torch.overrides.resolve_name(function)}."
         )
     if SCOPE.spec:
-        return shapes.infer(function, args, kwargs)
+        return torch_spec(function, args, kwargs)
     return TorchFunction(function)(*args, **kwargs)
 
 

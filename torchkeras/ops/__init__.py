@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 
 from torchkeras.ops import core, linalg, math, nn, numpy
+from torchkeras.ops import torch_rules as torch_rules
 from torchkeras.ops.core import *
 from torchkeras.ops.linalg import *
 from torchkeras.ops.math import *
