@@ -1,5 +1,6 @@
 """Shapes of ops on symbols with unknown sizes: right or unknown, and never a number nobody gave."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torchkeras import ops
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.op_specs import Misfit
+from torchkeras.core.operation import OPS
 from torchkeras.ops import shape_rules
 
 
@@ -256,3 +258,41 @@ def test_counts_beyond_any_memory_are_refused(make, repeats):
 def test_counts_that_fit_no_axis_are_refused(repeats):
     with pytest.raises(ValueError, match="one for each of the 3 elements"):
         ops.repeat(torch.ones(3), repeats, axis=0)
+
+
+OTHERS = {  # arguments beside the axis, by their names
+    "x1": k(None, 4),
+    "x2": k(None, 4),
+    "xs": [k(None, 4), k(None, 4)],
+    "start": k(None, 4),
+    "stop": k(None, 4),
+    "target": k(None, 4),
+    "output": k(None, 4),
+    "inputs": k(None, 4, dtype="int32"),
+    "indices": k(None, 4, dtype="int32"),
+    "indices_or_sections": 2,
+    "num_classes": 3,
+    "num": 2,
+    "q": 0.5,
+    "repeats": 2,
+    "shift": 1,
+}
+WITH_AXIS = [
+    name
+    for name in sorted(set(ops.__all__) & set(OPS))
+    if {"axis", "axes"} & set(inspect.signature(OPS[name]).parameters) and name != "unique"
+]
+
+
+@pytest.mark.parametrize("name", WITH_AXIS)
+def test_an_axis_out_of_range_is_named_by_every_op(name):
+    arguments = {}
+    for parameter in inspect.signature(OPS[name]).parameters.values():
+        if parameter.name in ("axis", "axes"):
+            arguments[parameter.name] = (7, 0) if name in ("transpose", "tensordot") else 7
+        elif parameter.default is parameter.empty or parameter.name in ("num", "num_classes"):
+            arguments[parameter.name] = OTHERS.get(parameter.name, k(None, 4))
+    if name == "stack":
+        arguments["x"] = OTHERS["xs"]
+    with pytest.raises(ValueError, match=rf"^keras.ops.{name}: `ax\w+` must lie in .*Received.*7"):
+        OPS[name](**arguments)
