@@ -216,6 +216,12 @@ def test_what_outlasts_a_trace_is_told_no_stand_in(needs_data):
     before = len(calls)
     infer(call, keras.KerasTensor((None, None, 3)))
     assert len(calls) == before + 2 * (1 + needs_data)  # nothing is asked any more
+    inner = Asks()
+    infer(
+        lambda x: infer(lambda x: inner(x, x)[0], keras.KerasTensor(x.shape)),
+        keras.KerasTensor((None, 3)),
+    )
+    assert inner.asked == [(None, 3), (None, 3)]
     fixed = Asks()
     infer(lambda x: fixed(x[:, ::2], x.flatten(1)), keras.KerasTensor((5, 4, 3)))
     assert fixed.asked == [(5, 2, 3), (5, 12)]

@@ -319,3 +319,36 @@ def test_a_recorded_op_names_itself():
     y = ops.add(KerasTensor((None, 4)), 1)
     assert y._keras_history.operation.op_name == "add"
     assert torch.equal(y._keras_history.operation(torch.zeros(2), 1), torch.ones(2))
+
+
+def test_what_an_op_refuses_on_tensors_it_refuses_on_symbols():
+    x = KerasTensor((None, 4))
+    for call, error in [
+        (lambda x: ops.convert_to_tensor(x, sparse=True), ValueError),
+        (lambda x: ops.moments(x, 0, synchronized=True), NotImplementedError),
+        (lambda x: ops.normalize(x, order=0), ValueError),
+        (lambda x: ops.one_hot(ops.cast(x, "int32"), 3, sparse=True), ValueError),
+        (lambda x: ops.bitwise_and(x, x), RuntimeError),
+        (lambda x: ops.cast(x, "no_such"), ValueError),
+        (lambda x: ops.select([x > 0], [x, x]), ValueError),
+        (lambda x: ops.quantile(x, 0.5, method="no_such"), (RuntimeError, ValueError)),
+    ]:
+        for argument in (x, torch.ones(2, 4)):
+            with pytest.raises(error):
+                call(argument)
+
+
+def test_softmax_over_an_axis_of_size_1_warns():
+    with pytest.warns(UserWarning, match=r"axis -1 of a tensor of shape \(None, 1\).*sigmoid"):
+        ops.softmax(KerasTensor((None, 1)))
+    with pytest.warns(UserWarning, match=r"axis 1 of a tensor of shape \(3, 1\).*sigmoid"):
+        ops.softmax(torch.ones(3, 1), axis=1)
+
+
+def test_sizes_and_axes_of_numpy():
+    x = KerasTensor((None, 4))
+    assert ops.sum(x, axis=np.int64(1)).shape == (None,)
+    assert ops.one_hot(ops.cast(x, "int32"), np.int64(3)).shape == (None, 4, 3)
+    assert ops.repeat(x, np.int64(2), axis=1).shape == (None, 8)
+    values, _ = ops.top_k(x, np.int64(2))
+    assert values.shape == (None, 2) and type(values.shape[1]) is int

@@ -55,8 +55,8 @@ def torch_spec(function, args, kwargs):
 
 
 def is_shape(x):
-    """Whether `x` is a tuple of ints and Nones, not a structure of such tuples."""
-    return type(x) is tuple and all(d is None or type(d) is int for d in x)
+    """Whether `x` is a tuple of sizes, not a structure of such tuples."""
+    return type(x) is tuple and not any(isinstance(d, (tuple, list)) for d in x)
 
 
 def _symbols(shape, dtype):

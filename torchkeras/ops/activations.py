@@ -326,7 +326,22 @@ def glu(x, axis=-1):
     return F.glu(to_float(x), axis)
 
 
-@op(shape=rules.over_axes, dtype=rules.floating)
+def _softmax_shape(x, axis=-1):
+    shape = rules.over_axes(x, axis)
+    if isinstance(axis, int) and shape and shape[axis] == 1:
+        _warn_of_one(shape, axis)
+    return shape
+
+
+def _warn_of_one(shape, axis):
+    warnings.warn(
+        f"softmax over axis {axis} of a tensor of shape {tuple(shape)}: over an axis of size 1 "
+        "every result is 1. Was sigmoid meant?",
+        stacklevel=3,
+    )
+
+
+@op(shape=_softmax_shape, dtype=rules.floating)
 def softmax(x, axis=-1):
     """`exp(x) / sum(exp(x))`: values in (0, 1) that sum to 1 over an axis.
 
@@ -346,11 +361,7 @@ def softmax(x, axis=-1):
     x = to_float(x)
     if isinstance(axis, int):
         if x.dim() and x.size(axis) == 1:
-            warnings.warn(
-                f"softmax over axis {axis} of a tensor of shape {tuple(x.shape)}: over an axis "
-                "of size 1 every result is 1. Was sigmoid meant?",
-                stacklevel=2,
-            )
+            _warn_of_one(x.shape, axis)
         return torch.softmax(x, axis)
     return _over_axes(torch.softmax, x, axis)
 

@@ -19,7 +19,7 @@ from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside
 
 
-@op(shape=rules.same, dtype=rules.given(1))
+@op(shape=rules.same)
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """A torch tensor with the contents of `x`.
 

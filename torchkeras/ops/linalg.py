@@ -124,7 +124,7 @@ def matrix_power(x, n):
     return torch.linalg.matrix_power(_square_matrices(x), n)
 
 
-@op(shape=rules.norm, dtype=rules.floating)
+@op(shape=rules.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Norm of vectors or matrices, as in NumPy.
 

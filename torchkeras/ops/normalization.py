@@ -9,7 +9,7 @@ from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, beside, canonical_axes, to_float
 
 
-@op(shape=rules.moments, dtype=rules.floating)
+@op(shape=rules.moments)
 def moments(x, axes, keepdims=False, synchronized=False):
     """Mean and variance over axes.
 
@@ -48,7 +48,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
     return mean.to(dtype), variance.to(dtype)
 
 
-@op(shape=rules.over_axes, dtype=rules.floating)
+@op(shape=rules.over_axes)
 def normalize(x, axis=-1, order=2, epsilon=None):
     """`x` divided by its norm along an axis: `x / max(norm(x), epsilon)`.
 

@@ -342,7 +342,7 @@ def argmin(x, axis=None, keepdims=False):
     return torch.argmin(x, axis, keepdims).to(torch.int32)
 
 
-@op(shape=rules.quantile, dtype=rules.floating)
+@op(shape=rules.quantile)
 def quantile(x, q, axis=None, method="linear", keepdims=False):
     """Value below which the fraction `q` of the data over axes lies, a float.
 

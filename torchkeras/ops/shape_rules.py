@@ -7,6 +7,7 @@ what may fit, since a size is unknown, passes, and tensors decide when they come
 
 import itertools
 import math
+import operator
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def axes_of(axis, shape, name="axis"):
     """`axis` (int, sequence of ints, or None for all) as a list, counted from the front."""
     if axis is None:
         return list(range(len(shape)))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = axis if isinstance(axis, (tuple, list)) else (operator.index(axis),)
     return [axis_of(a, shape, name) for a in axes if shape or a not in (0, -1)]
 
 

@@ -322,7 +322,8 @@ def repeat(x, repeats, axis=None):
     x = convert_to_tensor(x)
     if axis is None:
         x, axis = x.flatten(), 0
-    if not torch.compiler.is_compiling():
+    few = isinstance(repeats, int) and 0 <= repeats < 2**20
+    if not few and not torch.compiler.is_compiling():
         rules.repeat(x, repeats, axis)  # torch writes past the end where a count is negative
     if isinstance(repeats, int):
         return torch.repeat_interleave(x, repeats, axis)
