@@ -235,3 +235,50 @@ def test_a_loop_inside_a_trace_ends():
 
     assert infer(call, keras.KerasTensor((None, 3))).shape == (None, 3)
     assert infer(call, keras.KerasTensor((2, 3))).shape == (2, 3)
+
+
+# Calls on symbols
+
+
+@pytest.mark.parametrize(
+    "function, expected",
+    [
+        (lambda x: torch.relu(x).mean(dim=1), (None, 3)),
+        (lambda x: x[:, :4], (None, None, 3)),  # a trace could not know that it may be shorter
+        (lambda x: x.reshape(x.shape[0], -1), (None, None)),
+        (lambda x: x + torch.zeros(x.shape[1], 3, device=x.device), (None, None, 3)),
+        (lambda x: x if x.dtype is torch.float32 else None, (None, None, 3)),
+        (lambda x: x * 2 if float(x.sum()) == 0 else None, (None, None, 3)),
+        (lambda x: torch.ones(2, 5), (2, 5)),
+    ],
+)
+def test_calls_on_symbols_give_what_tensors_give(function, expected):
+    x = keras.Input((None, 3))
+    y = shapes.infer_on_symbols(function, (x,), {})
+    assert y.shape == expected and y is not x
+    assert x._keras_history.operation._outbound_nodes == []
+
+
+@pytest.mark.parametrize("needs_size", [False, True])
+def test_calls_on_symbols_change_no_module(needs_size):
+    module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5)).train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    state = torch.get_rng_state()
+
+    def call(x):
+        return module(x) + (torch.zeros(x.shape[0], 1, device=x.device) if needs_size else 0)
+
+    y = shapes.infer_on_symbols(call, (keras.Input((3,)),), {}, modules=(module,))
+    assert y.shape == (None, 2) and y.dtype == "float32"
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert isinstance(module[0].weight, nn.Parameter)
+
+
+def test_calls_on_symbols_raise_what_a_trace_raises():
+    def fails(x):
+        raise ValueError(f"no {x.shape[1]}, {tuple(x.shape)}")
+
+    with pytest.raises(ValueError, match=r"no 3, \(None, 3\)"):
+        shapes.infer_on_symbols(fails, (keras.Input((3,)),), {})
