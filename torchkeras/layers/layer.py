@@ -562,7 +562,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
     @input_spec.setter
     def input_spec(self, value):
         self._input_spec = value
-        self._fits_spec = never if value is None or tree.is_nested(value) else value.quick_check()
+        self._fits_spec = _quick_check(value)
         self._fast = UNSETTLED
 
     def _decide_fast_path(self, spec):
@@ -714,7 +714,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self.input_spec = self._input_spec  # and its check, which cannot be copied
+        self._fits_spec = _quick_check(state.get("_input_spec"))  # which cannot be copied
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={self.built}>"
@@ -756,6 +756,11 @@ def _around_build(build):
         self._finish_build(spec.bind(args, kwargs))
 
     return wrapper
+
+
+def _quick_check(spec):
+    """A function that is True for tensors that surely fit a spec, or structure of specs."""
+    return never if spec is None or tree.is_nested(spec) else spec.quick_check()
 
 
 def _own_copy(variable, tensor):
