@@ -4,6 +4,9 @@ import os
 import pathlib
 
 os.environ["KERAS_BACKEND"] = "torch"  # read by real Keras at its import
+# One thread for each worker of pytest-xdist, and for the processes that tests start: read by
+# OpenMP when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Set in the workers of pytest-xdist; tests of the progress bar bring terminals of their own.
 os.environ.pop("COLUMNS", None)
 os.environ.pop("LINES", None)
@@ -22,6 +25,18 @@ from torchkeras.utils.file_utils import cache_home  # noqa: E402
 torch.set_num_threads(1)
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """`-n auto`: a worker for each core that this process may use, which may be fewer than all."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:  # a container's share of the processor time, as Linux has it
+        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, int(quota) // int(period))
+    except (OSError, ValueError):
+        pass
+    return max(cores or 1, 1)
 
 
 def pytest_collection_modifyitems(items):
