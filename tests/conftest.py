@@ -1,5 +1,6 @@
 """What every test starts from: Keras on torch, one thread, fresh names, seeds and settings."""
 
+import gc
 import os
 import pathlib
 
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish():
+    """Leave what is here for good, torch and the tests, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
