@@ -56,7 +56,8 @@ ALIKE = [
 ]
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+# Three share most batches unevenly, which is the harder case.
+@pytest.fixture(scope="module", params=[pytest.param(2, marks=pytest.mark.slow), 3])
 def processes(request):
     return request.param
 
