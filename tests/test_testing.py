@@ -1,5 +1,6 @@
 """check_layer must notice a layer that breaks its word."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -334,6 +335,8 @@ def test_states_and_masks_as_arguments(kwargs):
 class Lengths(keras.layers.Layer):
     """Numbers of characters; takes strings."""
 
+    takes_text = True
+
     def call(self, texts):
         lengths = [[len(text) for text in row] for row in texts]
         return torch.tensor(lengths, dtype=getattr(torch, self.compute_dtype))
@@ -342,11 +345,13 @@ class Lengths(keras.layers.Layer):
         return input_shape
 
 
-def test_lists_of_strings():
+@pytest.mark.parametrize("as_array", [False, True])
+def test_text(as_array):
+    texts = [["a", "bcd", ""], ["e", "fg", "h"]]
     check_layer(
         Lengths,
         {},
-        input_data=[["a", "bcd", ""], ["e", "fg", "h"]],
+        input_data=np.array(texts) if as_array else texts,
         expected_output_shape=(2, 3),
         custom_objects={"Lengths": Lengths},
         supports_half=False,

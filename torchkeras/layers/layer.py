@@ -532,6 +532,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
     def _convert_text(self, x):
         if self.takes_text or self._modules:  # a layer of layers hands it on
             return as_text(x)
+        if isinstance(x, (list, tuple)):
+            return x  # as lists of numbers are: a `call` of one's own may know what to do
         raise ValueError(
             f"Layer '{self.name}' of class {type(self).__name__} computes with numbers. Received: "
             f"text, {describe(x)}. Put a layer that reads text in front of it, such as "
