@@ -52,6 +52,7 @@ from torchkeras.layers.reshaping import Flatten as Flatten
 from torchkeras.layers.reshaping import Permute as Permute
 from torchkeras.layers.reshaping import RepeatVector as RepeatVector
 from torchkeras.layers.reshaping import Reshape as Reshape
+from torchkeras.layers.rnn import LSTM as LSTM
 
 
 def serialize(layer):
