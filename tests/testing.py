@@ -69,7 +69,7 @@ def check_layer(
         cls: the Layer class.
         init_kwargs: dict of constructor arguments.
         input_shape: tuple with the batch, or a list or dict of such tuples.
-        input_data: the input itself, instead of a shape.
+        input_data: the input itself, instead of a shape: tensors, or arrays of strings.
         input_dtype: dtype of inputs made from `input_shape`.
         call_kwargs: dict of further arguments of every call.
         expected_output_shape: tuple, or structure of tuples; None for no expectation.
@@ -248,7 +248,7 @@ def _check_symbolic(layer, cls, init_kwargs, inputs, kwargs, outputs, dynamic_ba
 def _check_gradients(layer, inputs, kwargs):
     layer.zero_grad()
     inputs = tree.map_structure(
-        lambda x: x.clone().requires_grad_() if x.is_floating_point() else x, inputs
+        lambda x: x.clone().requires_grad_() if _any_float(x) else x, inputs
     )
     outputs = [y for y in _tensors(layer(inputs, **kwargs)) if y.is_floating_point()]
     if not any(y.requires_grad for y in outputs):
