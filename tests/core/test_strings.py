@@ -43,7 +43,10 @@ def test_as_text(x):
     assert as_text("word").shape == ()
 
 
-@pytest.mark.parametrize("x", [[["a"], ["b", "c"]], ["a", 1], np.array(["a", None], dtype=object)])
+@pytest.mark.parametrize(
+    "x",
+    [[["a"], ["b", "c"]], ["a", 1], np.array(["a", None], dtype=object), torch.ones(2), 1, None],
+)
 def test_what_is_no_text_is_refused(x):
     with pytest.raises(ValueError, match="expected.*Received"):
         as_text(x)

@@ -40,6 +40,8 @@ def as_text(x):
     >>> as_text([b"a", "b"])
     array(['a', 'b'], dtype=object)
     """
+    if not isinstance(x, (str, bytes, list, tuple, np.ndarray)):
+        _as_str(x)  # an error
     try:
         array = np.asarray(x) if isinstance(x, np.ndarray) else np.array(x, dtype=object)
     except ValueError as error:

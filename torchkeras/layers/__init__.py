@@ -40,6 +40,7 @@ from torchkeras.layers.normalization import RMSNormalization as RMSNormalization
 from torchkeras.layers.normalization import SpectralNormalization as SpectralNormalization
 from torchkeras.layers.normalization import UnitNormalization as UnitNormalization
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
+from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
 from torchkeras.layers.regularization import Dropout as Dropout

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from tests.testing import assert_close, check_layer
+from tests.testing import assert_close, case, layer_cases
 
 
 def convolved(images, kernel, bias, strides=(1, 1), dilation_rate=(1, 1), groups=1, same=False):
@@ -71,25 +71,30 @@ def test_values_are_those_of_the_definition(case, data_format):
     assert layer.compute_output_shape(tuple(inputs.shape)) == tuple(outputs.shape)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"padding": "same", "strides": 2, "activation": "relu"},
-        {"data_format": "channels_first", "groups": 2, "use_bias": False},
-        {"dilation_rate": 2, "kernel_regularizer": "l2", "bias_constraint": "non_neg"},
-    ],
-)
-def test_holds_the_contract_of_layers(arguments):
-    first = arguments.get("data_format") == "channels_first"
-    check_layer(
+def conv(shape=(2, 7, 6, 4), expected_num_weights=2, expected_num_losses=0, **arguments):
+    return case(
         keras.layers.Conv2D,
         {"filters": 4, "kernel_size": 3, **arguments},
-        input_shape=(2, 4, 7, 6) if first else (2, 7, 6, 4),
-        expected_num_weights=1 if "use_bias" in arguments else 2,
-        expected_num_losses=1 if "kernel_regularizer" in arguments else 0,
+        shape,
+        expected_num_weights=expected_num_weights,
+        expected_num_losses=expected_num_losses,
         supports_masking=False,
     )
+
+
+CASES = {
+    "plain": conv(),
+    "strides": conv(padding="same", strides=2, activation="relu"),
+    "channels first": conv((2, 4, 7, 6), 1, data_format="channels_first", groups=2, use_bias=False),
+    "dilation": conv(
+        expected_num_losses=1, dilation_rate=2, kernel_regularizer="l2", bias_constraint="non_neg"
+    ),
+}
+
+
+@layer_cases(CASES)
+def test_holds_the_contract_of_layers(check):
+    check()
 
 
 def test_activation_follows_the_bias():

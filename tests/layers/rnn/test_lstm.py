@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from tests.testing import assert_close, check_layer
+from tests.testing import assert_close, case, layer_cases
 
 
 def sigmoid(x):
@@ -59,34 +59,38 @@ def test_values_are_those_of_the_equations(go_backwards, masked, given, use_bias
     assert_close(last(x, initial_state=states, mask=mask), made[0][:, -1])
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"return_sequences": True, "go_backwards": True, "recurrent_regularizer": "l2"},
-        {"return_state": True, "use_bias": False},
-        {"dropout": 0.5, "kernel_constraint": "max_norm"},
-        {"dropout": 0.5, "recurrent_dropout": 0.5, "seed": 1},
-    ],
-)
-def test_holds_the_contract_of_layers(arguments):
-    check_layer(
+def lstm(expected_num_weights=3, **arguments):
+    return case(
         keras.layers.LSTM,
         {"units": 3, **arguments},
-        input_shape=(2, 4, 5),
-        expected_num_weights=2 if "use_bias" in arguments else 3,
+        (2, 4, 5),
+        mask_shape=(2, 4),
+        expected_num_weights=expected_num_weights,
         supports_masking=True,
     )
 
 
-def test_holds_the_contract_of_layers_with_an_initial_state():
-    check_layer(
+CASES = {
+    "plain": lstm(),
+    "sequences": lstm(
+        return_sequences=True, go_backwards=True, recurrent_regularizer="l2", unroll=True
+    ),
+    "state": lstm(2, return_state=True, use_bias=False),
+    "dropout": lstm(dropout=0.5, kernel_constraint="max_norm"),
+    "two dropouts": lstm(dropout=0.5, recurrent_dropout=0.5, seed=1),
+    "initial state": case(
         keras.layers.LSTM,
         {"units": 3},
-        input_shape=(2, 4, 5),
+        (2, 4, 5),
+        mask_shape=(2, 4),
         call_kwargs={"initial_state": [torch.ones(2, 3), torch.ones(2, 3)]},
-        dynamic_batch=False,
-    )
+    ),
+}
+
+
+@layer_cases(CASES)
+def test_holds_the_contract_of_layers(check):
+    check()
 
 
 def test_forget_gate_starts_open():

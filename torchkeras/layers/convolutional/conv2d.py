@@ -141,7 +141,9 @@ class Conv2D(Layer):
     def call(self, inputs):
         kernel = self.kernel.value
         bias = None if self.bias is None else self.bias.value
-        images = inputs.to(kernel.dtype)  # integers, such as pixels, come as they are
+        images = inputs
+        if images.dtype is not kernel.dtype:  # integers, such as pixels, come as they are
+            images = images.to(kernel.dtype)
         channels_last = self.data_format == "channels_last"
         if channels_last:  # a view, whose layout in memory torch knows as its channels_last
             images = images.permute(0, 3, 1, 2)

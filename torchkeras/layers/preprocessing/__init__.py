@@ -1,3 +1,4 @@
 """Layers that prepare data."""
 
 from torchkeras.layers.preprocessing.rescaling import Rescaling as Rescaling
+from torchkeras.layers.preprocessing.string_lookup import StringLookup as StringLookup

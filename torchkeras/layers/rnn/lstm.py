@@ -195,8 +195,8 @@ class LSTM(Layer):
             if self.return_sequences:
                 outputs.append(output)
         if self.stateful:
-            self.states[0].assign(h.detach())
-            self.states[1].assign(c.detach())
+            self.states[0].assign(h)
+            self.states[1].assign(c)
         if self.return_sequences:
             output = torch.stack(outputs, dim=1)
         return (output, h, c) if self.return_state else output
