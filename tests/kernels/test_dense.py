@@ -13,9 +13,9 @@ from tests.kernels.support import (
     formula,
     kept,
     needs_ops,
-    run_python,
     scales,
 )
+from tests.processes import run_python
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled, dense, fakes, loader
 from torchkeras.kernels.dense import _Dense
