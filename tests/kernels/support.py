@@ -37,7 +37,8 @@ _FORMULAS = {
     ),
     "silu": lambda x: x * torch.sigmoid(x),
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
-    "elu": lambda x: torch.where(x > 0, x, torch.expm1(x.clamp(max=0))),
+    # Not by clamp, whose gradient at its limit is 1 in torch 2.13 and 0 in 2.14; that of elu is 1.
+    "elu": lambda x: torch.where(x > 0, x, torch.expm1(torch.where(x > 0, 0.0, x))),
     "leaky_relu": lambda x: torch.where(x > 0, x, 0.2 * x),
 }
 _PLAIN = {
