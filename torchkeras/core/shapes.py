@@ -4,6 +4,7 @@ Part of one idea, with operation.py and keras_tensor.py: see operation.py.
 """
 
 import contextlib
+import threading
 
 import torch
 
@@ -16,6 +17,33 @@ from torchkeras.core.scopes import meta_scope
 # Stand-ins for an unknown size. Where the two runs differ the size is unknown in the result
 # too; highly composite, so that reshapes such as (-1, 8) divide.
 _SIZES = (48, 96)
+
+
+class _Reading(threading.local):
+    allowed = True
+
+
+_READING = _Reading()
+
+
+@contextlib.contextmanager
+def without_data():
+    """Inside, `infer` runs functions on meta tensors alone, and constants lose their values, too.
+
+    For what a file names, with arguments that it gives: no memory is there to be read or written.
+
+    Example:
+
+    >>> from torchkeras.core.shapes import infer, without_data
+    >>> with without_data():
+    ...     infer(torch.add, (keras.KerasTensor((None, 3)), torch.ones(3)), {}).shape
+    (None, 3)
+    """
+    previous, _READING.allowed = _READING.allowed, False
+    try:
+        yield
+    finally:
+        _READING.allowed = previous
 
 
 def infer(function, args, kwargs, modules=()):
@@ -35,6 +63,8 @@ def infer(function, args, kwargs, modules=()):
         with meta_scope(), torch.no_grad(), _meta_slots(modules):
             runs = [_run(function, args, kwargs, size, "meta") for size in sizes]
     except (RuntimeError, NotImplementedError, TypeError) as error:
+        if not _READING.allowed:
+            raise
         # Data-dependent code, NumPy, or a tensor on a real device: run on zeros instead.
         device = _device(modules)
         devices = [device] if device.type == "cuda" else []
@@ -48,6 +78,8 @@ def infer(function, args, kwargs, modules=()):
 
 def _run(function, args, kwargs, size, device):
     def concrete(leaf):
+        if isinstance(leaf, torch.Tensor) and not _READING.allowed:
+            return leaf.detach().to("meta")
         if not getattr(type(leaf), "_is_symbolic", False):
             return leaf
         shape = [size if d is None else d for d in leaf.shape]
