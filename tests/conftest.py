@@ -1,9 +1,13 @@
 """What every test starts from: Keras on torch, one thread, fresh names, seeds and settings."""
 
+import gc
 import os
 import pathlib
 
 os.environ["KERAS_BACKEND"] = "torch"  # read by real Keras at its import
+# One thread for each worker of pytest-xdist, and for the processes that tests start: read by
+# OpenMP when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Set in the workers of pytest-xdist; tests of the progress bar bring terminals of their own.
 os.environ.pop("COLUMNS", None)
 os.environ.pop("LINES", None)
@@ -24,11 +28,29 @@ torch.set_num_threads(1)
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """`-n auto`: a worker for each core that this process may use, which may be fewer than all."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:  # a container's share of the processor time, as Linux has it
+        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, int(quota) // int(period))
+    except (OSError, ValueError):
+        pass
+    return max(cores or 1, 1)
+
+
 def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish():
+    """Leave what is here for good, torch and the tests, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

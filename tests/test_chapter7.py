@@ -371,6 +371,7 @@ def digits(mnist):
     }
 
 
+@pytest.mark.slow
 def test_standard_workflow_reaches_97_percent(digits):
     model = get_mnist_model()
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])

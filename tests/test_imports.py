@@ -12,16 +12,8 @@ CONTRIBUTING = pathlib.Path(__file__).parents[1] / "CONTRIBUTING.md"
 
 # One idea each, in more files than one.
 CIRCLES = {
-    frozenset({"core/keras_tensor", "core/operation", "core/shapes"}),
+    frozenset({"core/keras_tensor", "core/op_specs", "core/operation", "core/shapes"}),
     frozenset({"models/functional", "models/model"}),
-}
-
-# PENDING: imports against the order that are still to be cured. This set must become empty.
-PENDING = {
-    ("core/variable", "initializers/__init__"),
-    ("distribution/replica", "callbacks/progbar_logger"),
-    ("losses/loss", "losses/__init__"),
-    ("metrics/reduction_metrics", "metrics/__init__"),
 }
 
 
@@ -98,7 +90,7 @@ def test_modules_import_from_the_rooms_before_their_own():
     rooms = row()
     place = {module: rooms.index(room_of(module, rooms)) for module in graph()}
     backward = {(a, b) for a, found in graph().items() for b in found if place[b] > place[a]}
-    assert backward - PENDING == set()
+    assert backward == set()
 
 
 def test_every_room_is_there():
@@ -107,13 +99,7 @@ def test_every_room_is_there():
 
 
 def test_no_circles_but_those_that_are_one_idea():
-    edges = {a: {b for b in found if (a, b) not in PENDING} for a, found in graph().items()}
-    assert circles(edges) == CIRCLES
-
-
-def test_what_is_pending_is_still_there():
-    edges = {(a, b) for a, found in graph().items() for b in found}
-    assert PENDING <= edges
+    assert circles(graph()) == CIRCLES
 
 
 def test_imports_of_every_form_are_found():

@@ -13,7 +13,9 @@ README = REPOSITORY / "README.md"
 
 def test_first_two_blocks_are_commands_of_one_line():
     commands = blocks(README.read_text(encoding="utf-8"))[:2]
-    for (language, text), last in zip(commands, ("examples/mnist.py", "pytest"), strict=True):
+    for (language, text), last in zip(
+        commands, ("examples/mnist.py", "-m pytest -n auto"), strict=True
+    ):
         assert language == ""
         assert text.count("\n") == 1
         steps = text.strip().split(" && ")
@@ -22,6 +24,13 @@ def test_first_two_blocks_are_commands_of_one_line():
         assert steps[1].endswith("pip install torch==2.13.0")
         assert "pip install -e" in steps[2]
         assert steps[3].endswith(last)
+
+
+@pytest.mark.parametrize("command", ["-m pytest -n auto", "-m pytest -n auto -m slow"])
+def test_the_commands_of_the_tests_are_the_same_everywhere(command):
+    for file in ("README.md", "CONTRIBUTING.md", ".ci/run"):
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert re.search(rf"python {command}( -q)?(`|$)", text, flags=re.MULTILINE), file
 
 
 def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):

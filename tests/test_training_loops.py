@@ -278,6 +278,14 @@ def test_jax_style_evaluation_step(data):
     assert model.evaluate(x, y, batch_size=len(x), verbose=0) == pytest.approx(
         wanted.item(), rel=1e-5
     )
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_test_batch_end=lambda batch, logs: seen.append(
+            (logs["loss"], float(model.loss_tracker.result()))
+        )
+    )
+    model.evaluate(x, y, batch_size=BATCH, verbose=0, callbacks=[look])
+    assert len(seen) > 1 and all(logged == held for logged, held in seen)
 
 
 def test_jax_style_step_with_a_wrong_result_says_so(data):

@@ -152,6 +152,39 @@ def test_one_ordinary_callback_has_the_logs_read_for_all():
     assert built == [1]
 
 
+def test_progress_is_of_no_interest_to_other_processes():
+    hooks = CallbackList(add_history=True, add_progbar=True)
+    assert hooks.batch_interest("on_train_batch_end") == (False, False)
+    assert wants(hooks) >= {"on_train_batch_end"}
+
+
+class AllRows(OnDevice):
+    _needs_all_rows = True
+
+
+class Begins(Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("make", "interest"),
+    [
+        (OnDevice, (True, False)),
+        (AllRows, (True, True)),
+        (Begins, (True, False)),
+        (lambda: recording("on_train_batch_end")[0], (True, True)),
+        (lambda: recording("on_test_batch_end")[0], (False, False)),
+        (ProgbarLogger, (False, False)),
+    ],
+)
+def test_what_callbacks_want_of_batches(make, interest, nested):
+    callbacks = CallbackList([make()]) if nested else [make()]
+    found = CallbackList([callbacks], add_progbar=True).batch_interest("on_train_batch_end")
+    assert found == interest
+
+
 def test_history_alone_wants_no_batch_hooks():
     assert wants(CallbackList(add_history=True)) == set()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from torchkeras.core.operation import OPS, FunctionOperation, Node, TorchFunction, op
+from torchkeras.core.operation import OPS, FunctionOperation, Node, TorchFunction, op, op_names
 
 
 class Double(keras.Operation):
@@ -68,7 +68,7 @@ def test_a_node_that_takes_one_symbol_twice_is_counted_once():
 
 
 def test_op_keeps_the_function_and_registers_it():
-    @op("test_triple")
+    @op(name="test_triple")
     def triple(x, factor=3):
         """Words."""
         return x * factor
@@ -83,6 +83,33 @@ def test_op_keeps_the_function_and_registers_it():
         assert again.name == operation.name and again(torch.ones(1)).tolist() == [3.0]
     finally:
         del OPS["test_triple"]
+
+
+def test_an_op_has_the_name_of_its_function():
+    try:
+
+        @op
+        def test_quadruple(x):
+            return x * 4
+
+        assert OPS["test_quadruple"] is test_quadruple
+        assert op_names(__name__, "another") == ["another", "test_quadruple"]
+        y = test_quadruple(keras.Input((3,)))
+        assert y._keras_history.operation.name.startswith("test_quadruple")
+    finally:
+        OPS.pop("test_quadruple", None)
+
+
+def test_rooms_of_ops_hold_what_their_modules_define():
+    from torchkeras import ops
+
+    rooms = {name: getattr(ops, name) for name in ("core", "linalg", "math", "nn", "numpy")}
+    names = [name for room in rooms.values() for name in room.__all__]
+    assert sorted(ops.__all__) == sorted([*names, *rooms])
+    assert all(callable(getattr(room, name)) for room in rooms.values() for name in room.__all__)
+    for room, name in [("nn", "swish"), ("core", "map"), ("numpy", "abs"), ("math", "top_k")]:
+        assert name in rooms[room].__all__ and getattr(ops, name) is getattr(rooms[room], name)
+    assert "canonical_axes" not in ops.__all__ and not hasattr(ops, "canonical_axes")
 
 
 def test_a_raw_torch_function_is_recorded():

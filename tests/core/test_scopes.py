@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from torchkeras.core.scopes import SCOPE, autocast_scope, meta_scope
+from torchkeras.core.scopes import SCOPE, autocast_scope, meta_scope, spec_scope
 
 
 def state():
@@ -122,3 +122,66 @@ def test_losses_are_collected_on_demand(collects, expected):
         layer.add_loss(torch.tensor(1.0))
         assert len(layer.losses) == expected
     assert len(scope.losses) == expected and layer.losses == []
+
+
+def test_spec_scope_records_nothing():
+    x = keras.Input((4,), name="x")
+    names = [keras.layers.Dense(1).name, keras.KerasTensor((1,)).name]
+    with spec_scope():
+        assert SCOPE.spec and SCOPE.meta
+        y = keras.ops.relu(x + 1)[:, :2]
+        z = torch.relu(y).mean(dim=1)
+        wide = torch.nn.functional.linear(x, torch.nn.Parameter(torch.ones(3, 4)))
+        mixed = torch.cat([x, torch.ones(7, 2)], 1)
+        by_variable = torch.matmul(x, keras.Variable(torch.ones(4, 5)))
+    assert not SCOPE.spec and not SCOPE.meta
+    assert (y.shape, z.shape, wide.shape) == ((None, 2), (None,), (None, 3))
+    assert (mixed.shape, by_variable.shape) == ((7, 6), (None, 5))
+    assert x._keras_history.operation._outbound_nodes == []
+    assert not hasattr(y, "_keras_history") and not hasattr(wide, "_keras_history")
+    # No automatic name was used up.
+    after = [keras.layers.Dense(1).name, keras.KerasTensor((1,)).name]
+    numbers = [int(name.rpartition("_")[2]) if name[-1].isdigit() else 0 for name in names + after]
+    assert numbers[2] == numbers[0] + 1 and numbers[3] == numbers[1] + 1
+    assert keras.ops.relu(x)._keras_history.operation.name == "relu"
+
+
+def test_symbols_in_a_spec_scope_answer_like_tensors():
+    x = keras.KerasTensor((None, 3), "float16")
+    with spec_scope():
+        assert x.dtype is torch.float16 and x.dtype in (torch.float16, torch.float32)
+        assert x.device.type == "meta" and (x.ndim, x.dim()) == (2, 2)
+        assert (x.size(), x.size(0), x.size(-1)) == ((None, 3), None, 3)
+        assert x.is_floating_point() is True
+        assert keras.ops.cast(x, x.dtype).dtype is torch.float16
+        for use in (
+            lambda: torch.zeros(x.shape[0]),
+            lambda: x.view(x.size(0), -1),
+            lambda: range(x.shape[0]),
+            lambda: x.shape[0] * 2,
+            lambda: x.shape[0] > 1,
+            lambda: torch.zeros(x.shape, device=x.device),
+        ):
+            with pytest.raises(TypeError):
+                use()
+    assert x.dtype == "float16" and x.size(1) == 3
+    with pytest.raises(AttributeError):
+        x.device  # noqa: B018
+
+
+def test_operations_of_ones_own_in_a_spec_scope():
+    class Double(keras.Operation):
+        def call(self, x):
+            return 2 * x
+
+    operation, x = Double(), keras.Input((3,))
+    with spec_scope():
+        assert operation(x).shape == (None, 3)
+    assert operation._inbound_nodes == []
+
+
+def test_an_error_ends_a_spec_scope():
+    with pytest.raises(ZeroDivisionError):
+        with spec_scope():
+            1 / 0  # noqa: B018
+    assert not SCOPE.spec and not SCOPE.meta

@@ -10,6 +10,7 @@ from torch import nn
 
 import torchkeras as keras
 from torchkeras import layers
+from torchkeras.core import variable
 from torchkeras.core.scopes import autocast_scope
 
 
@@ -74,6 +75,15 @@ def test_initializers_make_the_value(initializer):
         initializer = lambda shape, dtype: torch.ones(shape)  # noqa: E731
     v = keras.Variable(initializer, shape=(2, 3), dtype="float64")
     assert torch.equal(v.value, torch.ones(2, 3, dtype=torch.float64))
+
+
+def test_the_name_of_an_initializer_makes_the_value(monkeypatch):
+    v = keras.Variable("ones", shape=(2,), dtype="float16")
+    assert v.numpy().tolist() == [1.0, 1.0] and v.dtype == "float16"
+    assert isinstance(v.initializer, keras.initializers.Ones)
+    monkeypatch.setattr(variable, "_find_initializer", None)  # as before the import
+    with pytest.raises(RuntimeError, match="imported.*Received: initializer='ones'.*Import torchk"):
+        keras.Variable("ones", shape=(2,))
 
 
 def test_an_initializer_needs_a_shape():

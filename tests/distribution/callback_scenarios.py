@@ -259,6 +259,22 @@ def in_one_process_only():
     return outcome(model, history, losses=process_group.broadcast_object(losses[:-6]))
 
 
+def values_by_batch():
+    """What is written and decided by batch is of all rows, where no callback reads each of them."""
+    written = []
+
+    class Board(callbacks.TensorBoard):
+        def _add_scalar(self, writer, name, value, step):
+            written.append(float(value) if name == "batch_loss" else 0.0)
+
+    train(regressor(), Board("board", update_freq=2, write_graph=False), epochs=2)
+    best = callbacks.ModelCheckpoint("best.safetensors", "loss", save_best_only=True, save_freq=4)
+    model = regressor()
+    history = train(model, best, epochs=2)
+    written = process_group.broadcast_object(written)
+    return outcome(model, history, best=best.best, written=written)
+
+
 def divided_weights():
     """Weights that come together to be written, and a run that goes on from a file of them."""
 
@@ -297,6 +313,7 @@ SCENARIOS = [
     nan_in_one_process,
     stopped_by_one,
     in_one_process_only,
+    values_by_batch,
     divided_weights,
 ]
 

@@ -9,6 +9,8 @@ import torch
 import torchkeras as keras
 from torchkeras import layers
 from torchkeras.distribution import process_group
+from torchkeras.distribution.one_process import OneProcess
+from torchkeras.distribution.replica import Replica
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(101, 5)).astype("float32")
@@ -521,6 +523,17 @@ def single_batches():
     return outcome(model, logs=logs, tested=tested, predicted=predicted, evaluated=evaluated)
 
 
+def first_single_batches():
+    """What process 0 has drawn is what all compute with, from the first call on."""
+    found = {}
+    for method, targets in (("test_on_batch", [LABELS[:11]]), ("predict_on_batch", [])):
+        model = classifier()
+        for variable in model.trainable_variables:
+            variable.assign(variable.value * (1 + process_group.rank()))
+        found[method] = np.asarray(getattr(model, method)(X[:11], *targets))
+    return found
+
+
 def single_batches_and_fit():
     """Whatever comes first: gradients accumulated and moving averages are those of all rows."""
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3)
@@ -843,7 +856,8 @@ def model_is_untouched():
     hooks = [p._post_accumulate_grad_hooks for p in model.parameters()]
     assert not any(hooks), hooks
     copied = copy.deepcopy(model)
-    assert "_replica" in model.__dict__ and copied.__dict__["_replica"] is None
+    assert type(model._replica) is (Replica if process_group.is_active() else OneProcess)
+    assert type(copied._replica) is OneProcess and copied._replica.model is copied
     np.testing.assert_array_equal(copied.get_weights()[0], model.get_weights()[0])
     clone = keras.models.clone_model(model)
     assert list(clone.state_dict()) == names

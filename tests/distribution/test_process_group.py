@@ -10,6 +10,7 @@ import torch
 
 import torchkeras as keras
 from torchkeras.distribution import process_group, random_state, state_reduction
+from torchkeras.distribution.one_process import OneProcess
 from torchkeras.distribution.share import Share
 from torchkeras.trainers.data_adapters import get_data_adapter
 from torchkeras.trainers.predictions import _order
@@ -159,7 +160,7 @@ def test_data_parallel_in_one_process_is_nothing_at_all():
     with keras.distribution.DataParallel().scope() as chosen:
         assert keras.distribution.distribution() is chosen
         model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
-    assert model._replica is None and keras.distribution.distribution() is None
+    assert type(model._replica) is OneProcess and keras.distribution.distribution() is None
 
 
 def test_set_distribution_refuses_anything_else():

@@ -12,8 +12,6 @@ from tests.kernels.support import ACTIVATIONS, every_activation, formula, needs_
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled, dense, dropout, loader
 
-# torch's own compiler does what this warns of, for any autograd.Function.
-pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated.*:DeprecationWarning")
 SEED = torch.tensor([7, 3])
 
 

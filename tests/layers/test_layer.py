@@ -183,6 +183,18 @@ def test_build_config_round_trip_through_json_lists():
     assert Scale().get_build_config() is None
 
 
+def test_build_config_of_several_inputs_where_there_is_nothing_to_build():
+    class Sum(layers.Layer):
+        def call(self, x, y):
+            return x + y
+
+    layer = Sum()
+    layer(torch.ones(2, 3), torch.ones(2, 3))
+    other = Sum.from_config(layer.get_config())
+    other.build_from_config(layer.get_build_config())
+    assert other.built and other.get_build_config() == layer.get_build_config()
+
+
 def test_weights_are_made_on_the_device_of_the_input():
     with keras.device("meta"):
         layer = Scale()
@@ -648,6 +660,19 @@ def test_masks_of_several_outputs():
             return [previous_mask, None]
 
     first, second = Split()(masked())
+    assert first._keras_mask is not None and not hasattr(second, "_keras_mask")
+
+
+def test_one_mask_for_several_outputs_is_that_of_the_first_as_in_keras():
+    class Two(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x):
+            return [x + 1, x + 2]
+
+    first, second = Two()(masked())
     assert first._keras_mask is not None and not hasattr(second, "_keras_mask")
 
 

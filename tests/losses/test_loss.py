@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from torchkeras import losses
+from torchkeras.losses import lookup
 from torchkeras.losses import loss as loss_module
 
 
@@ -163,8 +164,7 @@ def test_get():
 
 def test_the_fused_mean_is_the_mean_of_the_values():
     y_true, y_pred = torch.rand(6, 3, 4), torch.rand(6, 3, 4, requires_grad=True)
-    for name in sorted(losses._OBJECTS):
-        function = losses._OBJECTS[name]
+    for name, function in sorted(lookup.NAMESPACE.functions.items()):
         if not hasattr(function, "_fused_mean") or "sparse" in name:
             continue
         mean = function._fused_mean(y_true, y_pred)

@@ -583,7 +583,6 @@ def test_fit_trains_through_the_pair(fused):
 
 
 # torch's own compiler does what this warns of, for any autograd.Function.
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated.*:DeprecationWarning")
 def test_compiled_models_equal_eager_ones(fused):
     torch._dynamo.reset()
     model = _warm(_sequential())

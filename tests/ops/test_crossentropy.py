@@ -135,3 +135,13 @@ def test_gradient_of_crossentropy_of_logits():
     ops.sparse_categorical_crossentropy(LABELS, x, from_logits=True).sum().backward()
     expected = P - torch.nn.functional.one_hot(LABELS, 3)
     torch.testing.assert_close(x.grad, expected)
+
+
+def test_gradient_of_probabilities_of_an_image():
+    generator = torch.Generator().manual_seed(0)
+    p = torch.softmax(torch.randn(2, 3, 4, 5, generator=generator), -1).requires_grad_()
+    labels = torch.randint(0, 5, (2, 3, 4), generator=generator)
+    ops.sparse_categorical_crossentropy(labels, p).sum().backward()
+    # Of `log(sum(p)) - log(p[label])`, where the sum is 1.
+    one_hot = torch.nn.functional.one_hot(labels, 5)
+    torch.testing.assert_close(p.grad, 1 - one_hot / p.detach())

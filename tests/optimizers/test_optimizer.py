@@ -767,10 +767,11 @@ def test_get_from_a_short_config_that_stays_as_it_is():
     assert config == {"class_name": "adam", "config": {"learning_rate": 0.5}}
 
 
-@pytest.mark.parametrize("identifier", ["typo", 3, {}, {"a": 1}, SGD])
+@pytest.mark.parametrize("identifier", ["Typo", "optimizer", 3, {}, {"a": 1}, SGD])
 def test_get_of_anything_else_is_an_error(identifier):
-    with pytest.raises(ValueError, match="Could not interpret optimizer identifier"):
+    with pytest.raises(ValueError, match="Could not interpret optimizer identifier") as caught:
         optimizers.get(identifier)
+    assert f"Received: {identifier!r}. The names are: adadelta, " in str(caught.value)
 
 
 def test_registered_class_is_found():

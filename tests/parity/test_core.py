@@ -70,7 +70,7 @@ def test_snake_case(name):
 
 def test_automatic_names_and_uids():
     def run(library):
-        library.utils.clear_session()
+        library.utils.clear_session(free_memory=False)
         names = [library.layers.Dense(1).name for _ in range(3)]
         names += [library.Variable(1.0).name, library.Variable(1.0).name]
         return names + [library.backend.get_uid("dense"), library.backend.get_uid("other")]
@@ -222,7 +222,7 @@ def test_input_specs(arguments):
 @pytest.mark.parametrize("seed", [None, 0, 7])
 def test_seed_generators(seed):
     def run(library):
-        library.utils.clear_session()
+        library.utils.clear_session(free_memory=False)
         generator = library.random.SeedGenerator(seed)
         config = generator.get_config()
         other = library.random.SeedGenerator(3, name="own").get_config()

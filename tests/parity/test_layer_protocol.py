@@ -31,7 +31,7 @@ def same(function):
     """Run `function(library)` on both libraries and compare."""
     results = []
     for library in (keras, torchkeras):
-        library.utils.clear_session()
+        library.utils.clear_session(free_memory=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results.append(numbers(function(library)))

@@ -156,7 +156,7 @@ FACTS = {
 @pytest.mark.parametrize("expand_nested", [False, True])
 @pytest.mark.parametrize("facts", [{}, FACTS, {**FACTS, "show_layer_names": False}])
 def test_same_content(make, expand_nested, facts):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     theirs = keras.utils.model_to_dot(make(keras), expand_nested=expand_nested, **facts)
     ours = torchkeras.utils.model_to_dot(make(torchkeras), expand_nested=expand_nested, **facts)
     assert of_ours(ours) == content(theirs)

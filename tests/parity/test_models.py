@@ -16,7 +16,7 @@ BOTH = pytest.mark.parametrize("seed", range(40))
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
 
 
 def random_model(library, seed):

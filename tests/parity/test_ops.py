@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.ops.test_symbolic import CASES as SYMBOLIC_CASES
+from tests.ops.test_symbolic import KNOWN, NEEDS_SIZES, outline, replace
 from torchkeras import ops
 from torchkeras.core.keras_tensor import KerasTensor
 
@@ -453,6 +455,40 @@ def test_symbolic_shape_and_dtype_agree(name):
     ours = getattr(ops, name)(KerasTensor((None, 3), "float32"))
     expected = getattr(keras.ops, name)(keras.KerasTensor((None, 3), "float32"))
     assert (ours.shape, ours.dtype) == (tuple(expected.shape), expected.dtype)
+
+
+# (op, what is known) -> why the symbolic result is another than Keras's.
+KERAS_DIFFERS = {
+    ("cross", "no"): "Keras takes an unknown number of components for 2",
+    ("cross", "all but the last"): "Keras takes an unknown number of components for 2",
+    ("repeat by counts", "no"): "four counts tell the size of the axis",
+    **{("eig", known): "eigenvalues are complex, also in Keras's eager result" for known in KNOWN},
+    **{("multi_hot", known): "floatx() as in Keras's eager result" for known in KNOWN},
+}
+# Ops of which Keras gives no shape, for want of a size, where it can be told.
+KERAS_REFUSES = set(
+    "cholesky det eig eigh inv lstsq qr scan solve solve_triangular squeeze svd "
+    "sparse_categorical_crossentropy".split()
+)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+@pytest.mark.parametrize("known", KNOWN)
+@pytest.mark.parametrize("case", SYMBOLIC_CASES, ids=lambda case: case[0])
+def test_symbolic_results_are_those_of_keras(case, known):
+    name, args, kwargs = case
+    if not hasattr(keras.ops, name):  # of Keras 3.16
+        assert name == "matrix_power"
+        return
+    theirs = replace(args, lambda x: x.symbol(known, keras.KerasTensor))
+    try:
+        expected = outline(getattr(keras.ops, name)(*theirs, **kwargs))
+    except (ValueError, TypeError, RuntimeError):
+        assert name in KERAS_REFUSES or (name, known) in NEEDS_SIZES
+        return
+    ours = outline(getattr(ops, name)(*replace(args, lambda x: x.symbol(known)), **kwargs))
+    label = "repeat by counts" if name == "repeat" and isinstance(args[1], list) else name
+    assert (ours == expected) != ((label, known) in KERAS_DIFFERS), f"{ours} against {expected}"
 
 
 def test_nonzero_agrees():

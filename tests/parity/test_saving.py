@@ -112,7 +112,7 @@ MODELS = [sequential, functional, compiled_names, compiled_objects, compiled_dic
 
 @pytest.mark.parametrize("make", MODELS)
 def test_files_describe_the_same(make, tmp_path):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     expected = described_by_keras(make(keras), tmp_path / "m.keras")
     own = described_by_us(make(torchkeras), tmp_path / "m.safetensors")
     assert without_internals(own) == without_internals(expected)
@@ -120,7 +120,7 @@ def test_files_describe_the_same(make, tmp_path):
 
 @pytest.mark.parametrize("make", MODELS)
 def test_a_description_by_keras_makes_the_same_model(make, tmp_path):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     config = described_by_keras(make(keras), tmp_path / "m.keras")
     model = torchkeras.saving.deserialize_keras_object(config)
     expected = make(torchkeras)

@@ -361,7 +361,7 @@ def _good(path):
         "/etc/evil",
         "C:\\evil",
         "..\\evil",
-        "assets/vocabulary.txt",
+        "asset/vocabulary.txt",
         "config.json/",
         "./config.json",
         "CONFIG.JSON",
@@ -414,8 +414,8 @@ def test_encrypted_member(path):
 
 
 def test_many_members(path):
-    _write(path, [*_good(path), *[(f"{i}.txt", b"") for i in range(50)]])
-    with pytest.raises(ValueError, match="it has 53 members"):
+    _write(path, [*_good(path), *[(f"{i}.txt", b"") for i in range(10_010)]])
+    with pytest.raises(ValueError, match="it has 10013 members"):
         keras.saving.load_model(path)
 
 

@@ -180,6 +180,31 @@ def test_stop_evaluating_and_predicting():
     assert seen == [("test", 0, ["loss"]), ("predict", 0, ["outputs"])] * 2
 
 
+def test_a_wish_to_stop_is_heeded_after_a_whole_group_of_batches():
+    seen = []
+
+    class Stop(keras.callbacks.Callback):
+        def on_test_batch_begin(self, batch, logs=None):
+            seen.append(("test begin", batch))
+            self.model.stop_evaluating = True
+
+        def on_test_batch_end(self, batch, logs=None):
+            seen.append(("test end", batch))
+
+        def on_predict_batch_begin(self, batch, logs=None):
+            seen.append(("predict begin", batch))
+            self.model.stop_predicting = True
+
+        def on_predict_batch_end(self, batch, logs=None):
+            seen.append(("predict end", batch))
+
+    model = linear(steps_per_execution=2)
+    loss = model.evaluate(X, Y, batch_size=5, verbose=0, callbacks=[Stop()])
+    assert loss == pytest.approx((error_of(model)[:10] ** 2).mean(), rel=1e-5)
+    assert model.predict(X, batch_size=5, verbose=0, callbacks=[Stop()]).shape == (10, 1)
+    assert seen == [("test begin", 0), ("test end", 1), ("predict begin", 0), ("predict end", 1)]
+
+
 def test_callbacks():
     calls = []
     callback = keras.callbacks.LambdaCallback(
@@ -216,7 +241,7 @@ def test_an_error_leaves_the_model_usable():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"x": X[:, :2], "y": Y}, r"Received: shape \(20, 2\)"),
+        ({"x": X[:, :2], "y": Y}, r"Received: x of shape \(20, 2\)"),
         ({"x": X, "y": Y[:3]}, "x: 20, y: 3"),
         ({"x": X}, "Received: 0 in `y`"),
         ({"x": X[:0], "y": Y[:0]}, "at least one sample"),

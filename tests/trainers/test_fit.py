@@ -652,8 +652,9 @@ def test_no_trainable_weights():
     model = linear()
     model.trainable = False
     before = weights_of(model)
-    with pytest.warns(UserWarning, match="has no trainable weights"):
+    with pytest.warns(UserWarning, match="has no trainable weights") as warned:
         history = model.fit(X, Y, verbose=0)
+    assert {warning.filename for warning in warned} == {__file__}  # the line that calls `fit`
     assert len(history.history["loss"]) == 1
     assert_same_weights(model, before)
 
@@ -775,7 +776,7 @@ def not_compiled():
 BOTH = [LABELS, Y]
 REFUSED = {
     "not compiled": (not_compiled, {"x": X, "y": Y}, ValueError, "must be compiled before `fit`"),
-    "features": (linear, {"x": X[:, :2], "y": Y}, ValueError, r"Received: shape \(20, 2\)"),
+    "features": (linear, {"x": X[:, :2], "y": Y}, ValueError, r"Received: x of shape \(20, 2\)"),
     "rank": (linear, {"x": X[:, 0], "y": Y}, ValueError, "rank 2"),
     "strings": (linear, {"x": np.array(["a"] * 20), "y": Y}, ValueError, "must hold numbers"),
     "no x": (linear, {}, ValueError, "x=None"),

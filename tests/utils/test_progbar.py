@@ -1,4 +1,5 @@
 import fcntl
+import functools
 import os
 import pty
 import re
@@ -57,6 +58,11 @@ def run_in_terminal(code, *arguments, columns=120, **environment):
     return text
 
 
+@functools.cache
+def three_epochs_in_terminal(columns):
+    return run_in_terminal(THREE_EPOCHS, "1", columns=columns)
+
+
 def run_into_file(tmp_path, code, *arguments, **environment):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     path = tmp_path / "log.txt"
@@ -78,7 +84,7 @@ def screen_lines(text):
 
 
 def test_terminal_shows_header_and_final_line_of_each_epoch():
-    text = run_in_terminal(THREE_EPOCHS, "1")
+    text = three_epochs_in_terminal(120)
     lines = screen_lines(text)
     assert lines[::2] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     for line in lines[1::2]:
@@ -88,7 +94,7 @@ def test_terminal_shows_header_and_final_line_of_each_epoch():
 
 @pytest.mark.parametrize("columns", [120, 0])
 def test_terminal_bar_moves(columns):
-    text = run_in_terminal(THREE_EPOCHS, "1", columns=columns)
+    text = three_epochs_in_terminal(columns)
     drawn = [int(n) for n in re.findall(r"\r *(\d+)/20 [━─]{20} \d+s \d+ms/step", text)]
     first_epoch = drawn[: drawn.index(1, 1)]
     assert first_epoch[0] == 1
@@ -97,7 +103,7 @@ def test_terminal_bar_moves(columns):
 
 
 def test_narrow_terminal_cuts_the_moving_line_but_not_the_last():
-    text = run_in_terminal(THREE_EPOCHS, "1", columns=40)
+    text = three_epochs_in_terminal(40)
     moving = [part for part in re.split(r"[\r\n]", text) if "━─" in part]
     assert moving and max(map(len, moving)) <= 40
     assert text.count(FINAL_VALUES) == 3

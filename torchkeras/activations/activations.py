@@ -8,6 +8,7 @@ import torch
 
 from torchkeras import ops
 from torchkeras.core.operation import op
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.crossentropy import remember_logits
 
 
@@ -44,7 +45,7 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     return _general_relu(x, negative_slope, max_value, threshold)
 
 
-@op("general_relu")
+@op(name="general_relu", shape=rules.same)
 def _general_relu(x, negative_slope, max_value, threshold):
     x = ops.convert_to_tensor(x)
     if max_value is None and threshold == 0.0:
@@ -123,7 +124,7 @@ def gelu(x, approximate=False):
     return ops.gelu(x, approximate=approximate)
 
 
-@op("mish")
+@op(shape=rules.same)
 def mish(x):
     """`x * tanh(softplus(x))`, element by element.
 

@@ -29,10 +29,12 @@ class CallbackList(Callback):
     None. Tensors are read into floats at once for all callbacks, and for a batch hook only if
     one of them does not mark itself `_supports_device_logs`.
 
-    Three things serve the library's own callbacks. `_unused_hooks` names batch hooks that a
-    class defines and an object, as it was set up, does not need. `_after_train_begin(callbacks)`
-    and `_after_epoch_end(epoch)` are called once every callback has had its own hook, for one
-    that depends on the state of the others.
+    Some things serve the library's own callbacks. `_unused_hooks` names batch hooks that a class
+    defines and an object, as it was set up, does not need. `_after_train_begin(callbacks)` and
+    `_after_epoch_end(epoch)` are called once every callback has had its own hook, for one that
+    depends on the state of the others. For jobs of several processes, `_only_shows = True` marks
+    a callback that decides nothing, and `_needs_all_rows = True` one whose batch hooks need the
+    logs of all processes though it does not read each of them.
 
     Args:
         callbacks: a `Callback`, or nested lists of them, or None.
@@ -92,7 +94,7 @@ class CallbackList(Callback):
             callback.set_model(model)
 
     def _find_hooks(self):
-        self._methods, self._reads_floats = {}, {}
+        self._methods, self._reads_floats, self._listeners = {}, {}, {}
         for hook in _BATCH_HOOKS:
             found = [(c, _own_method(c, hook)) for c in self.callbacks]
             found = [(callback, method) for callback, method in found if method is not None]
@@ -100,12 +102,33 @@ class CallbackList(Callback):
             self._reads_floats[hook] = not all(
                 getattr(callback, "_supports_device_logs", False) for callback, _ in found
             )
+            self._listeners[hook] = [callback for callback, _ in found]
         self.wants_train_batch_begin = bool(self._methods["on_train_batch_begin"])
         self.wants_train_batch_end = bool(self._methods["on_train_batch_end"])
         self.wants_test_batch_begin = bool(self._methods["on_test_batch_begin"])
         self.wants_test_batch_end = bool(self._methods["on_test_batch_end"])
         self.wants_predict_batch_begin = bool(self._methods["on_predict_batch_begin"])
         self.wants_predict_batch_end = bool(self._methods["on_predict_batch_end"])
+
+    def batch_interest(self, hook):
+        """What callbacks want of the ends of batches, beyond showing what this process has.
+
+        Args:
+            hook: str, such as `"on_train_batch_end"`.
+
+        Returns:
+            `(acts, reads)`: whether one may decide something at a batch, at its beginning too;
+            and whether one reads the logs, which then are to be those of all processes.
+
+        Example:
+
+        >>> keras.callbacks.CallbackList(add_progbar=True).batch_interest("on_train_batch_end")
+        (False, False)
+        """
+        interests = [_interest(callback, hook) for callback in self._listeners[hook]]
+        acts = any(acts for acts, _ in interests)
+        begins = bool(self._methods[hook.replace("_end", "_begin")])
+        return acts or begins, any(reads for _, reads in interests)
 
     def _call_batch_hook(self, hook, batch, logs):
         methods = self._methods[hook]
@@ -204,6 +227,16 @@ def _own_method(callback, hook):
     if hook.startswith("on_train_batch"):
         return _own_method(callback, hook.replace("train_", ""))
     return None
+
+
+def _interest(callback, hook):
+    """`(acts, reads)` of one callback: see `CallbackList.batch_interest`."""
+    if isinstance(callback, CallbackList):
+        return callback.batch_interest(hook)
+    if getattr(callback, "_only_shows", False):
+        return False, False
+    reads = not getattr(callback, "_supports_device_logs", False)
+    return True, reads or getattr(callback, "_needs_all_rows", False)
 
 
 def _check_callback(callback):

@@ -12,7 +12,6 @@ from torchkeras.callbacks.monitor_callback import MonitorCallback
 from torchkeras.callbacks.save_frequency import SaveFrequency
 from torchkeras.distribution import process_group
 from torchkeras.distribution.sharding import is_divided
-from torchkeras.saving.one_writer import without_others
 from torchkeras.utils.progbar import write_line
 
 _MODEL_ENDINGS = (".keras", ".safetensors")
@@ -93,10 +92,9 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
             )
 
     @property
-    def _supports_device_logs(self):
-        # Such logs are of the rows of this process. A value to decide by must be that of all.
-        needs_values = self.save_best_only or _has_log_fields(self.filepath)
-        return not (process_group.is_active() and self.save_freq != "epoch" and needs_values)
+    def _needs_all_rows(self):
+        # A value to decide by, or to name a file by, must be that of all processes.
+        return self.save_freq != "epoch" and (self.save_best_only or _has_log_fields(self.filepath))
 
     def on_epoch_begin(self, epoch, logs=None):
         self._current_epoch = epoch
@@ -129,6 +127,8 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
             self.best = current  # only now: a save that failed was not the best one saved
 
     def _write(self, path):
+        from torchkeras.saving.one_writer import without_others
+
         folder = os.path.dirname(path)
         if folder and process_group.is_chief():
             os.makedirs(folder, exist_ok=True)

@@ -28,6 +28,7 @@ class ProgbarLogger(Callback):
     """
 
     _supports_device_logs = True
+    _only_shows = True
 
     def __init__(self):
         super().__init__()

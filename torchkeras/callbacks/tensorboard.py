@@ -65,6 +65,7 @@ class TensorBoard(Callback):
     ['train', 'validation']
     """
 
+    _supports_device_logs = True
     _state_names = ("_global_train_batch", "_global_test_batch")
 
     def __init__(
@@ -106,9 +107,9 @@ class TensorBoard(Callback):
             self._check_metadata()
 
     @property
-    def _supports_device_logs(self):
-        # Such logs are of the rows of this process; those that are written are of all.
-        return self.update_freq == "epoch" or not process_group.is_active()
+    def _needs_all_rows(self):
+        # What is written by batch is of all processes; the rest is read from epochs.
+        return self.update_freq != "epoch"
 
     @property
     def _unused_hooks(self):

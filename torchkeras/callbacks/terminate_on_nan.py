@@ -3,7 +3,6 @@
 import math
 
 from torchkeras.callbacks.callback import Callback, logs_to_floats
-from torchkeras.distribution import process_group
 from torchkeras.utils.progbar import write_line
 
 
@@ -60,5 +59,5 @@ class TerminateOnNaN(Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Say what has ended the training, where another process has seen it."""
         loss = (logs or {}).get("loss", 0.0)
-        if process_group.is_active() and not self._has_told and not math.isfinite(loss):
+        if not self._has_told and not math.isfinite(loss):
             write_line(f"Epoch {epoch + 1}: the loss of a process is {loss}, training ends")

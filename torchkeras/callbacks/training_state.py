@@ -52,9 +52,7 @@ def save_training_state(path, model, callbacks, progress):
     {'epoch': 3}
     """
     random_states = gather_random_states()
-    replica = model.__dict__.get("_replica")
-    if replica is not None:
-        replica.gather_accumulators()
+    model._replica.gather_accumulators()
     with whole_state(model):
         if process_group.is_chief():
             _write(path, model, callbacks, progress, random_states)

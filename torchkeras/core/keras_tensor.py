@@ -8,7 +8,8 @@ from torch import nn
 
 from torchkeras.core import naming
 from torchkeras.core.arguments import leaves_of
-from torchkeras.core.dtypes import standardize_dtype
+from torchkeras.core.dtypes import NAME_TO_TORCH, standardize_dtype
+from torchkeras.core.scopes import SCOPE
 
 
 class KerasTensor:
@@ -51,7 +52,8 @@ class KerasTensor:
         self._dtype = standardize_dtype(dtype)
         self.sparse = False
         self.ragged = False
-        self.name = name or naming.auto_name(type(self).__name__)
+        # Symbols of a spec scope are many and soon forgotten: they count in no names.
+        self.name = name or ("symbol" if SCOPE.spec else naming.auto_name(type(self).__name__))
         self.record_history = record_history
         self._keras_mask = None
 
@@ -69,8 +71,8 @@ class KerasTensor:
 
     @property
     def dtype(self):
-        """Name of the dtype. It cannot be set."""
-        return self._dtype
+        """Name of the dtype (inside `spec_scope` the torch dtype). It cannot be set."""
+        return NAME_TO_TORCH.get(self._dtype, self._dtype) if SCOPE.spec else self._dtype
 
     @dtype.setter
     def dtype(self, value):
@@ -87,6 +89,10 @@ class KerasTensor:
     def dim(self):
         """Number of axes, under torch's name."""
         return len(self._shape)
+
+    def size(self, dim=None):
+        """Shape, or the size of one axis, under torch's name; None where it is open."""
+        return self._shape if dim is None else self._shape[dim]
 
     def __repr__(self):
         return (
@@ -129,30 +135,34 @@ class KerasTensor:
 
     def __getattr__(self, name):
         """Tensor methods (`x.mean(dim=1)`, `x.view(...)`) become steps of the model."""
+        if name == "device" and SCOPE.spec:
+            return torch.device("meta")
         method = None if name.startswith("_") else getattr(torch.Tensor, name, None)
         if not callable(method):
             raise AttributeError(f"'KerasTensor' object has no attribute '{name}'")
 
-        from torchkeras.core.operation import TorchFunction
+        from torchkeras.core.operation import call_torch
 
         def record(*args, **kwargs):
-            return TorchFunction(method)(self, *args, **kwargs)
+            return call_torch(method, (self, *args), kwargs)
 
         return record
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        from torchkeras.core.operation import TorchFunction
+        from torchkeras.core.operation import call_torch
 
         kwargs = kwargs or {}
-        if any(isinstance(leaf, nn.Parameter) for leaf in leaves_of((args, kwargs))):
+        if not SCOPE.spec and any(
+            isinstance(leaf, nn.Parameter) for leaf in leaves_of((args, kwargs))
+        ):
             raise ValueError(
                 "A torch module was called on a symbolic tensor: "
                 f"{torch.overrides.resolve_name(func)} received an nn.Parameter with it, and "
                 "the model could not find that weight again. Wrap the module: "
                 "keras.layers.TorchModuleWrapper(module)(x)."
             )
-        return TorchFunction(func)(*args, **kwargs)
+        return call_torch(func, args, kwargs)
 
 
 def _standardize_shape(shape):

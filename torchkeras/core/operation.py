@@ -15,6 +15,8 @@ import torch
 
 from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import any_symbolic, symbols_of
+from torchkeras.core.op_specs import op_spec, torch_spec
+from torchkeras.core.scopes import SCOPE
 
 # Every function of keras.ops by its name; KerasTensor's operators and saved graphs look here.
 OPS = {}
@@ -117,9 +119,10 @@ class Operation:
         )
 
     def symbolic_call(self, *args, **kwargs):
-        """Record the call as a Node and return its symbols."""
+        """Record the call as a Node (not so inside `spec_scope`) and return its symbols."""
         outputs = self.compute_output_spec(*args, **kwargs)
-        Node(self, args, kwargs, outputs)
+        if not SCOPE.spec:
+            Node(self, args, kwargs, outputs)
         return outputs
 
     def compute_output_spec(self, *args, **kwargs):
@@ -180,6 +183,9 @@ class FunctionOperation(Operation):
         self.call = OPS[op_name]._run
         self._init_operation(name or naming.auto_name(op_name))
 
+    def compute_output_spec(self, *args, **kwargs):
+        return op_spec(OPS[self.op_name], args, kwargs)
+
     def __reduce__(self):
         return FunctionOperation, (self.op_name, self.name)
 
@@ -194,44 +200,66 @@ class TorchFunction(Operation):
             short = getattr(getattr(function, "__self__", None), "__name__", short)
         self._init_operation(name or naming.auto_name(short))
 
-    def symbolic_call(self, *args, **kwargs):
-        if getattr(self.call, "__name__", "") == "__get__":
-            raise AttributeError(
-                "This tensor attribute cannot be a step of a model. Received: "
-                f"{torch.overrides.resolve_name(self.call)}."
-            )
-        return super().symbolic_call(*args, **kwargs)
+    def compute_output_spec(self, *args, **kwargs):
+        return torch_spec(self.call, args, kwargs)
 
 
-def op(name):
+def call_torch(function, args, kwargs):
+    """Record a raw torch function that was called on symbols, and return its symbols."""
+    if getattr(function, "__name__", "") == "__get__":
+        raise AttributeError(
+            "This tensor attribute cannot be a step of a model. Received: "
+            f"{torch.overrides.resolve_name(function)}."
+        )
+    if SCOPE.spec:
+        return torch_spec(function, args, kwargs)
+    return TorchFunction(function)(*args, **kwargs)
+
+
+def op(function=None, *, name=None, shape=None, dtype=None, spec=None):
     """Make a plain function on tensors a function of `keras.ops`.
 
     Called on tensors it simply runs (about 0.1 µs more); on KerasTensors it is recorded as a
-    Node, with the shape that running it on meta tensors gives.
+    Node, with the shapes and dtypes that its rules give.
 
     Args:
-        name: its name in `keras.ops`.
+        function: the function; its name is the one in `keras.ops`.
+        name: another name, or None.
+        shape: function of the same arguments that gives the shape of the result, or a list or
+            tuple of shapes; it raises `Misfit` where they do not fit. None to run the function
+            on tensors without data.
+        dtype: name of the dtype of the result, or function of the arguments that gives it. None
+            to run the function on tensors of size 1, once for given dtypes and settings.
+        spec: function of the arguments that gives KerasTensors, in place of `shape`.
 
     Example:
 
     >>> from torchkeras.core.operation import op
-    >>> @op("twice_example")
-    ... def twice(x):
+    >>> @op(shape=lambda x: x.shape)
+    ... def twice_example(x):
     ...     return x * 2
-    >>> twice(keras.Input((3,))).shape
+    >>> twice_example(keras.Input((3,))).shape
     (None, 3)
     """
+    if function is None:
+        return functools.partial(op, name=name, shape=shape, dtype=dtype, spec=spec)
+    name = name or function.__name__
 
-    def decorate(function):
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            if any_symbolic(args, kwargs):
-                return FunctionOperation(name).symbolic_call(*args, **kwargs)
-            return function(*args, **kwargs)
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        if any_symbolic(args, kwargs):
+            if SCOPE.spec:
+                return op_spec(wrapper, args, kwargs)
+            return FunctionOperation(name).symbolic_call(*args, **kwargs)
+        return function(*args, **kwargs)
 
-        wrapper._run = function
-        wrapper.__signature__ = inspect.signature(function)
-        OPS[name] = wrapper
-        return wrapper
+    wrapper._run = function
+    wrapper._op_name, wrapper._shape, wrapper._dtype, wrapper._spec = name, shape, dtype, spec
+    wrapper.__signature__ = inspect.signature(function)
+    OPS[name] = wrapper
+    return wrapper
 
-    return decorate
+
+def op_names(module, *others):
+    """Names of the ops that a module defines, with others it gives, for its `__all__`."""
+    return sorted([name for name, f in OPS.items() if f._run.__module__ == module] + list(others))

@@ -31,6 +31,8 @@ class _Scope(threading.local):
     autocast = None  # None, or the torch dtype that float weights are read in
     stateless = None  # the innermost StatelessScope
     meta = False  # True during shape inference
+    spec = False  # True where calls on symbols record nothing
+    trace = None  # the trace that runs a function on stand-ins of unknown sizes
     replica = None  # the Replica whose step runs, in one of several processes
     depth = 0  # nesting of layer calls outside their fast path
 
@@ -136,6 +138,30 @@ def meta_scope(active=True):
         yield
     finally:
         SCOPE.meta, SCOPE.read = previous
+
+
+@contextlib.contextmanager
+def spec_scope():
+    """Inside, calls on KerasTensors give KerasTensors and leave no trace: specs only.
+
+    No Node is recorded and no automatic name used up, weights may stand beside symbols in a
+    torch function, and whatever `meta_scope` does holds, too. A symbol then answers `dtype` with a
+    torch dtype and has a `device`, since the code that meets it was written for tensors.
+
+    Example:
+
+    >>> from torchkeras.core.scopes import spec_scope
+    >>> with spec_scope():
+    ...     y = torch.relu(keras.KerasTensor((None, 3))) @ torch.ones(3, 2)
+    >>> y.shape
+    (None, 2)
+    """
+    previous, SCOPE.spec = SCOPE.spec, True
+    try:
+        with meta_scope():
+            yield
+    finally:
+        SCOPE.spec = previous
 
 
 class StatelessScope:

@@ -65,10 +65,7 @@ class Variable:
         if not isinstance(name, str) or "/" in name:
             raise ValueError(f"`name` must be a string without '/'. Received: name={name!r}.")
         if isinstance(initializer, str):
-            # The one name a Variable must understand without the initializers module above it.
-            from torchkeras import initializers
-
-            initializer = initializers.get(initializer)
+            initializer = _initializer_named(initializer)
         # A slot made under inference_mode could never be updated outside it.
         with torch.inference_mode(False), torch.no_grad(), meta_scope(False):
             if callable(initializer) and not isinstance(initializer, torch.Tensor):
@@ -377,6 +374,30 @@ class Variable:
     __hash__ = object.__hash__
 
     __array_priority__ = 1000  # so that `ndarray + variable` asks the variable, as with a tensor
+
+
+_find_initializer = None
+
+
+def find_initializers_with(get):
+    """Let a Variable be made by the name of an initializer.
+
+    Args:
+        get: function from a name to the initializer: `keras.initializers.get`, which stands above
+            the core and hands itself down here when it is imported.
+    """
+    global _find_initializer
+    _find_initializer = get
+
+
+def _initializer_named(name):
+    if _find_initializer is None:
+        raise RuntimeError(
+            "The names of initializers are known once torchkeras.initializers is imported. "
+            f"Received: initializer={name!r} before that. Import torchkeras, or give a function "
+            "(shape, dtype) -> tensor."
+        )
+    return _find_initializer(name)
 
 
 def _is_concrete(tensor):

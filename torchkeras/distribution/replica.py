@@ -17,8 +17,8 @@ from torchkeras.distribution.share import Share
 class Replica:
     """The whole of a model in one process of several, trained on this process's rows.
 
-    The Trainer asks it around each loop and each step; a single process has none. Every method
-    but `scaled_loss` is called by all processes at the same time.
+    The Trainer asks it around each loop and each step; in a single process a `OneProcess` is in
+    its place. Every method but `scaled_loss` is called by all processes at the same time.
 
     Args:
         model: a built model.
@@ -49,6 +49,17 @@ class Replica:
         """
         return False
 
+    def division(self, distribution):
+        """The arguments by which an `EpochIterator` gives this process its rows.
+
+        Args:
+            distribution: the Distribution that has made this one.
+        """
+        return {
+            "shard": distribution.batch_shard,
+            "divided": not distribution.auto_shard_dataset,
+        }
+
     # Around loops
 
     @contextlib.contextmanager
@@ -75,7 +86,6 @@ class Replica:
             if first_only:
                 random_state.take_own_stream()
             self._trains_alone = first_only
-        self._reducer.look_up()
 
     def warn_of_repeats(self, sampler):
         """Warn where a DistributedSampler gives samples twice, which an evaluation then counts."""
@@ -172,25 +182,19 @@ class Replica:
         for generator in self._seed_generators():
             process_group.broadcast_([generator.state.value])
 
-    def begin_epoch(self, callbacks):
-        """Look at what callbacks may have changed, and at which of them listen to batches.
-
-        Returns:
-            bool, whether a callback wants to stop already.
-        """
-        stop = self.agree()  # a callback may also have set the learning rate
-        self._reducer.look_up()
-        self.listen(callbacks, "on_train_batch_end")
-        return stop
-
     def begin_pass(self, callbacks, hook, flag):
-        """Look at which callbacks listen to the batches of a pass of evaluation or prediction.
+        """Look at which callbacks listen to the batches of a pass, and whether to stop already.
+
+        Args:
+            callbacks: CallbackList of this process.
+            hook: str, name of the hook at the end of its batches.
+            flag: str, attribute of the model by which a callback ends it.
 
         Returns:
             bool, whether a callback wants to stop already.
         """
-        self.listen(callbacks, hook)
-        return self.agree(flag)
+        self._listen(callbacks, hook)
+        return self.agree(flag)  # a callback may also have set the learning rate
 
     def synchronize_state(self):
         """Bring together what processes keep apart within an epoch.
@@ -228,6 +232,7 @@ class Replica:
             step: function of the data that returns the logs.
             iterator: EpochIterator that gives the batches.
         """
+        self._reducer.look_up()
 
         def run(data):
             with self._on_share(step, iterator.share), self._reducing():
@@ -375,28 +380,14 @@ class Replica:
 
     # Logs and decisions
 
-    def listen(self, callbacks, hook):
-        """Find out whether callbacks of any process see batches, and whether they read logs.
-
-        Args:
-            callbacks: CallbackList of this process.
-            hook: str, name of the hook.
-        """
-        from torchkeras.callbacks.progbar_logger import ProgbarLogger
-
-        methods = callbacks._methods[hook] if hasattr(callbacks, "_methods") else ()
-        others = [
-            m for m in methods if not isinstance(getattr(m, "__self__", None), ProgbarLogger)
-        ]  # a LambdaCallback has plain functions
-        reads = bool(others) and callbacks._reads_floats[hook]
-        # What a callback decides at the beginning of a batch is agreed on at its end, too.
-        begins = getattr(callbacks, f"wants_{hook[3:-4]}_begin", False)
-        flags = torch.tensor([bool(others) or begins, reads], dtype=torch.uint8)
+    def _listen(self, callbacks, hook):
+        """Find out whether callbacks of any process see batches, and whether they read logs."""
+        flags = torch.tensor(callbacks.batch_interest(hook), dtype=torch.uint8)
         process_group.all_reduce_([flags], "max")
         self._listening[hook] = tuple(map(bool, flags.tolist()))
 
     def listens(self, hook):
-        """Whether callbacks of any process, the progress bar aside, see batches."""
+        """Whether callbacks of any process see batches: see `CallbackList.batch_interest`."""
         return self._listening[hook][0]
 
     def batch_logs(self, hook, logs):
@@ -411,6 +402,10 @@ class Replica:
     def agree_after_batch(self, hook, flag):
         """Whether to stop after a batch: agreed on where callbacks may have decided so."""
         return self.listens(hook) and self.agree(flag)
+
+    def single_batch_logs(self, logs):
+        """Logs of a step on a batch outside of any loop: those of all its rows."""
+        return self.epoch_logs(logs)
 
     def epoch_logs(self, logs):
         """Logs of all processes together, the same in each; metrics then hold that state too."""

@@ -7,6 +7,7 @@ from torchkeras.layers.activations import LeakyReLU as LeakyReLU
 from torchkeras.layers.activations import PReLU as PReLU
 from torchkeras.layers.activations import ReLU as ReLU
 from torchkeras.layers.activations import Softmax as Softmax
+from torchkeras.layers.convolutional import Conv2D as Conv2D
 from torchkeras.layers.core import Dense as Dense
 from torchkeras.layers.core import Identity as Identity
 from torchkeras.layers.core import Input as Input
@@ -51,6 +52,7 @@ from torchkeras.layers.reshaping import Flatten as Flatten
 from torchkeras.layers.reshaping import Permute as Permute
 from torchkeras.layers.reshaping import RepeatVector as RepeatVector
 from torchkeras.layers.reshaping import Reshape as Reshape
+from torchkeras.layers.rnn import LSTM as LSTM
 
 
 def serialize(layer):

@@ -5,6 +5,7 @@ import inspect
 import torch
 
 from torchkeras.core import tree
+from torchkeras.core.shapes import symbolic_shape
 
 _KINDS = inspect.Parameter
 _BY_PLACE = (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD)
@@ -139,12 +140,12 @@ def shapes_of(arguments):
         if value is None or name == "mask" or name.endswith("_mask"):
             continue
         if isinstance(value, torch.Tensor):
-            shapes[name] = tuple(value.shape)
+            shapes[name] = symbolic_shape(value)
             continue
         leaves = tree.flatten(value)
         if leaves and all(is_tensor_like(leaf) or leaf is None for leaf in leaves):
             if any(leaf is not None for leaf in leaves):
                 shapes[name] = tree.map_structure(
-                    lambda leaf: None if leaf is None else tuple(leaf.shape), value
+                    lambda leaf: None if leaf is None else symbolic_shape(leaf), value
                 )
     return shapes

@@ -532,6 +532,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
     def _convert_text(self, x):
         if self.takes_text or self._modules:  # a layer of layers hands it on
             return as_text(x)
+        if isinstance(x, (list, tuple)):
+            return x  # as lists of numbers are: a `call` of one's own may know what to do
         raise ValueError(
             f"Layer '{self.name}' of class {type(self).__name__} computes with numbers. Received: "
             f"text, {describe(x)}. Put a layer that reads text in front of it, such as "
@@ -562,7 +564,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
     @input_spec.setter
     def input_spec(self, value):
         self._input_spec = value
-        self._fits_spec = never if value is None or tree.is_nested(value) else value.quick_check()
+        self._fits_spec = _quick_check(value)
         self._fast = UNSETTLED
 
     def _decide_fast_path(self, spec):
@@ -600,9 +602,11 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             restore_training(changed)
         if not self.built:
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
-        # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
-        Node(self, args, kwargs if training is None else {**kwargs, "training": training}, outputs)
-        self._decide_fast_path(spec)
+        if not SCOPE.spec:
+            # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
+            with_mode = kwargs if training is None else {**kwargs, "training": training}
+            Node(self, args, with_mode, outputs)
+            self._decide_fast_path(spec)
         return outputs
 
     def symbolic_call(self, *args, **kwargs):
@@ -712,7 +716,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self.input_spec = self._input_spec  # and its check, which cannot be copied
+        self._fits_spec = _quick_check(state.get("_input_spec"))  # which cannot be copied
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={self.built}>"
@@ -741,16 +745,24 @@ def _around_build(build):
                 self._move_path(naming.current_path())
             return
         self._building = True
+        # What a build records, such as the graph of a stack, is to last.
+        in_spec, SCOPE.spec = SCOPE.spec, False
         try:
             with naming.name_scope(self.name, caller=self):
                 self._path = naming.current_path()
                 build(self, *args, **kwargs)
         finally:
+            SCOPE.spec = in_spec
             self._building = False
         self._build_done = True
         self._finish_build(spec.bind(args, kwargs))
 
     return wrapper
+
+
+def _quick_check(spec):
+    """A function that is True for tensors that surely fit a spec, or structure of specs."""
+    return never if spec is None or tree.is_nested(spec) else spec.quick_check()
 
 
 def _own_copy(variable, tensor):

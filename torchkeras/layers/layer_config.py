@@ -95,6 +95,9 @@ class LayerConfig:
             self.build(_as_shapes(config["input_shape"]))
         else:
             build_shapes = config.get("shapes_dict", config)
+            if getattr(type(self).build, "_is_default", False):
+                self._finish_build(build_shapes)  # it takes one shape only, and makes nothing of it
+                return
             self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})
         self._built_from_config = self._build_done
 

@@ -101,10 +101,8 @@ def attach_mask(layer, inputs, outputs, previous_mask):
 
 
 def put_masks(flat, mask):
-    """Put the mask, or each of a structure of masks, on the tensors or symbols in `flat`."""
+    """Put the mask on the first of the tensors or symbols in `flat`, or a list of masks on each."""
     masks = [mask] if isinstance(mask, torch.Tensor) or mask is None else tree.flatten(mask)
-    if len(masks) == 1 and len(flat) > 1:
-        masks = masks * len(flat)
     for tensor, mask in zip(flat, masks, strict=False):
         if mask is not None and is_tensor_like(tensor):
             if getattr(tensor, "_keras_mask", None) is None:

@@ -42,8 +42,12 @@ def says_shape(layer):
 
 
 def infer_output(layer, spec, args, kwargs):
-    """KerasTensors found by running the layer's `call` on tensors without data."""
-    return shapes.infer(
+    """KerasTensors found by running the layer's `call`: on the symbols, else without data.
+
+    Most code runs on symbols as it does on tensors, and the layers and functions in it tell what
+    they give. Code that needs numbers for sizes, or real tensors, is run on tensors without data.
+    """
+    return shapes.infer_on_symbols(
         lambda *a, **k: layer._build_and_run(spec, a, k), args, kwargs, modules=(layer,)
     )
 

@@ -1,205 +1,89 @@
 """keras.losses: what training makes small."""
 
-import torch
-
-from torchkeras.core import serialization
-from torchkeras.losses.crossentropy import (
-    BinaryCrossentropy,
-    BinaryFocalCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalFocalCrossentropy,
-    CategoricalGeneralizedCrossEntropy,
-    SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
-    categorical_generalized_cross_entropy,
-    sparse_categorical_crossentropy,
+from torchkeras.core.serialization import expose as _expose
+from torchkeras.losses.binary import BinaryCrossentropy as BinaryCrossentropy
+from torchkeras.losses.binary import binary_crossentropy as binary_crossentropy
+from torchkeras.losses.categorical import CategoricalCrossentropy as CategoricalCrossentropy
+from torchkeras.losses.categorical import categorical_crossentropy as categorical_crossentropy
+from torchkeras.losses.distribution import KLDivergence as KLDivergence
+from torchkeras.losses.distribution import Poisson as Poisson
+from torchkeras.losses.distribution import kl_divergence as kl_divergence
+from torchkeras.losses.distribution import poisson as poisson
+from torchkeras.losses.focal import BinaryFocalCrossentropy as BinaryFocalCrossentropy
+from torchkeras.losses.focal import CategoricalFocalCrossentropy as CategoricalFocalCrossentropy
+from torchkeras.losses.focal import binary_focal_crossentropy as binary_focal_crossentropy
+from torchkeras.losses.focal import categorical_focal_crossentropy as categorical_focal_crossentropy
+from torchkeras.losses.generalized import (
+    CategoricalGeneralizedCrossEntropy as CategoricalGeneralizedCrossEntropy,
 )
-from torchkeras.losses.distribution import KLDivergence, Poisson, kl_divergence, poisson
-from torchkeras.losses.hinge import (
-    CategoricalHinge,
-    Hinge,
-    SquaredHinge,
-    categorical_hinge,
-    hinge,
-    squared_hinge,
+from torchkeras.losses.generalized import (
+    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,
 )
-from torchkeras.losses.loss import Loss, LossFunctionWrapper
-from torchkeras.losses.overlap import Dice, Tversky, dice, tversky
+from torchkeras.losses.hinge import CategoricalHinge as CategoricalHinge
+from torchkeras.losses.hinge import Hinge as Hinge
+from torchkeras.losses.hinge import SquaredHinge as SquaredHinge
+from torchkeras.losses.hinge import categorical_hinge as categorical_hinge
+from torchkeras.losses.hinge import hinge as hinge
+from torchkeras.losses.hinge import squared_hinge as squared_hinge
+from torchkeras.losses.lookup import NAMESPACE as _NAMESPACE
+from torchkeras.losses.lookup import deserialize as deserialize
+from torchkeras.losses.lookup import get as get
+from torchkeras.losses.lookup import serialize as serialize
+from torchkeras.losses.loss import Loss as Loss
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper as LossFunctionWrapper
+from torchkeras.losses.overlap import Dice as Dice
+from torchkeras.losses.overlap import Tversky as Tversky
+from torchkeras.losses.overlap import dice as dice
+from torchkeras.losses.overlap import tversky as tversky
+from torchkeras.losses.regression import CosineSimilarity as CosineSimilarity
+from torchkeras.losses.regression import Huber as Huber
+from torchkeras.losses.regression import LogCosh as LogCosh
+from torchkeras.losses.regression import MeanAbsoluteError as MeanAbsoluteError
+from torchkeras.losses.regression import MeanAbsolutePercentageError as MeanAbsolutePercentageError
+from torchkeras.losses.regression import MeanSquaredError as MeanSquaredError
+from torchkeras.losses.regression import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
+from torchkeras.losses.regression import cosine_similarity as cosine_similarity
+from torchkeras.losses.regression import huber as huber
+from torchkeras.losses.regression import log_cosh as log_cosh
+from torchkeras.losses.regression import mean_absolute_error as mean_absolute_error
 from torchkeras.losses.regression import (
-    CosineSimilarity,
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    cosine_similarity,
-    huber,
-    log_cosh,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
+    mean_absolute_percentage_error as mean_absolute_percentage_error,
 )
-from torchkeras.losses.sequence import CTC, ctc
-from torchkeras.losses.similarity import Circle, circle
-from torchkeras.losses.torch_loss import TorchLoss
-
-_OBJECTS = {
-    function_or_class.__name__: function_or_class
-    for function_or_class in (
-        Loss,
-        LossFunctionWrapper,
-        BinaryCrossentropy,
-        BinaryFocalCrossentropy,
-        CategoricalCrossentropy,
-        CategoricalFocalCrossentropy,
-        CategoricalGeneralizedCrossEntropy,
-        CategoricalHinge,
-        Circle,
-        CosineSimilarity,
-        CTC,
-        Dice,
-        Hinge,
-        Huber,
-        KLDivergence,
-        LogCosh,
-        MeanAbsoluteError,
-        MeanAbsolutePercentageError,
-        MeanSquaredError,
-        MeanSquaredLogarithmicError,
-        Poisson,
-        SparseCategoricalCrossentropy,
-        SquaredHinge,
-        Tversky,
-        binary_crossentropy,
-        binary_focal_crossentropy,
-        categorical_crossentropy,
-        categorical_focal_crossentropy,
-        categorical_generalized_cross_entropy,
-        categorical_hinge,
-        circle,
-        cosine_similarity,
-        ctc,
-        dice,
-        hinge,
-        huber,
-        kl_divergence,
-        log_cosh,
-        mean_absolute_error,
-        mean_absolute_percentage_error,
-        mean_squared_error,
-        mean_squared_logarithmic_error,
-        poisson,
-        sparse_categorical_crossentropy,
-        squared_hinge,
-        tversky,
-    )
-}
-_OBJECTS.update(
-    bce=binary_crossentropy,
-    BCE=binary_crossentropy,
-    kld=kl_divergence,
-    KLD=kl_divergence,
-    kullback_leibler_divergence=kl_divergence,
-    logcosh=log_cosh,
-    mae=mean_absolute_error,
-    MAE=mean_absolute_error,
-    mape=mean_absolute_percentage_error,
-    MAPE=mean_absolute_percentage_error,
-    mse=mean_squared_error,
-    MSE=mean_squared_error,
-    msle=mean_squared_logarithmic_error,
-    MSLE=mean_squared_logarithmic_error,
+from torchkeras.losses.regression import mean_squared_error as mean_squared_error
+from torchkeras.losses.regression import (
+    mean_squared_logarithmic_error as mean_squared_logarithmic_error,
 )
+from torchkeras.losses.sequence import CTC as CTC
+from torchkeras.losses.sequence import ctc as ctc
+from torchkeras.losses.similarity import Circle as Circle
+from torchkeras.losses.similarity import circle as circle
+from torchkeras.losses.sparse_categorical import (
+    SparseCategoricalCrossentropy as SparseCategoricalCrossentropy,
+)
+from torchkeras.losses.sparse_categorical import (
+    sparse_categorical_crossentropy as sparse_categorical_crossentropy,
+)
+from torchkeras.losses.torch_loss import TorchLoss as TorchLoss
 
-
-def serialize(loss):
-    """The config of a loss, or of a loss function by its name.
-
-    Args:
-        loss: Loss instance or named function.
-
-    Example:
-
-    >>> keras.losses.serialize(keras.losses.MeanSquaredError())["config"]["name"]
-    'mean_squared_error'
-    """
-    return serialization.serialize_keras_object(loss)
-
-
-def deserialize(name, custom_objects=None):
-    """The loss that a config describes.
-
-    Args:
-        name: dict that `serialize` returned (`module` may lack), or the name of a loss.
-        custom_objects: dict of further names to classes or functions.
-
-    Raises:
-        ValueError: the config names something unknown.
-
-    Example:
-
-    >>> keras.losses.deserialize({"class_name": "Huber", "config": {"delta": 2.0}})
-    <Huber name=huber_loss>
-    """
-    if isinstance(name, dict) and name.get("module") is None and name.get("class_name") in _OBJECTS:
-        name = {**name, "module": "keras.losses"}
-    found = serialization.deserialize_keras_object(name, custom_objects)
-    if not isinstance(found, str):
-        return found
-    if found not in _OBJECTS:
-        raise ValueError(
-            f"A config must name a loss of keras.losses or a registered one. Received: '{found}'. "
-            f"Pass custom_objects={{'{found}': ...}}."
-        )
-    return _OBJECTS[found]
-
-
-def get(identifier):
-    """The loss that `identifier` means.
-
-    Args:
-        identifier: name of a class (which is instantiated) or function, also `"mse"`, `"bce"`
-            and the like; a config; a function `(y_true, y_pred)`, Loss instance or class;
-            a loss module of torch, whose argument order is turned around; or None.
-
-    Returns:
-        A Loss, a function, or None.
-
-    Raises:
-        ValueError: `identifier` means no loss.
-
-    Example:
-
-    >>> keras.losses.get("MeanSquaredError")
-    <MeanSquaredError name=mean_squared_error>
-    >>> keras.losses.get("mse") is keras.losses.mean_squared_error
-    True
-    """
-    if identifier is None:
-        return None
-    found = identifier
-    if isinstance(identifier, dict):
-        found = deserialize(identifier)
-    elif isinstance(identifier, str):
-        found = _OBJECTS.get(identifier) or serialization.get_registered_object(identifier)
-    if isinstance(found, type):
-        found = found()
-    if isinstance(found, torch.nn.Module):
-        found = TorchLoss(found)
-    if not callable(found):
-        raise ValueError(
-            "A loss is given by name, config, function, Loss or torch.nn loss module. Received: "
-            f"{identifier!r}. The names are those of keras.losses, such as 'mse' or "
-            "'sparse_categorical_crossentropy'."
-        )
-    return found
-
-
-# Keras keeps this class out of its public names, and its configs say where it lives.
-serialization.expose("keras.src.losses.losses", {"LossFunctionWrapper": LossFunctionWrapper})
-serialization.expose("keras.losses", globals())
+# Keras keeps this class out of its public names, and its configs say where it lives: the place
+# that is exposed first is the one that a config names.
+_expose("keras.src.losses.losses", {"LossFunctionWrapper": LossFunctionWrapper})
+_NAMESPACE.fill(
+    globals(),
+    {
+        "bce": binary_crossentropy,
+        "BCE": binary_crossentropy,
+        "kld": kl_divergence,
+        "KLD": kl_divergence,
+        "kullback_leibler_divergence": kl_divergence,
+        "logcosh": log_cosh,
+        "mae": mean_absolute_error,
+        "MAE": mean_absolute_error,
+        "mape": mean_absolute_percentage_error,
+        "MAPE": mean_absolute_percentage_error,
+        "mse": mean_squared_error,
+        "MSE": mean_squared_error,
+        "msle": mean_squared_logarithmic_error,
+        "MSLE": mean_squared_logarithmic_error,
+    },
+)

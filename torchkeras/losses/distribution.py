@@ -1,8 +1,9 @@
 """Losses between distributions and counts: Kullback-Leibler divergence and Poisson."""
 
 from torchkeras.core import config
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
-from torchkeras.losses.regression import mean_of, with_fused_mean
+from torchkeras.losses.fused_mean import mean_of, with_fused_mean
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def kl_divergence(y_true, y_pred):

@@ -2,8 +2,9 @@
 
 import torch
 
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
-from torchkeras.losses.regression import mean_of, with_fused_mean
+from torchkeras.losses.fused_mean import mean_of, with_fused_mean
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def _signed(y_true):

@@ -6,6 +6,7 @@ from torchkeras.core import config, dtype_policy, naming, tree
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.scopes import SCOPE
+from torchkeras.ops.crossentropy import keep_logits
 
 # The reductions that are the plain mean of the values where there is no weight and no mask.
 MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
@@ -87,84 +88,6 @@ class Loss:
         return f"<{type(self).__name__} name={self.name}>"
 
 
-class LossFunctionWrapper(Loss):
-    """A plain function `fn(y_true, y_pred, **kwargs)` as a loss.
-
-    Args:
-        fn: function that gives one value a sample.
-        reduction, name, dtype: as for `Loss`.
-        **kwargs: further arguments of `fn`, part of the config.
-
-    Example:
-
-    >>> from torchkeras.losses import LossFunctionWrapper
-    >>> loss = LossFunctionWrapper(keras.losses.huber, delta=2.0)
-    >>> loss(torch.zeros(2, 1), torch.tensor([[1.0], [3.0]]))
-    tensor(2.2500)
-    """
-
-    def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.fn = fn
-        self._fn_kwargs = kwargs
-        # The mean of `fn` in few torch calls. A subclass with a `call` of its own has none.
-        own_call = type(self).call is not LossFunctionWrapper.call
-        self._fused_mean = None if own_call else getattr(fn, "_fused_mean", None)
-        self._keeps_integer_targets = getattr(fn, "_keeps_integer_targets", False)
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        fused_mean = self._fused_mean
-        if (
-            fused_mean is not None
-            and sample_weight is None
-            and self.reduction in MEAN_REDUCTIONS
-            and can_fuse(y_true, y_pred)
-            and y_pred.dtype is self._torch_dtype
-        ):
-            loss = fused_mean(y_true, y_pred, **self._fn_kwargs)
-            if loss is not None:
-                return loss
-        return super().__call__(y_true, y_pred, sample_weight)
-
-    def call(self, y_true, y_pred):
-        """Values of `fn`, after a last axis of size 1 that one side lacks is squared up."""
-        if self._keeps_integer_targets:
-            pass  # labels have a rank of their own, which the function knows
-        elif isinstance(y_true, torch.Tensor) and isinstance(y_pred, torch.Tensor):
-            if y_true.dim() != y_pred.dim():
-                y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
-        elif tree.is_nested(y_true) and tree.is_nested(y_pred):
-            pairs = [
-                squeeze_or_expand_to_same_rank(true, pred)
-                for true, pred in zip(tree.flatten(y_true), tree.flatten(y_pred), strict=True)
-            ]
-            y_true = tree.pack_sequence_as(y_true, [true for true, _ in pairs])
-            y_pred = tree.pack_sequence_as(y_pred, [pred for _, pred in pairs])
-        return self.fn(y_true, y_pred, **self._fn_kwargs)
-
-    def get_config(self):
-        """Arguments that make the loss again, the function by its name."""
-        from torchkeras.core.serialization import serialize_keras_object
-
-        config = {**super().get_config(), "fn": serialize_keras_object(self.fn)}
-        return {**config, **serialize_keras_object(self._fn_kwargs)}
-
-    @classmethod
-    def from_config(cls, config):
-        """The loss that `get_config` described."""
-        if "fn" in config:
-            from torchkeras import losses
-            from torchkeras.core.serialization import deserialize_keras_object
-
-            # A plain string stays one: `name` may be that of a custom object.
-            config = {
-                key: value if isinstance(value, str) else deserialize_keras_object(value)
-                for key, value in config.items()
-            }
-            config["fn"] = losses.get(config["fn"])
-        return cls(**config)
-
-
 def can_fuse(y_true, y_pred):
     """Whether both are plain, non-empty tensors on one device, `y_pred` without a mask."""
     return (
@@ -193,44 +116,12 @@ def _convert(x, dtype, keep_integers=False):
         if x.dtype is dtype or (keep_integers and not x.is_floating_point()):
             return x
         converted = x.to(dtype)
-        # Of a half precision softmax or sigmoid the loss still wants the logits.
-        if getattr(x, "_keras_logits", None) is not None and _facts_hold(x):
-            converted._keras_logits = logits = x._keras_logits.to(dtype)
-            converted._keras_logits_facts = (x._keras_logits_facts[0], _version(logits))
+        keep_logits(converted, x)  # of a half precision softmax or sigmoid the loss wants them
         return converted
     if tree.is_nested(x) and any(hasattr(leaf, "shape") for leaf in tree.flatten(x)):
         return tree.map_structure(lambda leaf: _convert(leaf, dtype, keep_integers), x)
     x = convert_to_tensor(x)
     return x if keep_integers and not x.is_floating_point() else x.to(dtype)
-
-
-def logits_behind(y_pred, kind):
-    """Logits that `y_pred` was made from by an activation, or None if they are not known.
-
-    Our softmax and sigmoid note them in `_keras_logits`, and in `_keras_logits_facts` what they
-    did and how often the logits had been written in place by then.
-
-    Args:
-        y_pred: tensor of probabilities.
-        kind: `"sigmoid"`, or the axis of a softmax, not negative.
-    """
-    logits = getattr(y_pred, "_keras_logits", None)
-    if logits is None or not _facts_hold(y_pred) or y_pred._keras_logits_facts[0] != kind:
-        return None
-    return logits if logits.dtype is y_pred.dtype else None
-
-
-def _facts_hold(y_pred):
-    """Whether neither the probabilities nor their logits were written in place since."""
-    facts = getattr(y_pred, "_keras_logits_facts", None)
-    if facts is None or torch.compiler.is_compiling():
-        return False
-    return facts[1] == _version(y_pred._keras_logits) and not _version(y_pred)
-
-
-def _version(tensor):
-    """How often a tensor was written in place; None where torch does not count."""
-    return None if tensor.is_inference() else tensor._version
 
 
 def on_device_of(reference, x):

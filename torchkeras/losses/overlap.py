@@ -1,7 +1,8 @@
 """Losses of overlap, for segmentation: Dice and Tversky."""
 
 from torchkeras.core import config
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, match_shapes
+from torchkeras.losses.loss import Loss, match_shapes
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def dice(y_true, y_pred, axis=None):

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, on_device_of
+from torchkeras.losses.loss import Loss, on_device_of
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def ctc(y_true, y_pred):

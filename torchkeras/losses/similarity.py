@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.losses.loss import Loss, LossFunctionWrapper, on_device_of
+from torchkeras.losses.loss import Loss, on_device_of
+from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
 
 
 def circle(

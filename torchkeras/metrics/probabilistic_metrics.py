@@ -1,11 +1,9 @@
 """Metrics between probabilities: cross-entropies, Kullback-Leibler divergence, Poisson."""
 
-from torchkeras.losses.crossentropy import (
-    binary_crossentropy,
-    categorical_crossentropy,
-    sparse_categorical_crossentropy,
-)
+from torchkeras.losses.binary import binary_crossentropy
+from torchkeras.losses.categorical import categorical_crossentropy
 from torchkeras.losses.distribution import kl_divergence, poisson
+from torchkeras.losses.sparse_categorical import sparse_categorical_crossentropy
 from torchkeras.metrics.metric import Metric
 from torchkeras.metrics.reduction_metrics import MeanMetricWrapper
 

@@ -4,6 +4,7 @@ import torch
 
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.losses.loss import (
     align_weights,
     apply_mask,
@@ -11,6 +12,7 @@ from torchkeras.losses.loss import (
     on_device_of,
     squeeze_or_expand_to_same_rank,
 )
+from torchkeras.metrics.lookup import function_named
 from torchkeras.metrics.metric import Metric
 
 
@@ -232,8 +234,6 @@ class MeanMetricWrapper(Mean):
 
     def get_config(self):
         """Arguments that make the metric again, the function by its name."""
-        from torchkeras.core.serialization import serialize_keras_object
-
         config = {**super().get_config(), "fn": serialize_keras_object(self._fn)}
         return {**config, **serialize_keras_object(self._fn_kwargs)}
 
@@ -241,16 +241,13 @@ class MeanMetricWrapper(Mean):
     def from_config(cls, config):
         """The metric that `get_config` described, at its beginning."""
         if "fn" in config:
-            from torchkeras import metrics
-            from torchkeras.core.serialization import deserialize_keras_object
-
             # A plain string stays one: `name` may be that of a custom object.
             config = {
                 key: value if isinstance(value, str) else deserialize_keras_object(value)
                 for key, value in config.items()
             }
             if isinstance(config["fn"], str):
-                config["fn"] = metrics._function_named(config["fn"])
+                config["fn"] = function_named(config["fn"])
         return cls(**config)
 
 

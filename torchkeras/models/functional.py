@@ -6,10 +6,10 @@ import inspect
 import torch
 
 from torchkeras.core import config as core_config
-from torchkeras.core import shapes, tree
+from torchkeras.core import tree
 from torchkeras.core.arguments import symbols_of
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.strings import as_text
 from torchkeras.layers.fast_path import UNSETTLED, never
@@ -235,6 +235,9 @@ class Functional(Model):
         if mask is not None:
             tensors = _with_masks(tensors, self._arrange(mask))
         results = self._graph.run(tensors)
+        return self._packed(results)
+
+    def _packed(self, results):
         if self._plain_output:
             return results[0]
         packed = tree.pack_sequence_as(self._outputs_struct, results)
@@ -370,9 +373,12 @@ class Functional(Model):
         """KerasTensors of the shapes and dtypes that a call will give."""
         if type(self).call is not Functional.call:
             return super().compute_output_spec(*args, **kwargs)
-        inputs = args[0] if args else kwargs["inputs"]
-        self._check_inputs(self._arrange(inputs))
-        return shapes.infer(self.call, (inputs,), {}, modules=(self,))
+        given = self._arrange(args[0] if args else kwargs["inputs"])
+        self._check_inputs(given)
+        names = [_name_of(dtype) for dtype in self._input_dtypes]
+        pairs = zip(given, self._inputs, names, strict=True)
+        symbols = [x if x is None else _adapted(x, like, name) for x, like, name in pairs]
+        return self._packed(self._graph.symbols_for(symbols))
 
     def build(self, input_shape=None):
         """Does nothing: a functional model is built when it is made."""
@@ -467,6 +473,22 @@ def become_functional(cls):
 def _torch_dtype(name):
     """The torch dtype of an input; None for text."""
     return None if name == "string" else to_torch_dtype(name)
+
+
+def _name_of(dtype):
+    return "string" if dtype is None else standardize_dtype(dtype)
+
+
+def _adapted(x, like, dtype):
+    """The symbol for an input that is given as `x`: in the model's dtype, and of its rank."""
+    shape, rank = tuple(x.shape), len(like.shape)
+    if len(shape) == rank + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    elif len(shape) == rank - 1 and like.shape[-1] == 1:
+        shape = (*shape, 1)
+    symbol = KerasTensor(shape, dtype)
+    symbol._keras_mask = x._keras_mask
+    return symbol
 
 
 def _check_symbols(what, structure):

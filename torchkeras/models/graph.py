@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 import numpy as np
 import torch
 
-from torchkeras.core.arguments import leaves_of, map_leaves
+from torchkeras.core.arguments import leaves_of, map_leaves, symbols_of
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import FunctionOperation, Node
+from torchkeras.core.scopes import spec_scope
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.layer import Layer
 from torchkeras.models.fused_steps import DenseDropout, fused_pairs
@@ -184,6 +185,28 @@ class Graph:
             reader = _argument_reader(node, slots)
             plan.append((callable_of(node), *reader, outs, dead[index]))
         return _run_plan(plan, size, [slots[id(symbol)] for symbol in self.outputs])
+
+    def symbols_for(self, inputs):
+        """Symbols for the outputs, for other symbols in the place of the inputs; records nothing.
+
+        Args:
+            inputs: list of KerasTensors.
+        """
+        values = {id(symbol): given for symbol, given in zip(self.inputs, inputs, strict=True)}
+        with spec_scope():
+            for node in self.steps:
+                args, kwargs = map_leaves(
+                    lambda x: values[id(x)] if isinstance(x, KerasTensor) else x,
+                    (node.args, node.kwargs),
+                )
+                operation = node.operation
+                # Not the layer itself: hooks are for tensors.
+                is_layer = isinstance(operation, Layer)
+                function = operation.forward if is_layer else operation.symbolic_call
+                made = symbols_of(function(*args, **kwargs))
+                for symbol, given in zip(node.outputs, made, strict=True):
+                    values.setdefault(id(symbol), given)
+        return [values[id(symbol)] for symbol in self.outputs]
 
     def _is_chain(self):
         if len(self.inputs) != 1 or len(self.outputs) != 1:

@@ -32,7 +32,9 @@ _NO_OPERANDS = {
     "unique": {"fill_value"},
 }
 _KERAS_MODULES = {"core": "core", "image": "image", "linalg": "linalg", "math": "math"}
-_KERAS_MODULES.update(nn="nn", crossentropy="nn")  # all others are in Keras's numpy
+_KERAS_MODULES.update(  # all others are in Keras's numpy
+    dict.fromkeys("activations crossentropy encoding image_quality normalization".split(), "nn")
+)
 
 
 def serialize_operation(operation, calls, reference):

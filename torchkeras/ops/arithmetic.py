@@ -9,11 +9,12 @@ import torch
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import NAME_TO_TORCH
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import pair, same_dtype_pair, weak_pair
 
 
-@op("add")
+@op(shape=rules.broadcast)
 def add(x1, x2):
     """`x1 + x2`; for booleans, logical or.
 
@@ -27,7 +28,7 @@ def add(x1, x2):
     return torch.add(x1, x2)
 
 
-@op("multiply")
+@op(shape=rules.broadcast)
 def multiply(x1, x2):
     """`x1 * x2`; for booleans, logical and.
 
@@ -41,7 +42,7 @@ def multiply(x1, x2):
     return torch.mul(x1, x2)
 
 
-@op("divide")
+@op(shape=rules.broadcast)
 def divide(x1, x2):
     """`x1 / x2` as floats, of integers too; infinite or NaN where `x2` is 0.
 
@@ -55,7 +56,7 @@ def divide(x1, x2):
     return torch.div(x1, x2)
 
 
-@op("true_divide")
+@op(shape=rules.broadcast)
 def true_divide(x1, x2):
     """`x1 / x2` as floats: NumPy's other name of `divide`.
 
@@ -67,7 +68,7 @@ def true_divide(x1, x2):
     return divide(x1, x2)
 
 
-@op("subtract")
+@op(shape=rules.broadcast)
 def subtract(x1, x2):
     """`x1 - x2`; a boolean beside a number counts as 0 or 1.
 
@@ -90,7 +91,7 @@ def subtract(x1, x2):
     return torch.sub(x1, x2)
 
 
-@op("divide_no_nan")
+@op(shape=rules.broadcast)
 def divide_no_nan(x1, x2):
     """`x1 / x2` as floats, and 0 where `x2` is 0; the gradient there is 0 as well.
 
@@ -104,7 +105,7 @@ def divide_no_nan(x1, x2):
     return torch.where(zero, 0.0, torch.div(x1, torch.where(zero, torch.ones_like(x2), x2)))
 
 
-@op("floor_divide")
+@op(shape=rules.broadcast)
 def floor_divide(x1, x2):
     """`x1 / x2` rounded down to a whole number, in the common dtype of both.
 
@@ -117,7 +118,7 @@ def floor_divide(x1, x2):
     return torch.floor_divide(x1, x2)
 
 
-@op("mod")
+@op(shape=rules.broadcast)
 def mod(x1, x2):
     """Remainder of `x1 / x2`, with the sign of `x2`; booleans count as `int32`.
 
@@ -141,7 +142,7 @@ def _without_booleans(x1, x2):
     return x1, x2
 
 
-@op("power")
+@op(shape=rules.broadcast)
 def power(x1, x2):
     """`x1` to the power `x2`.
 
@@ -156,7 +157,7 @@ def power(x1, x2):
     return torch.pow(*_without_booleans(*weak_pair(x1, x2)))
 
 
-@op("arctan2")
+@op(shape=rules.broadcast)
 def arctan2(x1, x2):
     """Angle of the point (`x2`, `x1`) in radians, in [-pi, pi], as a float.
 
@@ -168,7 +169,7 @@ def arctan2(x1, x2):
     return torch.arctan2(*pair(x1, x2))
 
 
-@op("logaddexp")
+@op(shape=rules.broadcast)
 def logaddexp(x1, x2):
     """`log(exp(x1) + exp(x2))` as floats, without overflow.
 
@@ -184,7 +185,7 @@ def logaddexp(x1, x2):
     return torch.logaddexp(x1, x2)
 
 
-@op("maximum")
+@op(shape=rules.broadcast)
 def maximum(x1, x2):
     """The larger of `x1` and `x2`, element by element; NaN if either is.
 
@@ -196,7 +197,7 @@ def maximum(x1, x2):
     return torch.maximum(*pair(x1, x2))
 
 
-@op("minimum")
+@op(shape=rules.broadcast)
 def minimum(x1, x2):
     """The smaller of `x1` and `x2`, element by element; NaN if either is.
 
@@ -208,7 +209,7 @@ def minimum(x1, x2):
     return torch.minimum(*pair(x1, x2))
 
 
-@op("equal")
+@op(shape=rules.broadcast, dtype="bool")
 def equal(x1, x2):
     """Whether `x1 == x2`, element by element, as booleans.
 
@@ -222,7 +223,7 @@ def equal(x1, x2):
     return torch.eq(x1, x2)
 
 
-@op("not_equal")
+@op(shape=rules.broadcast, dtype="bool")
 def not_equal(x1, x2):
     """Whether `x1 != x2`, element by element, as booleans.
 
@@ -236,7 +237,7 @@ def not_equal(x1, x2):
     return torch.ne(x1, x2)
 
 
-@op("greater")
+@op(shape=rules.broadcast, dtype="bool")
 def greater(x1, x2):
     """Whether `x1 > x2`, element by element, as booleans.
 
@@ -250,7 +251,7 @@ def greater(x1, x2):
     return torch.gt(x1, x2)
 
 
-@op("greater_equal")
+@op(shape=rules.broadcast, dtype="bool")
 def greater_equal(x1, x2):
     """Whether `x1 >= x2`, element by element, as booleans.
 
@@ -264,7 +265,7 @@ def greater_equal(x1, x2):
     return torch.ge(x1, x2)
 
 
-@op("less")
+@op(shape=rules.broadcast, dtype="bool")
 def less(x1, x2):
     """Whether `x1 < x2`, element by element, as booleans.
 
@@ -278,7 +279,7 @@ def less(x1, x2):
     return torch.lt(x1, x2)
 
 
-@op("less_equal")
+@op(shape=rules.broadcast, dtype="bool")
 def less_equal(x1, x2):
     """Whether `x1 <= x2`, element by element, as booleans.
 
@@ -292,7 +293,7 @@ def less_equal(x1, x2):
     return torch.le(x1, x2)
 
 
-@op("logical_and")
+@op(shape=rules.broadcast, dtype="bool")
 def logical_and(x1, x2):
     """Whether both `x1` and `x2` are true (not 0), element by element, as booleans.
 
@@ -304,7 +305,7 @@ def logical_and(x1, x2):
     return torch.logical_and(*pair(x1, x2))
 
 
-@op("logical_or")
+@op(shape=rules.broadcast, dtype="bool")
 def logical_or(x1, x2):
     """Whether `x1` or `x2` is true (not 0), element by element, as booleans.
 
@@ -316,7 +317,7 @@ def logical_or(x1, x2):
     return torch.logical_or(*pair(x1, x2))
 
 
-@op("logical_xor")
+@op(shape=rules.broadcast, dtype="bool")
 def logical_xor(x1, x2):
     """Whether exactly one of `x1` and `x2` is true (not 0), element by element, as booleans.
 
@@ -328,7 +329,7 @@ def logical_xor(x1, x2):
     return torch.logical_xor(*pair(x1, x2))
 
 
-@op("logical_not")
+@op(shape=rules.same, dtype="bool")
 def logical_not(x):
     """Whether each element of `x` is false (0), as booleans.
 
@@ -340,7 +341,7 @@ def logical_not(x):
     return torch.logical_not(convert_to_tensor(x))
 
 
-@op("bitwise_and")
+@op(shape=rules.broadcast)
 def bitwise_and(x, y):
     """Bitwise and of two integers or booleans, element by element.
 
@@ -352,7 +353,7 @@ def bitwise_and(x, y):
     return torch.bitwise_and(*pair(x, y))
 
 
-@op("bitwise_or")
+@op(shape=rules.broadcast)
 def bitwise_or(x, y):
     """Bitwise or of two integers or booleans, element by element.
 
@@ -364,7 +365,7 @@ def bitwise_or(x, y):
     return torch.bitwise_or(*pair(x, y))
 
 
-@op("bitwise_xor")
+@op(shape=rules.broadcast)
 def bitwise_xor(x, y):
     """Bitwise exclusive or of two integers or booleans, element by element.
 
@@ -376,7 +377,7 @@ def bitwise_xor(x, y):
     return torch.bitwise_xor(*pair(x, y))
 
 
-@op("isclose")
+@op(shape=rules.broadcast, dtype="bool")
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Whether `|x1 - x2| <= atol + rtol * |x2|`, element by element, as booleans.
 
@@ -396,7 +397,7 @@ def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     return torch.isclose(x1, x2, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
-@op("allclose")
+@op(shape=rules.broadcast_to_scalar, dtype="bool")
 def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Whether `isclose` holds everywhere, as a boolean tensor of shape ().
 
@@ -406,3 +407,6 @@ def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     tensor(True)
     """
     return torch.all(isclose(x1, x2, rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+
+__all__ = op_names(__name__)

@@ -9,36 +9,17 @@ import builtins
 import torch
 
 from torchkeras.core import convert, tree
-from torchkeras.core.convert import convert_to_numpy, is_tensor
+from torchkeras.core.convert import convert_to_numpy as convert_to_numpy
+from torchkeras.core.convert import is_tensor
 from torchkeras.core.dtypes import is_int_dtype, standardize_dtype, to_torch_dtype
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.core.scopes import SCOPE
+from torchkeras.ops import loop_specs as specs
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside
 
-__all__ = [
-    "cast",
-    "cond",
-    "convert_to_numpy",
-    "convert_to_tensor",
-    "dtype",
-    "fori_loop",
-    "is_tensor",
-    "map",
-    "saturate_cast",
-    "scan",
-    "scatter",
-    "scatter_update",
-    "shape",
-    "slice",
-    "slice_update",
-    "stop_gradient",
-    "switch",
-    "unstack",
-    "vectorized_map",
-    "while_loop",
-]
 
-
-@op("convert_to_tensor")
+@op(shape=rules.same)
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """A torch tensor with the contents of `x`.
 
@@ -63,7 +44,7 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op("cast")
+@op(shape=rules.same, dtype=rules.given(1))
 def cast(x, dtype):
     """`x` with its values converted to another dtype.
 
@@ -79,7 +60,7 @@ def cast(x, dtype):
     return convert.convert_to_tensor(x, dtype)
 
 
-@op("saturate_cast")
+@op(shape=rules.same, dtype=rules.given(1))
 def saturate_cast(x, dtype):
     """`x` converted to another dtype; values beyond its range become the nearest in it.
 
@@ -125,7 +106,7 @@ def dtype(x):
     return standardize_dtype(x.dtype)
 
 
-@op("stop_gradient")
+@op(shape=rules.same)
 def stop_gradient(variable):
     """The same values, of which no gradient is taken.
 
@@ -138,7 +119,7 @@ def stop_gradient(variable):
     return convert.convert_to_tensor(variable).detach()
 
 
-@op("unstack")
+@op(shape=rules.unstack, dtype=rules.kept)
 def unstack(x, num=None, axis=0):
     """The slices of `x` along an axis, without that axis.
 
@@ -173,7 +154,7 @@ def _ints(sizes):
     return None
 
 
-@op("slice")
+@op(shape=rules.block, dtype=rules.kept)
 def slice(inputs, start_indices, shape):
     """The block of `inputs` of a given shape that starts at given indices.
 
@@ -219,7 +200,7 @@ def _block(start_indices, sizes, inputs):
     return tuple(index)
 
 
-@op("slice_update")
+@op(shape=rules.same, dtype=rules.kept)
 def slice_update(inputs, start_indices, updates):
     """A copy of `inputs` with a block replaced.
 
@@ -248,7 +229,7 @@ def slice_update(inputs, start_indices, updates):
     return result
 
 
-@op("scatter")
+@op(shape=rules.scatter, dtype=rules.of_second)
 def scatter(indices, values, shape):
     """Zeros with values added at indices; values at one index are summed.
 
@@ -269,7 +250,7 @@ def scatter(indices, values, shape):
     return zeros.index_put(indices.unbind(-1), values, accumulate=True)
 
 
-@op("scatter_update")
+@op(shape=rules.same, dtype=rules.kept)
 def scatter_update(inputs, indices, updates, reduction=None):
     """A copy of `inputs` with values put in, or combined, at indices.
 
@@ -318,7 +299,7 @@ def _holds(condition):
     return bool(condition)
 
 
-@op("cond")
+@op(spec=specs.cond)
 def cond(pred, true_fn, false_fn):
     """What `true_fn()` returns if `pred` holds, else what `false_fn()` returns.
 
@@ -334,7 +315,7 @@ def cond(pred, true_fn, false_fn):
     return false_fn() if _holds(pred) is False else true_fn()
 
 
-@op("switch")
+@op(spec=specs.switch)
 def switch(index, branches, *operands):
     """What the chosen one of several functions returns.
 
@@ -353,7 +334,7 @@ def switch(index, branches, *operands):
     return branches[sorted((0, int(index), len(branches) - 1))[1]](*operands)
 
 
-@op("while_loop")
+@op(spec=specs.while_loop)
 def while_loop(cond, body, loop_vars, maximum_iterations=None):
     """`loop_vars` after `body` ran on them for as long as `cond` held.
 
@@ -382,12 +363,12 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
         values = body(*values)
         values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
         count += 1
-        if holds is None:  # shape inference; shapes do not change from turn to turn
+        if SCOPE.trace is not None:  # shapes are wanted; they do not change from turn to turn
             break
     return values if several else values[0]
 
 
-@op("fori_loop")
+@op(spec=specs.fori_loop)
 def fori_loop(lower, upper, body_fun, init_val):
     """`init_val` after `body_fun(i, value)` for each `i` from `lower` up to, without, `upper`.
 
@@ -401,7 +382,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     >>> keras.ops.fori_loop(0, 3, lambda i, total: total + i, torch.tensor(0))
     tensor(3)
     """
-    if any(is_tensor(bound) and bound.is_meta for bound in (lower, upper)):
+    if SCOPE.trace is not None or any(is_tensor(x) and x.is_meta for x in (lower, upper)):
         return body_fun(lower, init_val)
     value = init_val
     for i in range(int(lower), int(upper)):
@@ -409,7 +390,7 @@ def fori_loop(lower, upper, body_fun, init_val):
     return value
 
 
-@op("scan")
+@op(spec=specs.scan)
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     """Fold a function over the first axis, keeping what it returns at each step.
 
@@ -461,7 +442,7 @@ def _tensors(items):
     return [convert.convert_to_tensor(item) for item in items]
 
 
-@op("map")
+@op(spec=specs.map)
 def map(f, xs):
     """`f` of each slice of `xs` along the first axis, the results stacked.
 
@@ -477,7 +458,7 @@ def map(f, xs):
     return scan._run(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
-@op("vectorized_map")
+@op(spec=specs.vectorized_map)
 def vectorized_map(function, elements):
     """`function` of each slice of `elements` along the first axis, computed all at once.
 
@@ -491,3 +472,6 @@ def vectorized_map(function, elements):
     tensor([3., 3.])
     """
     return torch.vmap(function)(tree.map_structure(convert.convert_to_tensor, elements))
+
+
+__all__ = op_names(__name__, "convert_to_numpy", "dtype", "is_tensor", "shape")

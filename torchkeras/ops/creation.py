@@ -9,7 +9,8 @@ import torch
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import result_type, to_torch_dtype
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import all_tensors
 
 
@@ -35,7 +36,7 @@ def _common_dtype(*xs):
     return result_type(*[getattr(x, "dtype", type(x)) for x in xs])
 
 
-@op("array")
+@op(shape=rules.same, dtype=rules.given(1))
 def array(x, dtype=None):
     """A tensor with the contents of `x`: NumPy's name of `convert_to_tensor`.
 
@@ -47,7 +48,7 @@ def array(x, dtype=None):
     return convert_to_tensor(x, dtype)
 
 
-@op("zeros")
+@op
 def zeros(shape, dtype=None):
     """A tensor of zeros.
 
@@ -63,7 +64,7 @@ def zeros(shape, dtype=None):
     return torch.zeros(_shape(shape), **_facts(dtype))
 
 
-@op("ones")
+@op
 def ones(shape, dtype=None):
     """A tensor of ones.
 
@@ -79,7 +80,7 @@ def ones(shape, dtype=None):
     return torch.ones(_shape(shape), **_facts(dtype))
 
 
-@op("empty")
+@op
 def empty(shape, dtype=None):
     """A tensor whose values are whatever its memory holds.
 
@@ -95,7 +96,7 @@ def empty(shape, dtype=None):
     return torch.empty(_shape(shape), **_facts(dtype))
 
 
-@op("full")
+@op(shape=rules.full, dtype=rules.given_or_floatx(2))
 def full(shape, fill_value, dtype=None):
     """A tensor of one value.
 
@@ -114,7 +115,7 @@ def full(shape, fill_value, dtype=None):
     return convert_to_tensor(fill_value, to_torch_dtype(dtype)).expand(_shape(shape)).clone()
 
 
-@op("zeros_like")
+@op(shape=rules.same, dtype=rules.given(1))
 def zeros_like(x, dtype=None):
     """Zeros of the shape and dtype of `x`, or of another dtype.
 
@@ -126,7 +127,7 @@ def zeros_like(x, dtype=None):
     return torch.zeros_like(convert_to_tensor(x), dtype=_or_same(dtype))
 
 
-@op("ones_like")
+@op(shape=rules.same, dtype=rules.given(1))
 def ones_like(x, dtype=None):
     """Ones of the shape and dtype of `x`, or of another dtype.
 
@@ -138,7 +139,7 @@ def ones_like(x, dtype=None):
     return torch.ones_like(convert_to_tensor(x), dtype=_or_same(dtype))
 
 
-@op("full_like")
+@op(shape=rules.same, dtype=rules.given(2))
 def full_like(x, fill_value, dtype=None):
     """A tensor of the shape of `x` filled with one value.
 
@@ -163,7 +164,7 @@ def _or_same(dtype):
     return None if dtype is None else to_torch_dtype(dtype)
 
 
-@op("arange")
+@op
 def arange(start, stop=None, step=None, dtype=None):
     """Numbers from `start` up to, and without, `stop`.
 
@@ -186,7 +187,7 @@ def arange(start, stop=None, step=None, dtype=None):
     return torch.arange(start, stop, 1 if step is None else step, **_facts(dtype))
 
 
-@op("linspace")
+@op(shape=rules.linspace)
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     """`num` evenly spaced values from `start` to `stop`.
 
@@ -222,7 +223,7 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     return (values, step) if retstep else values
 
 
-@op("eye")
+@op
 def eye(N, M=None, k=0, dtype=None):
     """A matrix with ones on one diagonal and zeros elsewhere.
 
@@ -245,7 +246,7 @@ def eye(N, M=None, k=0, dtype=None):
     return (columns - rows == k).to(to_torch_dtype(dtype))
 
 
-@op("identity")
+@op
 def identity(n, dtype=None):
     """The square identity matrix of `n` rows.
 
@@ -258,7 +259,7 @@ def identity(n, dtype=None):
     return eye(n, dtype=dtype)
 
 
-@op("tri")
+@op
 def tri(N, M=None, k=0, dtype=None):
     """A matrix with ones on and below one diagonal and zeros above.
 
@@ -276,7 +277,7 @@ def tri(N, M=None, k=0, dtype=None):
     return torch.tril(torch.ones((N, N if M is None else M), **_facts(dtype)), k)
 
 
-@op("tril")
+@op(shape=rules.triangle, dtype=rules.kept)
 def tril(x, k=0):
     """`x` with zeros above the diagonal `k` of its last two axes.
 
@@ -289,7 +290,7 @@ def tril(x, k=0):
     return torch.tril(convert_to_tensor(x), k)
 
 
-@op("triu")
+@op(shape=rules.triangle, dtype=rules.kept)
 def triu(x, k=0):
     """`x` with zeros below the diagonal `k` of its last two axes.
 
@@ -302,7 +303,7 @@ def triu(x, k=0):
     return torch.triu(convert_to_tensor(x), k)
 
 
-@op("diag")
+@op(shape=rules.diag, dtype=rules.kept)
 def diag(x, k=0):
     """A matrix with `x` on its diagonal `k`; of a matrix, that diagonal.
 
@@ -319,7 +320,7 @@ def diag(x, k=0):
     return torch.diag(convert_to_tensor(x), k)
 
 
-@op("diagonal")
+@op(shape=rules.diagonal, dtype=rules.kept)
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """Diagonals of the matrices in `axis1` and `axis2`, which become the last axis.
 
@@ -336,7 +337,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     return torch.diagonal(convert_to_tensor(x), offset, axis1, axis2)
 
 
-@op("meshgrid")
+@op(shape=rules.meshgrid)
 def meshgrid(*x, indexing="xy"):
     """Coordinates of a grid, one tensor for each argument.
 
@@ -365,3 +366,6 @@ def meshgrid(*x, indexing="xy"):
         item.reshape([-1 if i == place else 1 for i in range(n)]).expand(sizes)
         for item, place in zip(xs, places, strict=True)
     ]
+
+
+__all__ = op_names(__name__)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, beside
 
 
@@ -33,27 +34,52 @@ def remember_logits(probabilities, logits, kind):
     probabilities._keras_logits_facts = (kind, _version(logits))
 
 
+def keep_logits(converted, probabilities):
+    """Note on a cast of `probabilities` their logits in the same dtype, where these are known."""
+    if getattr(probabilities, "_keras_logits", None) is not None and _note_holds(probabilities):
+        logits = probabilities._keras_logits.to(converted.dtype)
+        remember_logits(converted, logits, probabilities._keras_logits_facts[0])
+
+
+def logits_behind(probabilities, kind):
+    """Logits that `probabilities` were made from by an activation, or None if not known.
+
+    Args:
+        probabilities: tensor, or anything else, behind which nothing is known.
+        kind: `"sigmoid"`, or the axis of a softmax.
+    """
+    logits = getattr(probabilities, "_keras_logits", None)
+    if logits is None or not _note_holds(probabilities):
+        return None
+    if kind != "sigmoid":
+        kind %= probabilities.dim()
+    is_kind = probabilities._keras_logits_facts[0] == kind
+    return logits if is_kind and logits.dtype is probabilities.dtype else None
+
+
+def _note_holds(probabilities):
+    """Whether neither the probabilities nor their logits were written in place since."""
+    facts = getattr(probabilities, "_keras_logits_facts", None)
+    if facts is None or torch.compiler.is_compiling():
+        return False
+    return facts[1] == _version(probabilities._keras_logits) and not _version(probabilities)
+
+
 def _version(tensor):
     """How often a tensor was written in place; None where torch does not count."""
     return None if tensor.is_inference() else tensor._version
 
 
-def _logits_behind(probabilities, kind):
-    """The logits that `probabilities` are a softmax or sigmoid of, or None if not known."""
-    if torch.compiler.is_compiling():
-        return None
-    logits = getattr(probabilities, "_keras_logits", None)
-    if (
-        logits is None
-        or logits.dtype is not probabilities.dtype
-        or probabilities._keras_logits_facts != (kind, _version(logits))
-        or _version(probabilities)  # something was written into them since
-    ):
-        return None
-    return logits
+def logits_if_known(output, from_logits, kind):
+    """`(output, from_logits)`, with the logits behind probabilities in their place if known."""
+    if not from_logits:
+        logits = logits_behind(output, kind)
+        if logits is not None:
+            return logits, True
+    return output, from_logits
 
 
-@op("categorical_crossentropy")
+@op(shape=rules.class_loss)
 def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-sum(target * log(p))` over the class axis.
 
@@ -80,20 +106,11 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
         raise ValueError(
             "`target` and `output` must have at least one axis. Received: output of shape ()."
         )
-    logits = output if from_logits else _logits_behind(output, axis % output.dim())
-    if logits is not None:
-        log_probabilities = torch.log_softmax(logits, axis)
-    else:
-        log_probabilities = _log_of_probabilities(output, axis)
-    return -torch.sum(target * log_probabilities, axis)
+    output, from_logits = logits_if_known(output, from_logits, axis)
+    return loss_of_classes(target, output, from_logits, axis)
 
 
-# torch skips targets equal to its `ignore_index`; its default, -100, would hide a wrong label.
-# (Not -(2**63): that is what NaN becomes as an integer.)
-IGNORE_NOTHING = 1 - 2**63
-
-
-@op("sparse_categorical_crossentropy")
+@op(shape=rules.label_loss, dtype=rules.floating_of_second)
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """`-log(p[target])`, where `target` holds the index of the class.
 
@@ -137,20 +154,18 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
             f"{tuple(output.shape)}, axis={axis}. For one-hot targets use "
             "categorical_crossentropy."
         )
-    logits = output if from_logits else _logits_behind(output, axis)
-    if logits is not None:
-        function, values = F.cross_entropy, logits
-    else:
-        function, values = F.nll_loss, _log_of_probabilities(output, axis)
-    if axis != 1 and values.dim() > 1:
-        values = values.movedim(axis, 1)  # where torch expects the classes
+    classes = output.shape[axis]
+    output, from_logits = logits_if_known(output, from_logits, axis)
     try:
-        return function(values, labels, reduction="none", ignore_index=IGNORE_NOTHING)
-    except IndexError as error:
+        return loss_of_labels(labels, output, from_logits, axis)
+    except (IndexError, RuntimeError) as error:
+        wrong = range_of_wrong_labels(labels, classes)
+        if wrong is None:
+            raise
         raise ValueError(
-            f"Labels must lie in [0, {output.shape[axis]}), the classes of `output`. Received: "
-            f"target with labels from {int(target.min())} to {int(target.max())}. Give the last "
-            "layer one unit for each class, and count the classes from 0."
+            f"Labels must lie in [0, {classes}), the classes of `output`. Received: target with "
+            f"labels from {wrong[0]} to {wrong[1]}. Give the last layer one unit for each class, "
+            "and count the classes from 0."
         ) from error
 
 
@@ -165,7 +180,7 @@ def _check_no_nan(target):
         )
 
 
-@op("binary_crossentropy")
+@op(shape=rules.elementwise_loss)
 def binary_crossentropy(target, output, from_logits=False):
     """`-(target * log(p) + (1 - target) * log(1 - p))`, element by element.
 
@@ -187,23 +202,8 @@ def binary_crossentropy(target, output, from_logits=False):
     output = convert_to_tensor(output)
     target = beside(target, output)
     _check_same_shape(target, output)
-    target = target.to(output.dtype)
-    logits = output if from_logits else _logits_behind(output, "sigmoid")
-    if logits is None:
-        # The logit of the clipped value gives the same loss as its logarithms, in two fused
-        # steps. Unlike F.binary_cross_entropy it lets NaN pass: there NaN is an error, which on
-        # a GPU ends the process. Half precision has no number between 1 - 1e-7 and 1.
-        probabilities = at_least_float32(output)
-        logits = torch.logit(probabilities, eps=config.epsilon())
-        loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
-        return loss.to(output.dtype)
-    return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-
-
-def _log_of_probabilities(output, axis):
-    """Logarithm of `output`, divided by its sum over `axis` and clipped as in Keras."""
-    output = output / torch.sum(output, axis, keepdim=True)
-    return torch.log(torch.clamp(output, config.epsilon(), 1 - config.epsilon()))
+    output, from_logits = logits_if_known(output, from_logits, "sigmoid")
+    return loss_of_answers(target.to(output.dtype), output, from_logits)
 
 
 def _check_same_shape(target, output):
@@ -213,3 +213,87 @@ def _check_same_shape(target, output):
             f"{tuple(target.shape)}, output of shape {tuple(output.shape)}. Reshape one of them, "
             "or one-hot encode class labels."
         )
+
+
+# The mathematics, of operands that fit: `ops` and `losses` check and shape theirs, and come here.
+
+# torch skips targets equal to its `ignore_index`; its default, -100, would hide a wrong label.
+# (Not -(2**63): that is what NaN becomes as an integer.)
+_IGNORE_NOTHING = 1 - 2**63
+
+
+def clipped(probabilities):
+    """`probabilities` in [epsilon, 1 - epsilon], as in Keras."""
+    return torch.clamp(probabilities, config.epsilon(), 1.0 - config.epsilon())
+
+
+def loss_of_classes(target, output, from_logits, axis):
+    """`-sum(target * log(p))` over `axis`."""
+    if from_logits:
+        log_probabilities = torch.log_softmax(output, axis)
+    else:
+        log_probabilities = torch.log(clipped(output / torch.sum(output, axis, keepdim=True)))
+    return -torch.sum(target * log_probabilities, axis)
+
+
+def loss_of_labels(labels, output, from_logits, axis):
+    """`-log(p[label])` along `axis`, with labels as int64.
+
+    Raises:
+        IndexError, RuntimeError: torch's own, for a label out of range on the CPU.
+    """
+    if not from_logits:
+        chosen = output.gather(axis, labels.unsqueeze(axis)).squeeze(axis)
+        return -torch.log(clipped(chosen / torch.sum(output, axis)))
+    rank = output.dim()
+    if rank > 2 and axis % rank == rank - 1:
+        # As a flat list: over a moved axis torch takes a slower kernel.
+        flat = loss_of_labels(labels.flatten(), output.flatten(0, -2), True, -1)
+        return flat.view(labels.shape)
+    if rank > 1 and axis % rank != 1:
+        output = output.movedim(axis, 1)  # where torch expects the classes
+    return F.cross_entropy(output, labels, ignore_index=_IGNORE_NOTHING, reduction="none")
+
+
+def mean_loss_of_logits(target, logits, label_smoothing=0.0):
+    """Mean over all samples, classes last, in one call of torch.
+
+    Args:
+        target: int64 labels of the shape of `logits` without its last axis, or probabilities of
+            the shape and dtype of `logits`.
+        logits: tensor with at least two axes.
+        label_smoothing: float in [0, 1], the part of each target spread over the classes.
+    """
+    if logits.dim() > 2:
+        target = target.flatten(0, logits.dim() - 2)
+        logits = logits.flatten(0, -2)
+    return F.cross_entropy(
+        logits, target, ignore_index=_IGNORE_NOTHING, label_smoothing=label_smoothing
+    )
+
+
+def loss_of_answers(target, output, from_logits, reduction="none"):
+    """`-(target * log(p) + (1 - target) * log(1 - p))`, element by element, or its mean."""
+    if from_logits:
+        return F.binary_cross_entropy_with_logits(output, target, reduction=reduction)
+    # The logit of the clipped value gives the same loss as its logarithms, in two fused steps.
+    # Unlike F.binary_cross_entropy it lets NaN pass: there NaN is an error, which on a GPU ends
+    # the process. Half precision has no number between 1 - 1e-7 and 1.
+    logits = torch.logit(at_least_float32(output), eps=config.epsilon())
+    target = target.to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
+    return loss.to(output.dtype)
+
+
+def range_of_wrong_labels(labels, classes):
+    """`(lowest, highest)` of labels that leave [0, classes); None where all lie within.
+
+    None also off the CPU, where looking would wait for the device.
+    """
+    if labels.device.type != "cpu" or not labels.numel():
+        return None
+    low, high = int(labels.min()), int(labels.max())
+    return (low, high) if low < 0 or high >= classes else None
+
+
+__all__ = op_names(__name__)

@@ -6,11 +6,12 @@ Integers and booleans give `float32` from the functions whose values are real nu
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside, to_float
 
 
-@op("arccos")
+@op(shape=rules.same)
 def arccos(x):
     """Arc cosine of each element, in radians, in [0, pi]; NaN outside [-1, 1].
 
@@ -22,7 +23,7 @@ def arccos(x):
     return torch.acos(convert_to_tensor(x))
 
 
-@op("arccosh")
+@op(shape=rules.same)
 def arccosh(x):
     """Inverse hyperbolic cosine of each element; NaN below 1.
 
@@ -34,7 +35,7 @@ def arccosh(x):
     return torch.acosh(convert_to_tensor(x))
 
 
-@op("arcsin")
+@op(shape=rules.same)
 def arcsin(x):
     """Arc sine of each element, in radians, in [-pi/2, pi/2]; NaN outside [-1, 1].
 
@@ -46,7 +47,7 @@ def arcsin(x):
     return torch.asin(convert_to_tensor(x))
 
 
-@op("arcsinh")
+@op(shape=rules.same)
 def arcsinh(x):
     """Inverse hyperbolic sine of each element.
 
@@ -58,7 +59,7 @@ def arcsinh(x):
     return torch.asinh(convert_to_tensor(x))
 
 
-@op("arctan")
+@op(shape=rules.same)
 def arctan(x):
     """Arc tangent of each element, in radians, in [-pi/2, pi/2].
 
@@ -70,7 +71,7 @@ def arctan(x):
     return torch.atan(convert_to_tensor(x))
 
 
-@op("arctanh")
+@op(shape=rules.same)
 def arctanh(x):
     """Inverse hyperbolic tangent of each element; NaN outside [-1, 1].
 
@@ -82,7 +83,7 @@ def arctanh(x):
     return torch.atanh(convert_to_tensor(x))
 
 
-@op("cos")
+@op(shape=rules.same)
 def cos(x):
     """Cosine of each element, in radians.
 
@@ -94,7 +95,7 @@ def cos(x):
     return torch.cos(convert_to_tensor(x))
 
 
-@op("cosh")
+@op(shape=rules.same)
 def cosh(x):
     """Hyperbolic cosine of each element.
 
@@ -106,7 +107,7 @@ def cosh(x):
     return torch.cosh(convert_to_tensor(x))
 
 
-@op("exp")
+@op(shape=rules.same)
 def exp(x):
     """e to the power of each element.
 
@@ -118,7 +119,7 @@ def exp(x):
     return torch.exp(convert_to_tensor(x))
 
 
-@op("expm1")
+@op(shape=rules.same)
 def expm1(x):
     """`exp(x) - 1` of each element, exact for small `x`.
 
@@ -130,7 +131,7 @@ def expm1(x):
     return torch.expm1(convert_to_tensor(x))
 
 
-@op("log")
+@op(shape=rules.same)
 def log(x):
     """Natural logarithm of each element; -inf at 0, NaN below.
 
@@ -142,7 +143,7 @@ def log(x):
     return torch.log(convert_to_tensor(x))
 
 
-@op("log10")
+@op(shape=rules.same)
 def log10(x):
     """Logarithm to base 10 of each element.
 
@@ -154,7 +155,7 @@ def log10(x):
     return torch.log10(convert_to_tensor(x))
 
 
-@op("log1p")
+@op(shape=rules.same)
 def log1p(x):
     """`log(1 + x)` of each element, exact for small `x`.
 
@@ -166,7 +167,7 @@ def log1p(x):
     return torch.log1p(convert_to_tensor(x))
 
 
-@op("log2")
+@op(shape=rules.same)
 def log2(x):
     """Logarithm to base 2 of each element.
 
@@ -178,7 +179,7 @@ def log2(x):
     return torch.log2(convert_to_tensor(x))
 
 
-@op("reciprocal")
+@op(shape=rules.same)
 def reciprocal(x):
     """`1 / x` of each element.
 
@@ -190,7 +191,7 @@ def reciprocal(x):
     return torch.reciprocal(convert_to_tensor(x))
 
 
-@op("sin")
+@op(shape=rules.same)
 def sin(x):
     """Sine of each element, in radians.
 
@@ -202,7 +203,7 @@ def sin(x):
     return torch.sin(convert_to_tensor(x))
 
 
-@op("sinh")
+@op(shape=rules.same)
 def sinh(x):
     """Hyperbolic sine of each element.
 
@@ -214,7 +215,7 @@ def sinh(x):
     return torch.sinh(convert_to_tensor(x))
 
 
-@op("sqrt")
+@op(shape=rules.same)
 def sqrt(x):
     """Square root of each element; NaN below 0.
 
@@ -226,7 +227,7 @@ def sqrt(x):
     return torch.sqrt(convert_to_tensor(x))
 
 
-@op("tan")
+@op(shape=rules.same)
 def tan(x):
     """Tangent of each element, in radians.
 
@@ -238,7 +239,7 @@ def tan(x):
     return torch.tan(convert_to_tensor(x))
 
 
-@op("tanh")
+@op(shape=rules.same)
 def tanh(x):
     """Hyperbolic tangent of each element, in (-1, 1).
 
@@ -250,7 +251,7 @@ def tanh(x):
     return torch.tanh(convert_to_tensor(x))
 
 
-@op("absolute")
+@op(shape=rules.same)
 def absolute(x):
     """Absolute value of each element, in the dtype of `x`.
 
@@ -263,7 +264,7 @@ def absolute(x):
     return x if x.dtype is torch.bool else torch.abs(x)
 
 
-@op("abs")
+@op(shape=rules.same)
 def abs(x):
     """Absolute value of each element: the short name of `absolute`.
 
@@ -275,7 +276,7 @@ def abs(x):
     return absolute(x)
 
 
-@op("ceil")
+@op(shape=rules.same)
 def ceil(x):
     """Smallest whole number not below each element, as a float.
 
@@ -287,7 +288,7 @@ def ceil(x):
     return torch.ceil(to_float(x))
 
 
-@op("clip")
+@op(shape=rules.broadcast_three)
 def clip(x, x_min, x_max):
     """`x` with each element limited to [`x_min`, `x_max`].
 
@@ -308,7 +309,7 @@ def clip(x, x_min, x_max):
     return torch.clamp(x, beside(x_min, x), beside(x_max, x))
 
 
-@op("copy")
+@op(shape=rules.same)
 def copy(x):
     """A tensor of its own memory with the values of `x`.
 
@@ -320,7 +321,7 @@ def copy(x):
     return torch.clone(convert_to_tensor(x))
 
 
-@op("floor")
+@op(shape=rules.same)
 def floor(x):
     """Largest whole number not above each element, as a float.
 
@@ -332,7 +333,7 @@ def floor(x):
     return torch.floor(to_float(x))
 
 
-@op("isfinite")
+@op(shape=rules.same, dtype="bool")
 def isfinite(x):
     """Whether each element is neither infinite nor NaN, as booleans.
 
@@ -344,7 +345,7 @@ def isfinite(x):
     return torch.isfinite(convert_to_tensor(x))
 
 
-@op("isinf")
+@op(shape=rules.same, dtype="bool")
 def isinf(x):
     """Whether each element is plus or minus infinity, as booleans.
 
@@ -356,7 +357,7 @@ def isinf(x):
     return torch.isinf(convert_to_tensor(x))
 
 
-@op("isnan")
+@op(shape=rules.same, dtype="bool")
 def isnan(x):
     """Whether each element is NaN, as booleans.
 
@@ -368,7 +369,7 @@ def isnan(x):
     return torch.isnan(convert_to_tensor(x))
 
 
-@op("nan_to_num")
+@op(shape=rules.same)
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """`x` with NaN and infinities replaced by numbers.
 
@@ -386,7 +387,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     return torch.nan_to_num(convert_to_tensor(x), nan=nan, posinf=posinf, neginf=neginf)
 
 
-@op("negative")
+@op(shape=rules.same)
 def negative(x):
     """`-x`, element by element, in the dtype of `x`.
 
@@ -398,7 +399,7 @@ def negative(x):
     return torch.negative(convert_to_tensor(x))
 
 
-@op("round")
+@op(shape=rules.same)
 def round(x, decimals=0):
     """Each element rounded to `decimals` places, halves to the even neighbour.
 
@@ -420,7 +421,7 @@ def round(x, decimals=0):
     return x if decimals >= 0 else torch.round(x.double(), decimals=decimals).to(x.dtype)
 
 
-@op("sign")
+@op(shape=rules.same)
 def sign(x):
     """-1, 0 or 1 by the sign of each element, in the dtype of `x`.
 
@@ -432,7 +433,7 @@ def sign(x):
     return torch.sign(convert_to_tensor(x))
 
 
-@op("square")
+@op(shape=rules.same)
 def square(x):
     """`x * x`, element by element; booleans count as `int32`.
 
@@ -443,3 +444,6 @@ def square(x):
     """
     x = convert_to_tensor(x)
     return torch.square(x.int() if x.dtype is torch.bool else x)
+
+
+__all__ = op_names(__name__)

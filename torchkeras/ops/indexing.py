@@ -3,11 +3,12 @@
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import all_tensors, beside, canonical_axes, pair, reject_symbolic
 
 
-@op("get_item")
+@op(shape=rules.get_item, dtype=rules.kept)
 def get_item(x, key):
     """`x[key]`.
 
@@ -23,7 +24,7 @@ def get_item(x, key):
     return convert_to_tensor(x)[key]
 
 
-@op("take")
+@op(shape=rules.take, dtype=rules.kept)
 def take(x, indices, axis=None):
     """Elements, or slices along an axis, by their indices.
 
@@ -52,7 +53,7 @@ def take(x, indices, axis=None):
     return torch.index_select(x, axis, indices.flatten()).reshape(shape)
 
 
-@op("take_along_axis")
+@op(shape=rules.take_along_axis, dtype=rules.kept)
 def take_along_axis(x, indices, axis=None):
     """For each place of `indices`, the element of `x` that it names along an axis.
 
@@ -82,7 +83,7 @@ def _indices(indices, x):
     return indices.long()
 
 
-@op("where")
+@op(shape=rules.where)
 def where(condition, x1=None, x2=None):
     """`x1` where `condition` holds and `x2` elsewhere; without them, where it holds.
 
@@ -116,7 +117,7 @@ def where(condition, x1=None, x2=None):
     return torch.where(condition, x1, x2)
 
 
-@op("nonzero")
+@op(shape=rules.refuse("nonzero"))
 def nonzero(x):
     """Indices of the elements that are not 0: an `int32` tensor for each axis.
 
@@ -133,7 +134,7 @@ def nonzero(x):
     return tuple(index.to(torch.int32) for index in torch.nonzero(x, as_tuple=True))
 
 
-@op("sort")
+@op(shape=rules.along, dtype=rules.kept)
 def sort(x, axis=-1):
     """Elements in rising order along an axis (None: flattened).
 
@@ -148,7 +149,7 @@ def sort(x, axis=-1):
     return torch.sort(x, axis).values
 
 
-@op("argsort")
+@op(shape=rules.along, dtype="int32")
 def argsort(x, axis=-1):
     """Indices that would sort along an axis (None: flattened), as `int32`; the sort is stable.
 
@@ -163,7 +164,7 @@ def argsort(x, axis=-1):
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
 
 
-@op("unique")
+@op(shape=rules.refuse("unique"))
 def unique(
     x,
     sorted=True,
@@ -231,7 +232,7 @@ def _fit(x, dim, size, fill_value):
     return torch.nn.functional.pad(x, widths, value=fill_value)
 
 
-@op("digitize")
+@op(shape=rules.same, dtype="int32")
 def digitize(x, bins):
     """Index of the bin that each element falls in, as `int32`.
 
@@ -250,7 +251,7 @@ def digitize(x, bins):
     return torch.bucketize(x, beside(bins, x), out_int32=True, right=True)
 
 
-@op("bincount")
+@op(shape=rules.refuse("bincount"))
 def bincount(x, weights=None, minlength=0, sparse=False):
     """How often each of the ints 0, 1, 2, ... occurs.
 
@@ -289,7 +290,7 @@ def bincount(x, weights=None, minlength=0, sparse=False):
     return counts.reshape(*x.shape[:-1], length).to(dtype)
 
 
-@op("histogram")
+@op(shape=rules.histogram)
 def histogram(x, bins=10, range=None):
     """Counts of the elements in bins of equal width.
 
@@ -337,7 +338,7 @@ def histogram(x, bins=10, range=None):
     return counts[:-1], edges
 
 
-@op("select")
+@op(shape=rules.select)
 def select(condlist, choicelist, default=0):
     """For each element, the choice whose condition holds first.
 
@@ -362,3 +363,6 @@ def select(condlist, choicelist, default=0):
     for condition, choice in zip(reversed(list(condlist)), reversed(choices), strict=True):
         result = torch.where(convert_to_tensor(condition).bool(), choice, result)
     return result
+
+
+__all__ = op_names(__name__)

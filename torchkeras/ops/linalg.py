@@ -5,7 +5,8 @@ Integers are computed as `floatx()`.
 
 import torch
 
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside, to_float
 
 
@@ -28,7 +29,7 @@ def _square_matrices(x, name="x"):
     return x
 
 
-@op("cholesky")
+@op(shape=rules.square, dtype=rules.floating)
 def cholesky(x, upper=False):
     """Triangular factor `L` of positive definite matrices, `L @ L.T == x`.
 
@@ -47,7 +48,7 @@ def cholesky(x, upper=False):
     return torch.linalg.cholesky(_square_matrices(x), upper=upper)
 
 
-@op("det")
+@op(shape=rules.of_square, dtype=rules.floating)
 def det(x):
     """Determinant of matrices of shape `(..., n, n)`.
 
@@ -59,7 +60,7 @@ def det(x):
     return torch.linalg.det(_square_matrices(x))
 
 
-@op("eig")
+@op(shape=rules.eigen)
 def eig(x):
     """Eigenvalues and eigenvectors of square matrices, both complex.
 
@@ -77,7 +78,7 @@ def eig(x):
     return tuple(torch.linalg.eig(_square_matrices(x)))
 
 
-@op("eigh")
+@op(shape=rules.eigen)
 def eigh(x):
     """Eigenvalues and eigenvectors of symmetric matrices, the values in rising order.
 
@@ -95,7 +96,7 @@ def eigh(x):
     return tuple(torch.linalg.eigh(_square_matrices(x)))
 
 
-@op("inv")
+@op(shape=rules.square, dtype=rules.floating)
 def inv(x):
     """Inverse of matrices of shape `(..., n, n)`.
 
@@ -110,7 +111,7 @@ def inv(x):
     return torch.linalg.inv(_square_matrices(x))
 
 
-@op("matrix_power")
+@op(shape=rules.square, dtype=rules.floating)
 def matrix_power(x, n):
     """Square matrices multiplied with themselves, `n` factors; their inverses for `n < 0`.
 
@@ -123,7 +124,7 @@ def matrix_power(x, n):
     return torch.linalg.matrix_power(_square_matrices(x), n)
 
 
-@op("norm")
+@op(shape=rules.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Norm of vectors or matrices, as in NumPy.
 
@@ -143,7 +144,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     return torch.linalg.norm(to_float(x), ord=ord, dim=axis, keepdim=keepdims)
 
 
-@op("qr")
+@op(shape=rules.qr)
 def qr(x, mode="reduced"):
     """Factors `q` with orthonormal columns and `r` upper triangular, `q @ r == x`.
 
@@ -166,7 +167,7 @@ def qr(x, mode="reduced"):
     return tuple(torch.linalg.qr(_matrices(x), mode=mode))
 
 
-@op("solve")
+@op(shape=rules.solve, dtype=rules.floating)
 def solve(a, b):
     """`x` with `a @ x == b`.
 
@@ -185,7 +186,7 @@ def solve(a, b):
     return torch.linalg.solve(a, to_float(beside(b, a)))
 
 
-@op("solve_triangular")
+@op(shape=rules.solve, dtype=rules.floating)
 def solve_triangular(a, b, lower=False):
     """`x` with `a @ x == b` for triangular `a`.
 
@@ -208,7 +209,7 @@ def solve_triangular(a, b, lower=False):
     return torch.linalg.solve_triangular(a, b, upper=not lower)
 
 
-@op("lstsq")
+@op(shape=rules.lstsq, dtype=rules.floating)
 def lstsq(a, b, rcond=None):
     """`x` that makes the norm of `a @ x - b` least.
 
@@ -231,7 +232,7 @@ def lstsq(a, b, rcond=None):
     return torch.matmul(torch.linalg.pinv(a, rtol=rcond), b)
 
 
-@op("svd")
+@op(shape=rules.svd)
 def svd(x, full_matrices=True, compute_uv=True):
     """Singular value decomposition, `(u * s) @ vh == x`.
 
@@ -253,3 +254,6 @@ def svd(x, full_matrices=True, compute_uv=True):
     if not compute_uv:
         return torch.linalg.svdvals(x)
     return tuple(torch.linalg.svd(x, full_matrices=full_matrices))
+
+
+__all__ = op_names(__name__)

@@ -3,11 +3,12 @@
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import beside, canonical_axes, reject_symbolic, to_float
 
 
-@op("erf")
+@op(shape=rules.same)
 def erf(x):
     """Error function of each element, in (-1, 1).
 
@@ -19,7 +20,7 @@ def erf(x):
     return torch.erf(convert_to_tensor(x))
 
 
-@op("erfc")
+@op(shape=rules.same)
 def erfc(x):
     """`1 - erf(x)` of each element, exact for large `x`.
 
@@ -31,7 +32,7 @@ def erfc(x):
     return torch.erfc(convert_to_tensor(x))
 
 
-@op("erfinv")
+@op(shape=rules.same)
 def erfinv(x):
     """Inverse of `erf`, element by element; infinite at -1 and 1, NaN beyond.
 
@@ -43,7 +44,7 @@ def erfinv(x):
     return torch.erfinv(convert_to_tensor(x))
 
 
-@op("rsqrt")
+@op(shape=rules.same)
 def rsqrt(x):
     """`1 / sqrt(x)` of each element.
 
@@ -55,7 +56,7 @@ def rsqrt(x):
     return torch.rsqrt(convert_to_tensor(x))
 
 
-@op("logsumexp")
+@op(shape=rules.reduced, dtype=rules.floating)
 def logsumexp(x, axis=None, keepdims=False):
     """`log(sum(exp(x)))` over axes, without overflow.
 
@@ -73,7 +74,7 @@ def logsumexp(x, axis=None, keepdims=False):
     return torch.logsumexp(x, canonical_axes(axis, x.dim()), keepdim=keepdims)
 
 
-@op("top_k")
+@op(shape=rules.top_k, dtype=rules.with_indices)
 def top_k(x, k, sorted=True):
     """The `k` largest elements along the last axis, and their indices.
 
@@ -94,7 +95,7 @@ def top_k(x, k, sorted=True):
     return values, indices.to(torch.int32)
 
 
-@op("in_top_k")
+@op(shape=rules.same, dtype="bool")
 def in_top_k(targets, predictions, k):
     """Whether the prediction for the target class is among the `k` highest, as booleans.
 
@@ -121,7 +122,7 @@ def in_top_k(targets, predictions, k):
     return torch.logical_and(higher < k, torch.logical_not(torch.isnan(chosen)).squeeze(-1))
 
 
-@op("segment_sum")
+@op(shape=rules.segments, dtype=rules.kept)
 def segment_sum(data, segment_ids, num_segments=None, sorted=False):
     """Sum of the rows that share a segment.
 
@@ -145,7 +146,7 @@ def segment_sum(data, segment_ids, num_segments=None, sorted=False):
     return totals[:-1]
 
 
-@op("segment_max")
+@op(shape=rules.segments, dtype=rules.kept)
 def segment_max(data, segment_ids, num_segments=None, sorted=False):
     """Largest of the rows that share a segment, element by element.
 
@@ -188,7 +189,7 @@ def _segments(data, segment_ids, num_segments):
     return data, ids, num_segments
 
 
-@op("logdet")
+@op(shape=rules.of_square, dtype=rules.floating)
 def logdet(x):
     """Logarithm of the determinant of matrices `(..., n, n)`; NaN if it is negative.
 
@@ -198,3 +199,6 @@ def logdet(x):
     tensor(0.)
     """
     return torch.logdet(to_float(x))
+
+
+__all__ = op_names(__name__)

@@ -6,7 +6,8 @@ integer matrix product there.
 
 import torch
 
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import all_tensors, pair
 
 
@@ -22,7 +23,7 @@ def _common(x1, x2):
     return x1.to(compute), x2.to(compute), result
 
 
-@op("matmul")
+@op(shape=rules.matmul)
 def matmul(x1, x2):
     """Matrix product over the last axis of `x1` and the last but one of `x2`.
 
@@ -48,7 +49,7 @@ def matmul(x1, x2):
     return torch.matmul(x1, x2).to(result)
 
 
-@op("dot")
+@op(shape=rules.dot)
 def dot(x1, x2):
     """Sum of products over the last axis of `x1` and the last but one of `x2`.
 
@@ -74,7 +75,7 @@ def _exact(function, x1, x2, **kwargs):
     return function(x1, x2, **kwargs).to(result)
 
 
-@op("tensordot")
+@op(shape=rules.tensordot)
 def tensordot(x1, x2, axes=2):
     """Sum of products over several axes.
 
@@ -95,7 +96,7 @@ def tensordot(x1, x2, axes=2):
     return _exact(torch.tensordot, *pair(x1, x2), dims=axes)
 
 
-@op("inner")
+@op(shape=rules.inner)
 def inner(x1, x2):
     """Sum of products over the last axis of both.
 
@@ -109,7 +110,7 @@ def inner(x1, x2):
     return _exact(torch.inner, *pair(x1, x2))
 
 
-@op("outer")
+@op(shape=rules.outer)
 def outer(x1, x2):
     """Product of each element of `x1` with each of `x2`, both flattened.
 
@@ -125,7 +126,7 @@ def outer(x1, x2):
     return torch.outer(x1.flatten(), x2.flatten())
 
 
-@op("cross")
+@op(shape=rules.cross, dtype=rules.promoted)
 def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """Vector product of vectors of three components.
 
@@ -155,7 +156,7 @@ def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None):
     return torch.linalg.cross(x1.to(common), x2.to(common)).movedim(-1, axisc)
 
 
-@op("einsum")
+@op(shape=rules.einsum)
 def einsum(subscripts, *operands, **kwargs):
     """Sum of products written as in Einstein's notation.
 
@@ -185,3 +186,6 @@ def einsum(subscripts, *operands, **kwargs):
         compute = common if operands[0].device.type in ("cpu", "meta") else torch.float64
         compute = torch.float32 if common is torch.bool else compute
     return torch.einsum(subscripts, *[x.to(compute) for x in operands]).to(common)
+
+
+__all__ = op_names(__name__)

@@ -10,7 +10,8 @@ import torch
 
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import at_least_float32, canonical_axes, pair, to_float
 
 # Sums and products of small integers are int32, as in JAX; torch would make them int64.
@@ -23,7 +24,7 @@ def _no_axis(axis):
     return type(axis) in (tuple, list) and not axis
 
 
-@op("sum")
+@op(shape=rules.reduced)
 def sum(x, axis=None, keepdims=False):
     """Sum over axes. Booleans and integers below 64 bits give `int32`.
 
@@ -46,7 +47,7 @@ def sum(x, axis=None, keepdims=False):
     return torch.sum(x, axis, keepdims, dtype=dtype)
 
 
-@op("mean")
+@op(shape=rules.reduced, dtype=rules.floating)
 def mean(x, axis=None, keepdims=False):
     """Mean over axes, a float; integers give `floatx()`.
 
@@ -64,7 +65,7 @@ def mean(x, axis=None, keepdims=False):
     return x if _no_axis(axis) else torch.mean(x, axis, keepdims)
 
 
-@op("average")
+@op(shape=rules.average, dtype=rules.averaged)
 def average(x, axis=None, weights=None):
     """Weighted mean over axes, a float.
 
@@ -101,7 +102,7 @@ def average(x, axis=None, weights=None):
     return torch.sum(x * weights, axis) / torch.sum(to_float(weights), axis)
 
 
-@op("var")
+@op(shape=rules.reduced, dtype=rules.floating)
 def var(x, axis=None, keepdims=False):
     """Variance over axes, divided by the count (not by the count less one), a float.
 
@@ -121,7 +122,7 @@ def var(x, axis=None, keepdims=False):
     return torch.var(x, axis, correction=0, keepdim=keepdims)
 
 
-@op("std")
+@op(shape=rules.reduced, dtype=rules.floating)
 def std(x, axis=None, keepdims=False):
     """Standard deviation over axes: the square root of `var`.
 
@@ -141,7 +142,7 @@ def std(x, axis=None, keepdims=False):
     return torch.std(x, axis, correction=0, keepdim=keepdims)
 
 
-@op("prod")
+@op(shape=rules.reduced)
 def prod(x, axis=None, keepdims=False, dtype=None):
     """Product over axes. Booleans and integers below 64 bits give `int32`.
 
@@ -184,7 +185,7 @@ def _extreme(x, axis, keepdims, initial, reduce, combine, name):
     return combine(reduce(x, axes, keepdims), initial)
 
 
-@op("max")
+@op(shape=rules.extreme, dtype=rules.kept)
 def max(x, axis=None, keepdims=False, initial=None):
     """Largest value over axes, in the dtype of `x`; NaN if there is one.
 
@@ -205,7 +206,7 @@ def max(x, axis=None, keepdims=False, initial=None):
     return _extreme(x, axis, keepdims, initial, torch.amax, torch.maximum, "max")
 
 
-@op("min")
+@op(shape=rules.extreme, dtype=rules.kept)
 def min(x, axis=None, keepdims=False, initial=None):
     """Smallest value over axes, in the dtype of `x`; NaN if there is one.
 
@@ -226,7 +227,7 @@ def min(x, axis=None, keepdims=False, initial=None):
     return _extreme(x, axis, keepdims, initial, torch.amin, torch.minimum, "min")
 
 
-@op("amax")
+@op(shape=rules.extreme, dtype=rules.kept)
 def amax(x, axis=None, keepdims=False):
     """Largest value over axes: NumPy's other name of `max`.
 
@@ -238,7 +239,7 @@ def amax(x, axis=None, keepdims=False):
     return max(x, axis=axis, keepdims=keepdims)
 
 
-@op("amin")
+@op(shape=rules.extreme, dtype=rules.kept)
 def amin(x, axis=None, keepdims=False):
     """Smallest value over axes: NumPy's other name of `min`.
 
@@ -250,7 +251,7 @@ def amin(x, axis=None, keepdims=False):
     return min(x, axis=axis, keepdims=keepdims)
 
 
-@op("all")
+@op(shape=rules.reduced, dtype="bool")
 def all(x, axis=None, keepdims=False):
     """Whether every element over axes is true (not 0), as booleans.
 
@@ -270,7 +271,7 @@ def all(x, axis=None, keepdims=False):
     return torch.all(x, dim=canonical_axes(axis, x.dim()), keepdim=keepdims).bool()
 
 
-@op("any")
+@op(shape=rules.reduced, dtype="bool")
 def any(x, axis=None, keepdims=False):
     """Whether some element over axes is true (not 0), as booleans.
 
@@ -290,7 +291,7 @@ def any(x, axis=None, keepdims=False):
     return torch.any(x, dim=canonical_axes(axis, x.dim()), keepdim=keepdims).bool()
 
 
-@op("count_nonzero")
+@op(shape=rules.reduced, dtype="int32")
 def count_nonzero(x, axis=None):
     """Number of elements that are not 0 over axes, as `int32`.
 
@@ -303,7 +304,7 @@ def count_nonzero(x, axis=None):
     return x.int() if _no_axis(axis) else torch.sum(x, axis, dtype=torch.int32)
 
 
-@op("argmax")
+@op(shape=rules.reduced, dtype="int32")
 def argmax(x, axis=None, keepdims=False):
     """Index of the largest value along an axis, as `int32`; the first of equal ones on a CPU.
 
@@ -322,7 +323,7 @@ def argmax(x, axis=None, keepdims=False):
     return torch.argmax(x, axis, keepdims).to(torch.int32)
 
 
-@op("argmin")
+@op(shape=rules.reduced, dtype="int32")
 def argmin(x, axis=None, keepdims=False):
     """Index of the smallest value along an axis, as `int32`; the first of equal ones on a CPU.
 
@@ -341,7 +342,7 @@ def argmin(x, axis=None, keepdims=False):
     return torch.argmin(x, axis, keepdims).to(torch.int32)
 
 
-@op("quantile")
+@op(shape=rules.quantile)
 def quantile(x, q, axis=None, method="linear", keepdims=False):
     """Value below which the fraction `q` of the data over axes lies, a float.
 
@@ -376,7 +377,7 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
     return result.to(dtype)
 
 
-@op("median")
+@op(shape=rules.reduced, dtype=rules.floating)
 def median(x, axis=None, keepdims=False):
     """Middle value over axes, the mean of the two middle ones of an even count, a float.
 
@@ -388,7 +389,7 @@ def median(x, axis=None, keepdims=False):
     return quantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 
-@op("cumsum")
+@op(shape=rules.running)
 def cumsum(x, axis=None, dtype=None):
     """Running sum along an axis.
 
@@ -405,7 +406,7 @@ def cumsum(x, axis=None, dtype=None):
     return _running(torch.cumsum, x, axis, dtype)
 
 
-@op("cumprod")
+@op(shape=rules.running)
 def cumprod(x, axis=None, dtype=None):
     """Running product along an axis.
 
@@ -430,7 +431,7 @@ def _running(function, x, axis, dtype):
     return function(x, dim=axis, dtype=torch.int32 if dtype is torch.bool else dtype)
 
 
-@op("diff")
+@op(shape=rules.diff, dtype=rules.kept)
 def diff(a, n=1, axis=-1):
     """Difference of neighbours along an axis, `n` times over; the axis gets `n` shorter.
 
@@ -442,7 +443,7 @@ def diff(a, n=1, axis=-1):
     return torch.diff(convert_to_tensor(a), n=n, dim=axis)
 
 
-@op("trace")
+@op(shape=rules.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
     """Sum of the diagonal of the matrices in `axis1` and `axis2`.
 
@@ -459,7 +460,7 @@ def trace(x, offset=0, axis1=0, axis2=1):
     return sum(torch.diagonal(convert_to_tensor(x), offset, axis1, axis2), axis=-1)
 
 
-@op("nansum")
+@op(shape=rules.reduced)
 def nansum(x, axis=None, keepdims=False):
     """Sum over axes in which NaN counts as 0. Small integers give `int32`.
 
@@ -473,7 +474,7 @@ def nansum(x, axis=None, keepdims=False):
     return sum(x, axis=axis, keepdims=keepdims)
 
 
-@op("nanmean")
+@op(shape=rules.reduced, dtype=rules.floating)
 def nanmean(x, axis=None, keepdims=False):
     """Mean over axes of the elements that are not NaN; NaN where there is none.
 
@@ -486,7 +487,7 @@ def nanmean(x, axis=None, keepdims=False):
     return x if _no_axis(axis) else torch.nanmean(x, axis, keepdims)
 
 
-@op("nanmax")
+@op(shape=rules.extreme, dtype=rules.kept)
 def nanmax(x, axis=None, keepdims=False):
     """Largest value over axes of the elements that are not NaN; NaN where there is none.
 
@@ -498,7 +499,7 @@ def nanmax(x, axis=None, keepdims=False):
     return _nan_extreme(max, x, axis, keepdims, float("-inf"))
 
 
-@op("nanmin")
+@op(shape=rules.extreme, dtype=rules.kept)
 def nanmin(x, axis=None, keepdims=False):
     """Smallest value over axes of the elements that are not NaN; NaN where there is none.
 
@@ -518,3 +519,6 @@ def _nan_extreme(function, x, axis, keepdims, worst):
     result = function(torch.where(missing, worst, x), axis=axis, keepdims=keepdims)
     nothing = torch.all(missing, dim=canonical_axes(axis, x.dim()), keepdim=keepdims)
     return torch.where(nothing, float("nan"), result)
+
+
+__all__ = op_names(__name__)

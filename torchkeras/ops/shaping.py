@@ -6,11 +6,12 @@ Where torch can return a view it does; the values are those of the input.
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.operation import op
+from torchkeras.core.operation import op, op_names
+from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import all_tensors, beside, canonical_axes
 
 
-@op("reshape")
+@op(shape=rules.reshape, dtype=rules.kept)
 def reshape(x, newshape):
     """`x` in another shape with as many elements.
 
@@ -27,7 +28,7 @@ def reshape(x, newshape):
     return torch.reshape(convert_to_tensor(x), [-1 if d is None else d for d in newshape])
 
 
-@op("ravel")
+@op(shape=rules.ravel, dtype=rules.kept)
 def ravel(x):
     """`x` with all axes flattened into one.
 
@@ -39,7 +40,7 @@ def ravel(x):
     return torch.ravel(convert_to_tensor(x))
 
 
-@op("expand_dims")
+@op(shape=rules.expand_dims, dtype=rules.kept)
 def expand_dims(x, axis):
     """`x` with new axes of size 1.
 
@@ -60,7 +61,7 @@ def expand_dims(x, axis):
     return x
 
 
-@op("squeeze")
+@op(shape=rules.squeeze, dtype=rules.kept)
 def squeeze(x, axis=None):
     """`x` without axes of size 1.
 
@@ -89,7 +90,7 @@ def squeeze(x, axis=None):
     return torch.squeeze(x, axes)
 
 
-@op("transpose")
+@op(shape=rules.transpose, dtype=rules.kept)
 def transpose(x, axes=None):
     """`x` with its axes in another order.
 
@@ -106,7 +107,7 @@ def transpose(x, axes=None):
     return torch.permute(x, tuple(range(x.dim())[::-1]) if axes is None else tuple(axes))
 
 
-@op("moveaxis")
+@op(shape=rules.moveaxis, dtype=rules.kept)
 def moveaxis(x, source, destination):
     """`x` with some axes moved, the others keeping their order.
 
@@ -122,7 +123,7 @@ def moveaxis(x, source, destination):
     return torch.moveaxis(convert_to_tensor(x), source, destination)
 
 
-@op("swapaxes")
+@op(shape=rules.swapaxes, dtype=rules.kept)
 def swapaxes(x, axis1, axis2):
     """`x` with two axes exchanged.
 
@@ -134,7 +135,7 @@ def swapaxes(x, axis1, axis2):
     return torch.swapaxes(convert_to_tensor(x), axis1, axis2)
 
 
-@op("broadcast_to")
+@op(shape=rules.broadcast_to, dtype=rules.kept)
 def broadcast_to(x, shape):
     """`x` repeated along axes of size 1, and along new leading axes, to a shape.
 
@@ -149,7 +150,7 @@ def broadcast_to(x, shape):
     return torch.broadcast_to(x, tuple(shape))
 
 
-@op("flip")
+@op(shape=rules.flip, dtype=rules.kept)
 def flip(x, axis=None):
     """`x` in reversed order along axes (int, tuple of ints, or None for all).
 
@@ -162,7 +163,7 @@ def flip(x, axis=None):
     return torch.flip(x, canonical_axes(axis, x.dim()))
 
 
-@op("roll")
+@op(shape=rules.roll, dtype=rules.kept)
 def roll(x, shift, axis=None):
     """`x` shifted along axes; what leaves at one end enters at the other.
 
@@ -179,7 +180,7 @@ def roll(x, shift, axis=None):
     return torch.roll(convert_to_tensor(x), shift, axis)
 
 
-@op("concatenate")
+@op(shape=rules.concatenate)
 def concatenate(xs, axis=0):
     """Tensors joined along an axis they have.
 
@@ -195,7 +196,7 @@ def concatenate(xs, axis=0):
     return torch.cat(all_tensors(xs), axis)
 
 
-@op("stack")
+@op(shape=rules.stack)
 def stack(x, axis=0):
     """Tensors of one shape joined along a new axis.
 
@@ -211,7 +212,7 @@ def stack(x, axis=0):
     return torch.stack(all_tensors(x), axis)
 
 
-@op("hstack")
+@op(shape=rules.hstack)
 def hstack(xs):
     """Tensors joined along their second axis (the first, if they have only one).
 
@@ -223,7 +224,7 @@ def hstack(xs):
     return torch.hstack(all_tensors(xs))
 
 
-@op("vstack")
+@op(shape=rules.vstack)
 def vstack(xs):
     """Tensors joined along their first axis; those with one axis count as rows.
 
@@ -235,7 +236,7 @@ def vstack(xs):
     return torch.vstack(all_tensors(xs))
 
 
-@op("append")
+@op(shape=rules.append)
 def append(x1, x2, axis=None):
     """`x2` after `x1`, along an axis; both flattened for `axis=None`.
 
@@ -248,7 +249,7 @@ def append(x1, x2, axis=None):
     return torch.cat((x1.flatten(), x2.flatten())) if axis is None else torch.cat((x1, x2), axis)
 
 
-@op("split")
+@op(shape=rules.split, dtype=rules.kept)
 def split(x, indices_or_sections, axis=0):
     """`x` cut along an axis.
 
@@ -284,7 +285,7 @@ def split(x, indices_or_sections, axis=0):
     return [x.narrow(axis, i * (size // parts), size // parts) for i in range(parts)]
 
 
-@op("tile")
+@op(shape=rules.tile, dtype=rules.kept)
 def tile(x, repeats):
     """`x` laid out several times along each axis.
 
@@ -301,7 +302,7 @@ def tile(x, repeats):
     return torch.tile(convert_to_tensor(x), repeats)
 
 
-@op("repeat")
+@op(shape=rules.repeat, dtype=rules.kept)
 def repeat(x, repeats, axis=None):
     """Each element repeated in place.
 
@@ -309,6 +310,9 @@ def repeat(x, repeats, axis=None):
         x: tensor.
         repeats: int, or a sequence of ints with one count for each element along the axis.
         axis: int, or None for the flattened tensor.
+
+    Raises:
+        ValueError: a count is negative or exceeds any memory, or there are as many as fit neither.
 
     Example:
 
@@ -318,18 +322,20 @@ def repeat(x, repeats, axis=None):
     x = convert_to_tensor(x)
     if axis is None:
         x, axis = x.flatten(), 0
+    few = isinstance(repeats, int) and 0 <= repeats < 2**20
+    if not few and not torch.compiler.is_compiling():
+        rules.repeat(x, repeats, axis)  # torch writes past the end where a count is negative
     if isinstance(repeats, int):
         return torch.repeat_interleave(x, repeats, axis)
     if isinstance(repeats, (list, tuple)):
         # The sum is known here, so torch need not read the counts back from the device.
         counts = repeats * x.shape[axis] if len(repeats) == 1 else repeats
-        total = sum(counts)
-        counts = torch.tensor(counts, device=x.device)
+        counts, total = torch.tensor(counts, device=x.device), sum(counts)
         return torch.repeat_interleave(x, counts, axis, output_size=total)
     return torch.repeat_interleave(x, beside(repeats, x).long(), axis)
 
 
-@op("pad")
+@op(shape=rules.pad, dtype=rules.kept)
 def pad(x, pad_width, mode="constant", constant_values=None):
     """`x` with a border around it.
 
@@ -351,7 +357,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     tensor([2, 1, 2, 3, 2, 1])
     """
     x = convert_to_tensor(x)
-    widths = _pad_widths(pad_width, x)
+    widths = rules.pad_widths(pad_width, tuple(x.shape))
     if mode == "constant":
         flat = [width for widths_of_axis in reversed(widths) for width in widths_of_axis]
         return torch.nn.functional.pad(x, flat, value=constant_values or 0)
@@ -368,23 +374,6 @@ def pad(x, pad_width, mode="constant", constant_values=None):
         if before or after:
             x = torch.index_select(x, axis, _mirrored(x, axis, before, after, mode))
     return x
-
-
-def _pad_widths(pad_width, x):
-    if isinstance(pad_width, int):
-        return [(pad_width, pad_width)] * x.dim()
-    pad_width = list(pad_width)
-    if all(isinstance(width, int) for width in pad_width):
-        pad_width = [pad_width]
-    widths = [tuple(width) * 2 if len(width) == 1 else tuple(width) for width in pad_width]
-    if len(widths) == 1:
-        widths = widths * x.dim()
-    if len(widths) != x.dim() or any(len(width) != 2 for width in widths):
-        raise ValueError(
-            "`pad_width` must hold one (before, after) pair for each axis, or one for all. "
-            f"Received: pad_width={pad_width} for x of shape {tuple(x.shape)}."
-        )
-    return widths
 
 
 def _mirrored(x, axis, before, after, mode):
@@ -410,7 +399,7 @@ def ndim(x):
     return len(x.shape) if hasattr(x, "shape") else convert_to_tensor(x).dim()
 
 
-@op("size")
+@op(shape=rules.scalar, dtype="int32")
 def size(x):
     """Number of elements, as an `int32` tensor of shape ().
 
@@ -421,3 +410,6 @@ def size(x):
     """
     x = convert_to_tensor(x)
     return torch.tensor(x.numel(), dtype=torch.int32, device=x.device)
+
+
+__all__ = op_names(__name__, "ndim")

@@ -5,18 +5,16 @@ import warnings
 
 import torch
 
-from torchkeras.core import config, naming, serialization
-from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core import naming, serialization
 from torchkeras.core.scopes import SCOPE, StatelessScope
 from torchkeras.core.variable import Variable
-from torchkeras.optimizers.schedules.learning_rate_schedule import (
-    FormulaSchedule,
-    LearningRateSchedule,
-)
+from torchkeras.optimizers.learning_rate import LearningRate
+from torchkeras.optimizers.moving_average import MovingAverage
+from torchkeras.optimizers.optimizer_state import OptimizerState
 from torchkeras.optimizers.update_paths import UpdatePaths
 
 
-class Optimizer(UpdatePaths):
+class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     """Base class of optimizers: turns gradients into updates of variables.
 
     An optimizer keeps its own state in Variables: the step counter and the learning rate, on
@@ -76,7 +74,6 @@ class Optimizer(UpdatePaths):
         name=None,
         **kwargs,
     ):
-        self._variables = []
         if kwargs.pop("decay", None) is not None:
             warnings.warn(
                 "The argument `decay` has no effect since Keras 3. Pass a schedule as "
@@ -94,7 +91,7 @@ class Optimizer(UpdatePaths):
             ema_overwrite_frequency,
             gradient_accumulation_steps,
         )
-        self.name = name or naming.auto_name(type(self).__name__)
+        super().__init__(name)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
@@ -111,44 +108,11 @@ class Optimizer(UpdatePaths):
         self._accumulated_gradients = []
         self._undecayed_variables = []
         self._undecayed_pattern = None
-        self._mirrors = []  # pairs (state, the variable whose device and dtype it follows)
         self._plans = {}
         self._iterations = self._host_variable(0, "int32", "iteration")
         self._learning_rate = self._make_learning_rate(learning_rate)
 
-    def _host_variable(self, value, dtype, name):
-        """A scalar Variable on the CPU, wherever the model is."""
-        with config.device("cpu"), naming.name_scope(self.name, caller=self):
-            return Variable(
-                value,
-                dtype=dtype,
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-                name=name,
-            )
-
-    def __setattr__(self, name, value):
-        if name != "_variables" and "_variables" not in self.__dict__:
-            raise RuntimeError(
-                f"'{type(self).__name__}.__init__' must call `super().__init__(...)` before it "
-                f"sets attributes. Received: the attribute '{name}' first."
-            )
-        # Variables that a subclass keeps as attributes are part of its state.
-        if isinstance(value, Variable):
-            self._track_variable(value)
-        super().__setattr__(name, value)
-
-    def _track_variable(self, variable):
-        if not any(variable is known for known in self._variables):
-            self._variables.append(variable)
-
     # State
-
-    @property
-    def variables(self):
-        """List of the state Variables: counter, learning rate, then those made by `build`."""
-        return self._variables[:]
 
     @property
     def iterations(self):
@@ -201,188 +165,6 @@ class Optimizer(UpdatePaths):
 
     def _get_variable_index(self, variable):
         return self._trainable_variables_indices[id(variable)]
-
-    def add_variable(
-        self,
-        shape,
-        initializer="zeros",
-        dtype=None,
-        aggregation="none",
-        layout=None,
-        name=None,
-    ):
-        """Make a state Variable.
-
-        Args:
-            shape: tuple of ints.
-            initializer: name, instance, or function `(shape, dtype) -> tensor`.
-            dtype: name of a dtype; None for `floatx()`.
-            aggregation: as for `keras.Variable`.
-            layout: kept for Keras's signature.
-            name: str, last part of the path.
-
-        Example:
-
-        >>> keras.optimizers.SGD().add_variable((2,), name="extra").path
-        'sgd/extra'
-        """
-        constant = _constant(initializer)
-        if constant is not None:
-
-            def initializer(shape, dtype):
-                device = config.default_device()
-                return torch.full(shape, constant, dtype=to_torch_dtype(dtype), device=device)
-
-        return self._add_state(initializer, shape, dtype, aggregation, name)
-
-    def _add_state(self, value, shape, dtype, aggregation, name):
-        with naming.name_scope(self.name, caller=self):
-            variable = Variable(
-                value,
-                shape=shape,
-                dtype=dtype,
-                trainable=False,
-                autocast=False,
-                aggregation=aggregation,
-                name=name,
-            )
-        self._variables.append(variable)
-        return variable
-
-    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
-        """Make a state Variable of the shape, dtype and device of another.
-
-        Args:
-            reference_variable: Variable. A sharded one gets sharded state.
-            name: str, end of the name: `"<path of the reference, with _>_<name>"`.
-            initializer: as in `add_variable`.
-
-        Example:
-
-        >>> v = keras.Variable([1.0, 2.0], name="w")
-        >>> keras.optimizers.SGD().add_variable_from_reference(v, "momentum").path
-        'sgd/w_momentum'
-        """
-        reference = reference_variable._store[reference_variable._key].detach()
-        name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
-        constant = _constant(initializer)
-        if constant is not None:
-            # In the reference's own memory layout and, for a DTensor, its sharding.
-            value = torch.full_like(reference, constant)
-            variable = self._add_state(value, None, None, "none", name)
-        else:
-            with config.device(reference.device):
-                variable = self.add_variable(
-                    tuple(reference.shape), initializer, reference.dtype, name=name
-                )
-        self._mirrors.append((variable, reference_variable))
-        return variable
-
-    def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
-        """Make one or more state Variables for each trainable variable.
-
-        Args:
-            trainable_variables: list of Variables.
-            name: str, or list of str for several kinds of state.
-            initializer: one for all, or a list as long as `name`.
-
-        Returns:
-            A list as long as `trainable_variables`, with None for a variable that is
-            overwritten with its gradient; a tuple of such lists where `name` is a list.
-
-        Raises:
-            ValueError: the lists of names and initializers differ in length.
-
-        Example:
-
-        >>> optimizer = keras.optimizers.SGD()
-        >>> m, v = optimizer.add_optimizer_variables([keras.Variable([1.0])], ["m", "v"])
-        >>> len(m), len(v)
-        (1, 1)
-        """
-        names = [name] if isinstance(name, str) else list(name)
-        initializers = (
-            list(initializer)
-            if isinstance(initializer, (list, tuple))
-            else [initializer] * len(names)
-        )
-        if len(names) != len(initializers):
-            raise ValueError(
-                "Every name needs its initializer: the lists must be of equal length. "
-                f"Received: name={name!r}, initializer={initializer!r}."
-            )
-        made = tuple([] for _ in names)
-        for variable in trainable_variables:
-            for kind, (kind_name, kind_initializer) in enumerate(
-                zip(names, initializers, strict=True)
-            ):
-                skip = getattr(variable, "overwrite_with_gradient", False)
-                made[kind].append(
-                    None
-                    if skip
-                    else self.add_variable_from_reference(variable, kind_name, kind_initializer)
-                )
-        return made[0] if isinstance(name, str) else made
-
-    # Learning rate
-
-    def _make_learning_rate(self, learning_rate):
-        if isinstance(learning_rate, LearningRateSchedule):
-            return learning_rate
-        if isinstance(learning_rate, Variable):
-            learning_rate = float(learning_rate)
-        elif callable(learning_rate):
-            return learning_rate
-        if not isinstance(learning_rate, float):
-            raise ValueError(
-                "Argument `learning_rate` should be float, or an instance of "
-                "LearningRateSchedule, or a callable without arguments that returns the "
-                f"learning rate. Received: learning_rate={learning_rate!r}."
-            )
-        return self._host_variable(learning_rate, config.floatx(), "learning_rate")
-
-    @property
-    def learning_rate(self):
-        """The learning rate now: the Variable, or what the schedule or function gives."""
-        return self._get_current_learning_rate()
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate):
-        current = self._learning_rate
-        is_rule = isinstance(learning_rate, LearningRateSchedule) or (
-            callable(learning_rate) and not isinstance(learning_rate, (Variable, torch.Tensor))
-        )
-        if is_rule:
-            self._learning_rate = learning_rate
-            self._variables = [v for v in self._variables if v is not current]
-        elif isinstance(current, Variable):
-            current.assign(learning_rate)
-        else:
-            kind = (
-                "a `LearningRateSchedule`"
-                if isinstance(current, LearningRateSchedule)
-                else "a function"
-            )
-            raise TypeError(
-                f"The learning rate of optimizer '{self.name}' comes from {kind}, so it is not "
-                f"settable to a number. Received: learning_rate={learning_rate!r}. Make the "
-                "optimizer with a float learning_rate, or assign another schedule."
-            )
-
-    def _get_current_learning_rate(self):
-        rate = self._learning_rate
-        if isinstance(rate, Variable):
-            return rate
-        return rate(self._iterations) if isinstance(rate, LearningRateSchedule) else rate()
-
-    def _host_learning_rate(self, calls):
-        """The learning rate after `calls` calls of `apply`, as a Python float."""
-        rate = self._learning_rate
-        if isinstance(rate, Variable):
-            return rate._store[rate._key].item()
-        if type(rate).__call__ is FormulaSchedule.__call__:
-            return rate._at(calls)
-        return float(self._get_current_learning_rate())
 
     # Updating
 
@@ -564,7 +346,7 @@ class Optimizer(UpdatePaths):
         """
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
-    # Weight decay and moving average
+    # Weight decay
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """Choose variables that weight decay leaves alone; replaces an earlier choice.
@@ -589,108 +371,7 @@ class Optimizer(UpdatePaths):
         pattern = self._undecayed_pattern
         return pattern is None or re.search(pattern, variable.name) is None
 
-    def finalize_variable_values(self, var_list):
-        """Set the variables to their moving averages, where `use_ema` keeps them.
-
-        `fit` does this at its end.
-
-        Args:
-            var_list: the list of Variables the optimizer was built on.
-
-        Raises:
-            ValueError: the list has another length.
-
-        Example:
-
-        >>> v = keras.Variable(1.0)
-        >>> optimizer = keras.optimizers.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
-        >>> for _ in range(2):
-        ...     optimizer.apply([torch.tensor(1.0)], [v])
-        >>> optimizer.finalize_variable_values([v])
-        >>> float(v)
-        -0.5
-        """
-        if not self.use_ema:
-            return
-        averages = self._model_variables_moving_average
-        if len(var_list) != len(averages):
-            raise ValueError(
-                f"The moving averages of optimizer '{self.name}' belong to {len(averages)} "
-                f"variables. Received: a list of {len(var_list)}. Pass the variables that the "
-                "optimizer was built on."
-            )
-        for variable, average in zip(var_list, averages, strict=True):
-            if average is not None:
-                variable.assign(average.value)
-
-    # Saving
-
-    def set_weights(self, weights):
-        """Set the values of `variables`.
-
-        Args:
-            weights: list of arrays, tensors or Variables in the order of `variables`.
-
-        Raises:
-            ValueError: the optimizer is not built, or a shape differs.
-
-        Example:
-
-        >>> v = keras.Variable(1.0)
-        >>> first, second = keras.optimizers.Adam(), keras.optimizers.Adam()
-        >>> first.build([v]), second.build([v])
-        (None, None)
-        >>> second.set_weights(first.variables)
-        """
-        if not self.built:
-            raise ValueError(
-                "You are calling `set_weights()` on an optimizer that has not yet been built. "
-                f"Received: {len(weights)} weights. Call `optimizer.build(variables)` first."
-            )
-        for variable, weight in zip(self._variables, weights, strict=False):
-            if tuple(variable.shape) != tuple(weight.shape):
-                raise ValueError(
-                    f"Optimizer variable '{variable.path}' has shape {variable.shape}. "
-                    f"Received: a weight of shape {tuple(weight.shape)}."
-                )
-            variable.assign(weight)
-
-    def save_own_variables(self, store):
-        """Write the state into a dict-like store, as arrays under "0", "1", ...
-
-        Example:
-
-        >>> store = {}
-        >>> keras.optimizers.SGD(learning_rate=0.5).save_own_variables(store)
-        >>> store
-        {'0': array(0, dtype=int32), '1': array(0.5, dtype=float32)}
-        """
-        for i, variable in enumerate(self._variables):
-            store[str(i)] = variable.numpy()
-
-    def load_own_variables(self, store):
-        """Read the state that `save_own_variables` wrote.
-
-        A store with another number of arrays is skipped with a warning (as in Keras).
-
-        Example:
-
-        >>> optimizer = keras.optimizers.SGD()
-        >>> optimizer.load_own_variables({"0": np.array(3), "1": np.array(0.5)})
-        >>> int(optimizer.iterations)
-        3
-        """
-        if len(store.keys()) != len(self._variables):
-            hint = "" if self.built else " Build it first: `optimizer.build(variables)`."
-            warnings.warn(
-                f"Skipping variable loading for optimizer '{self.name}', because it has "
-                f"{len(self._variables)} variables whereas the saved optimizer has "
-                f"{len(store.keys())} variables.{hint}",
-                stacklevel=2,
-            )
-            return
-        for i, variable in enumerate(self._variables):
-            variable.assign(store[str(i)])
+    # Configs
 
     def get_config(self):
         """The constructor arguments as a JSON-ready dict; the learning rate as it is now.
@@ -795,10 +476,3 @@ def _without_missing(grads, variables):
         stacklevel=3,
     )
     return [g for g, _ in pairs], [v for _, v in pairs]
-
-
-def _constant(initializer):
-    """The number that an initializer fills with, or None where it is not a constant."""
-    if isinstance(initializer, str):
-        return {"zeros": 0.0, "ones": 1.0}.get(initializer)
-    return initializer if isinstance(initializer, (int, float)) else None

@@ -6,7 +6,8 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.core.sharding import is_sharded, local_part
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers import clipping
-from torchkeras.optimizers.slot_plan import SlotPlan, checked_gradient, place_like, takes_kernels
+from torchkeras.optimizers.slot_plan import SlotPlan, checked_gradient, takes_kernels
+from torchkeras.optimizers.traced import choose
 
 
 class UpdatePaths:
@@ -74,11 +75,6 @@ class UpdatePaths:
             self._plans[tuple(map(id, variables))] = plan
         return plan
 
-    def _place_state(self):
-        """Let the state follow a model that was moved, cast or sharded after the build."""
-        for state, reference in self._mirrors:
-            place_like(state, reference)
-
     def _make_plan(self, variables):
         names = [
             name
@@ -134,27 +130,6 @@ class UpdatePaths:
 
     def _reset_accumulators(self):
         torch._foreach_zero_([local_part(a._store[a._key]) for a in self._accumulated_gradients])
-
-    def _average_with_kernels(self, updates):
-        """Update the moving averages of all variables, and the variables from them."""
-        pairs = [
-            (variable, average)
-            for variable, average in zip(
-                self._trainable_variables, self._model_variables_moving_average, strict=True
-            )
-            if average is not None
-        ]
-        plan = self._plan([variable for variable, _ in pairs])
-        if plan is None:
-            self._average_plainly(updates)
-            return
-        averages = plan.states["_model_variables_moving_average"]
-        if updates == 0:
-            torch._foreach_copy_(averages, plan.params)
-        else:
-            torch._foreach_lerp_(averages, plan.params, 1 - self.ema_momentum)
-        if self.ema_overwrite_frequency and (updates + 1) % self.ema_overwrite_frequency == 0:
-            torch._foreach_copy_(plan.params, averages)
 
     # The plain way
 
@@ -219,24 +194,9 @@ class UpdatePaths:
             accumulator.assign(torch.zeros_like(accumulator.value))
         if is_update is not True:
             for variable, old in zip(touched, before, strict=True):
-                variable.assign(_where(is_update, variable.value, old))
+                variable.assign(choose(is_update, variable.value, old))
             for accumulator, total in zip(accumulators, totals, strict=True):
-                accumulator.assign(_where(is_update, accumulator.value, total))
-
-    def _average_plainly(self, updates):
-        overwrite = bool(self.ema_overwrite_frequency) and (
-            (updates + 1) % self.ema_overwrite_frequency == 0
-        )
-        for variable, average in zip(
-            self._trainable_variables, self._model_variables_moving_average, strict=True
-        ):
-            if average is None:
-                continue
-            value = variable.value
-            mixed = average.value + (value - average.value) * (1 - self.ema_momentum)
-            average.assign(_where(updates == 0, value, mixed))
-            if overwrite is not False:
-                variable.assign(_where(overwrite, average.value, value))
+                accumulator.assign(choose(is_update, accumulator.value, total))
 
     def _overwrite_variables(self, grads, variables):
         """Set the variables that want it to their gradients; returns the remaining pairs.
@@ -254,8 +214,8 @@ class UpdatePaths:
                 is_update = (self._counted_calls() + 1) % steps == 0
                 accumulator = self._accumulated_gradients[self._get_variable_index(variable)]
                 highest = torch.maximum(grad, accumulator.value)
-                variable.assign(_where(is_update, highest, variable.value))
-                accumulator.assign(_where(is_update, torch.zeros_like(highest), highest))
+                variable.assign(choose(is_update, highest, variable.value))
+                accumulator.assign(choose(is_update, torch.zeros_like(highest), highest))
         return [grad for grad, _ in rest], [variable for _, variable in rest]
 
 
@@ -267,13 +227,6 @@ def _same_layout(state, variable):
         tensor, param = local_part(tensor), local_part(param)
         return tensor.shape == param.shape and tensor.stride() == param.stride()
     return type(tensor) is torch.Tensor and tensor.stride() == param.stride()
-
-
-def _where(condition, yes, no):
-    """`yes` or `no`, by a bool, or entry by entry by a traced scalar."""
-    if isinstance(condition, bool):
-        return yes if condition else no
-    return torch.where(condition.to(yes.device), yes, no)
 
 
 def _value(scalar):

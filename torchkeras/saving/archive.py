@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import stat
 import zipfile
 import zlib
+from collections import Counter
 
 from torchkeras.saving.messages import no_file, unreadable
 
@@ -12,6 +14,8 @@ METADATA, CONFIG = "metadata.json", "config.json"
 SAFETENSORS, H5 = "model.weights.safetensors", "model.weights.h5"
 
 _LIMITS_BYTES = {METADATA: 2**20, CONFIG: 32 * 2**20, SAFETENSORS: 2**40, H5: 2**40}
+_ASSETS = re.compile(r"assets(/[A-Za-z0-9_][A-Za-z0-9_. -]*)+")
+_MAX_ASSETS, _MAX_ASSET_BYTES = 10_000, 2**30
 _MAX_RATIO = 100  # of deflated members; weights do not shrink like that, and zeros would
 _RATIO_FROM_BYTES = 2**20  # a small member may be as repetitive as it likes
 _STRANGE_FLAGS = 0x1 | 0x20 | 0x40  # encrypted, patch data, strongly encrypted
@@ -44,9 +48,9 @@ def open_archive(path):
 
 
 def _check_members(members, size, path):
-    if len(members) > len(_LIMITS_BYTES):
+    if len(members) > len(_LIMITS_BYTES) + _MAX_ASSETS:
         raise unreadable(path, f"it has {len(members)} members", ".keras")
-    names = [member.filename for member in members]
+    names = Counter(member.filename for member in members)
     for member in members:
         problem = _problem(member, names)
         if problem is not None:
@@ -64,9 +68,10 @@ def _problem(member, names):
     """What is wrong with a member, or None."""
     name = member.filename
     # A zero byte ends a name for some readers; `orig_filename` shows it.
-    if name not in _LIMITS_BYTES or member.orig_filename != name:
+    limit = _MAX_ASSET_BYTES if _ASSETS.fullmatch(name) else _LIMITS_BYTES.get(name)
+    if limit is None or member.orig_filename != name:
         return "is not one that a model's archive has"
-    if names.count(name) > 1:
+    if names[name] > 1:
         return "occurs twice"
     if member.flag_bits & _STRANGE_FLAGS:
         return "is encrypted or patched"
@@ -74,8 +79,8 @@ def _problem(member, names):
         return "is not a plain file"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"is compressed by method {member.compress_type}"
-    if member.file_size > _LIMITS_BYTES[name]:
-        return f"has {member.file_size} bytes, above {_LIMITS_BYTES[name]}"
+    if member.file_size > limit:
+        return f"has {member.file_size} bytes, above {limit}"
     if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
         return "declares another size than it has"
     grown = member.file_size > _MAX_RATIO * member.compress_size
@@ -91,6 +96,7 @@ class Archive:
         self._archive = archive
         self._path = path
         self.names = frozenset(archive.namelist())
+        self.assets = sorted(name for name in self.names if _ASSETS.fullmatch(name))
 
     def read(self, name):
         """The bytes of a member."""

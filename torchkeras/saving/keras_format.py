@@ -5,6 +5,7 @@
 | `metadata.json` | when and by what it was written |
 | `config.json` | the model's config and compile arguments |
 | `model.weights.safetensors` | weights, seeds, optimizer state; see `safetensors_format` |
+| `assets/...` | bytes that layers keep, such as a vocabulary; see `assets` |
 | `model.weights.h5` | instead of that: the same in Keras's layout; see `h5_format` |
 
 With HDF5 weights Keras 3 opens the archive, and archives that Keras 3 wrote are read here.
@@ -19,6 +20,7 @@ from torchkeras.core.serialization import custom_object_scope, serialize_with_sh
 from torchkeras.saving import archive as archives
 from torchkeras.saving import h5_format, safetensors_format
 from torchkeras.saving.archive import open_archive
+from torchkeras.saving.assets import assign_assets, by_layout, collect_assets
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.messages import json_object
 from torchkeras.saving.model_config import rebuild_model
@@ -45,10 +47,13 @@ def save_model(model, path, include_optimizer=True, weights_format="safetensors"
         "torchkeras_version": __version__,
     }
     config = json.dumps(serialize_with_sharing(model))
+    assets = collect_assets(by_layout(model))
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
         file.writestr(archives.METADATA, json.dumps(metadata))
         file.writestr(archives.CONFIG, config)
         file.writestr(archives.H5 if is_h5 else archives.SAFETENSORS, weights)
+        for name, data in assets.items():
+            file.writestr(name, data)
 
 
 def load_model(path, custom_objects=None, compile=True):
@@ -56,7 +61,22 @@ def load_model(path, custom_objects=None, compile=True):
     with open_archive(path) as archive, custom_object_scope(custom_objects or {}):
         config = json_object(archive.read(archives.CONFIG), path, ".keras")
         with _weights_of(archive, path) as weights:
-            return rebuild_model(config, weights, path, compile)
+            return rebuild_model(config, _WithAssets(weights, archive, path), path, compile)
+
+
+class _WithAssets:
+    """The reader of an archive's weights, and of its assets."""
+
+    def __init__(self, weights, archive, path):
+        self._weights, self._archive, self._path = weights, archive, path
+
+    def __getattr__(self, name):
+        return getattr(self._weights, name)
+
+    def assign_assets(self, model):
+        """Give the layers of a model their assets."""
+        found = {name: self._archive.read(name) for name in self._archive.assets}
+        assign_assets(by_layout(model), found, self._path)
 
 
 @contextlib.contextmanager

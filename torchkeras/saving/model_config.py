@@ -18,7 +18,8 @@ def rebuild_model(config, weights, path, compile):
     Args:
         config: dict, what `serialize_keras_object` gave for a model.
         weights: reader of the file's weights. `lacks_place(model)` tells whether some of them
-            belong to no weight of the model; `assign_state(model)` sets weights and seeds;
+            belong to no weight of the model; `assign_assets(model)` gives layers what they keep
+            beside; `assign_state(model)` sets weights and seeds;
             `assign_optimizer(model)` the optimizer's state, all or none of each.
         path: str, the file.
         compile: bool, whether to compile it and load the optimizer's state.
@@ -31,6 +32,7 @@ def rebuild_model(config, weights, path, compile):
     with _limits(path), sharing_scope():
         model = _make_model(config if compile else _never_compiled(config), weights)
     _check_loadable(model, path)
+    weights.assign_assets(model)
     weights.assign_state(model)
     if compile and compile_config:
         with _limits(path, " Pass compile=False to load the model without compiling it."):

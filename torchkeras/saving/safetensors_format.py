@@ -5,6 +5,7 @@
 | `dense.kernel`, ... | the `state_dict`, each tensor once |
 | `optimizer/0`, ... | tensors of the optimizer's state |
 | `seeds/dropout.seed_generator_state`, ... | states of seed generators |
+| `assets/lookup/vocabulary.txt`, ... | bytes that layers keep; see `assets` |
 | metadata `config` | the model's config and compile arguments as JSON |
 | metadata `aliases` | JSON, further names of tensors that stand under one name only |
 | metadata `optimizer` | JSON, what of a torch optimizer's state is not a tensor |
@@ -24,6 +25,8 @@ from safetensors import torch as safetensors_torch
 from safetensors.torch import save_file
 
 from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
+from torchkeras.saving import assets
+from torchkeras.saving.assets import by_module, collect_assets
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
@@ -45,6 +48,8 @@ def save_weights(model, path):
 def save_model(model, path, include_optimizer=True):
     """Write weights, config, compile arguments, optimizer state and seeds."""
     tensors, metadata = collect_state(model, include_optimizer)
+    for name, data in collect_assets(by_module(model)).items():
+        tensors[name] = torch.tensor(list(data), dtype=torch.uint8)
     metadata["config"] = json.dumps(serialize_with_sharing(model))
     write_tensors(path, tensors, metadata)
 
@@ -208,11 +213,23 @@ class Weights:
         self._file = file
         self._path = path
         self._stored = set(file.keys())
-        self._names = [n for n in file.keys() if not n.startswith((OPTIMIZER, SEEDS))]
+        beside = (OPTIMIZER, SEEDS, assets.PREFIX)
+        self._names = [n for n in file.keys() if not n.startswith(beside)]
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
         return bool(set(self._names) - set(model.state_dict()))
+
+    def assign_assets(self, model):
+        """Give the layers of a model their assets."""
+        names = [name for name in self._stored if name.startswith(assets.PREFIX)]
+        found = {}
+        for name in sorted(names):
+            tensor = self._tensor(name)
+            if tensor.dtype != torch.uint8 or tensor.dim() != 1:
+                raise unreadable(self._path, f"'{clipped(name)}' is no row of bytes")
+            found[name] = tensor.numpy().tobytes()
+        assets.assign_assets(assets.by_module(model), found, self._path)
 
     def assign_state(self, model):
         """Set weights and seeds."""

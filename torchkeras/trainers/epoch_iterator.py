@@ -25,7 +25,6 @@ class EpochIterator:
         steps_per_epoch: int, at least 1, or None.
         shuffle: bool or `"batch"`.
         class_weight: dict of class index to weight, or None.
-        steps_per_execution: int, kept for the training loop; batches come one at a time.
         device: torch device of the batches, or None to leave them where they are.
         shard: `(number, count)` to take that one of `count` parts of each batch; None for all.
         divided: bool, whether the data is such a part already.
@@ -50,7 +49,6 @@ class EpochIterator:
         steps_per_epoch=None,
         shuffle=False,
         class_weight=None,
-        steps_per_execution=1,
         device=None,
         shard=None,
         divided=False,
@@ -73,7 +71,6 @@ class EpochIterator:
         if limit:
             steps_per_epoch = min(limit, steps_per_epoch or limit)
         self.steps_per_epoch = steps_per_epoch
-        self.steps_per_execution = steps_per_execution
         self.exhausted = False
         self._found_batches = None
         self._pass = None
@@ -86,11 +83,6 @@ class EpochIterator:
         if self.steps_per_epoch:
             return self.steps_per_epoch
         return self.data_adapter.num_batches or self._found_batches
-
-    @property
-    def batch_size(self):
-        """Samples in a full batch, or None where the data decides."""
-        return self.data_adapter.batch_size
 
     @property
     def share(self):
@@ -149,14 +141,6 @@ class EpochIterator:
         self.data_adapter.close()  # workers start again after `on_epoch_begin`
         return first
 
-    def on_epoch_begin(self):
-        """Tell the data that an epoch begins; `enumerate_epoch` does it."""
-        self.data_adapter.on_epoch_begin()
-
-    def on_epoch_end(self):
-        """Tell the data that an epoch has ended; `enumerate_epoch` does it."""
-        self.data_adapter.on_epoch_end()
-
     def enumerate_epoch(self):
         """A generator over one epoch: `(step, batch)`, `step` from 0, `batch` a tuple.
 
@@ -168,20 +152,20 @@ class EpochIterator:
         >>> next(EpochIterator([1.0, 2.0], batch_size=1).enumerate_epoch())
         (0, (tensor([1.]),))
         """
-        self.on_epoch_begin()
+        self.data_adapter.on_epoch_begin()
         try:
             if self.steps_per_epoch is None:
                 yield from self._whole_pass()
             else:
                 yield from self._counted_steps()
         except GeneratorExit:
-            self.on_epoch_end()
+            self.data_adapter.on_epoch_end()
             raise
         except BaseException:
             self._drop_pass()
             self.data_adapter.close()
             raise
-        self.on_epoch_end()
+        self.data_adapter.on_epoch_end()
 
     def _whole_pass(self):
         batches = self._pass  # begun by `peek`

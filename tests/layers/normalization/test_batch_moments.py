@@ -50,7 +50,7 @@ def run_job(world_size, folder, device="cpu"):
     return [torch.load(folder / f"{rank}.pt") for rank in range(world_size)]
 
 
-@pytest.fixture(scope="module", params=worker.ROWS)
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def job(request, tmp_path_factory):
     """Results of each process of a job of 2 and of one of 3; a failure is not tried again."""
     return run_job(request.param, tmp_path_factory.mktemp("job"))

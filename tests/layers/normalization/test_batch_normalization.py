@@ -192,7 +192,6 @@ def test_stateless_training_returns_the_new_statistics():
 
 
 # Dynamo itself makes an object of an autograd function.
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("kwargs", [{}, {"renorm": True}, {"synchronized": True}])
 def test_training_compiles_in_one_graph(kwargs):
     x, weights = torch.randn(4, 3), torch.randn(4, 3)
@@ -210,7 +209,6 @@ def test_training_compiles_in_one_graph(kwargs):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_compiled_training_takes_one_value_a_channel(dynamic):
     results = []

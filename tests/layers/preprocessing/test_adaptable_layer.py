@@ -166,9 +166,15 @@ def test_text_through_a_stack_and_an_own_model():
     assert Own()([["b"], ["c"]]).tolist() == [[2.0], [3.0]]
 
 
-@pytest.mark.parametrize("x", [["a"], [["a"]], np.array([["a"]]), np.array([[b"a"]])])
+@pytest.mark.parametrize("x", [np.array([["a"]]), np.array([[b"a"]]), np.array(["a"], object)])
 def test_layers_of_numbers_refuse_text(x):
     with pytest.raises(ValueError, match="'d'.*computes with numbers.*StringLookup"):
+        layers.Dense(1, name="d")(x)
+
+
+@pytest.mark.parametrize("x", [["a"], [["a"]]])
+def test_lists_of_text_are_no_tensors(x):
+    with pytest.raises(ValueError, match="'d' expects.*Received"):
         layers.Dense(1, name="d")(x)
 
 

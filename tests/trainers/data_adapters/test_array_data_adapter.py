@@ -38,13 +38,14 @@ def test_every_row_comes_once_and_parts_stay_together(monkeypatch, count, batch_
 
 
 def test_sizes():
-    adapter = ArrayDataAdapter(np.zeros(70))
-    assert (adapter.batch_size, adapter.num_batches) == (32, 3)
-    assert adapter.has_partial_batch and adapter.partial_batch_size == 6
-    adapter = ArrayDataAdapter(np.zeros(64))
-    assert not adapter.has_partial_batch and adapter.partial_batch_size is None
-    adapter = ArrayDataAdapter(np.zeros(70), steps=7)
-    assert (adapter.batch_size, adapter.num_batches) == (10, 7)
+    for samples, steps, sizes in (
+        (70, None, [32, 32, 6]),
+        (64, None, [32, 32]),
+        (70, 7, [10] * 7),
+    ):
+        adapter = ArrayDataAdapter(np.zeros(samples), steps=steps)
+        assert [len(x) for (x,) in adapter.batches()] == sizes
+        assert adapter.num_batches == len(sizes)
 
 
 def test_shuffle_is_fixed_by_the_seed_and_new_each_pass():

@@ -70,13 +70,12 @@ def test_batch_of_four_is_an_error():
 
 
 def test_sizes():
-    adapter = TorchDataLoaderAdapter(make_loader())
-    assert (adapter.num_batches, adapter.batch_size) == (3, 2)
-    assert adapter.has_partial_batch and adapter.partial_batch_size == 1
-    adapter = TorchDataLoaderAdapter(make_loader(drop_last=True))
-    assert adapter.num_batches == 2 and adapter.partial_batch_size is None
+    for loader, sizes in ((make_loader(), [2, 2, 1]), (make_loader(drop_last=True), [2, 2])):
+        adapter = TorchDataLoaderAdapter(loader)
+        assert [len(batch[0]) for batch in adapter.batches()] == sizes
+        assert adapter.num_batches == len(sizes)
     adapter = TorchDataLoaderAdapter(DataLoader(Stream(), batch_size=2))
-    assert adapter.num_batches is None and adapter.has_partial_batch is None
+    assert adapter.num_batches is None
     assert [b[0].tolist() for b in adapter.batches()] == [[0, 1], [2]]
 
 

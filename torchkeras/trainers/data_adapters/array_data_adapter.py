@@ -131,18 +131,6 @@ class ArrayDataAdapter(DataAdapter):
     def num_batches(self):
         return math.ceil(self._num_samples / self._batch_size)
 
-    @property
-    def batch_size(self):
-        return self._batch_size
-
-    @property
-    def has_partial_batch(self):
-        return self._num_samples % self._batch_size > 0
-
-    @property
-    def partial_batch_size(self):
-        return self._num_samples % self._batch_size or None
-
     def on_epoch_begin(self):
         names, self._to_compare = self._to_compare, None
         if names is None:

@@ -41,21 +41,6 @@ class DataAdapter:
         """Batches in one pass, or None where that is not known before the end."""
         return None
 
-    @property
-    def batch_size(self):
-        """Samples in a full batch, or None where the source decides."""
-        return None
-
-    @property
-    def has_partial_batch(self):
-        """Whether the last batch of a pass is smaller, or None where that is not known."""
-        return None
-
-    @property
-    def partial_batch_size(self):
-        """Samples in a smaller last batch, or None."""
-        return None
-
     def on_epoch_begin(self):
         """Called before the first batch of each epoch."""
 

@@ -61,18 +61,6 @@ class ShardedDataAdapter(DataAdapter):
     def num_batches(self):
         return self._adapter.num_batches
 
-    @property
-    def batch_size(self):
-        return self._adapter.batch_size
-
-    @property
-    def has_partial_batch(self):
-        return self._adapter.has_partial_batch
-
-    @property
-    def partial_batch_size(self):
-        return self._adapter.partial_batch_size
-
     def on_epoch_begin(self):
         with random_state.drawn_alike():
             self._adapter.on_epoch_begin()

@@ -39,7 +39,6 @@ class ShardedDataLoaderAdapter(TorchDataLoaderAdapter):
 
     def __init__(self, dataloader, class_weight, device, shard):
         super().__init__(dataloader, class_weight, device)
-        self._whole = dataloader
         self._shares = collections.deque()
         self._sampler = _SharedBatches(dataloader.batch_sampler, self._shares, shard)
         self._dataloader = _with(dataloader, batch_sampler=self._sampler)
@@ -48,16 +47,6 @@ class ShardedDataLoaderAdapter(TorchDataLoaderAdapter):
     def can_read(dataloader):
         """Whether the loader makes batches of numbered samples; others give whole batches."""
         return dataloader.batch_sampler is not None and _is_numbered(dataloader)
-
-    @property
-    def batch_size(self):
-        return self._whole.batch_size
-
-    @property
-    def partial_batch_size(self):
-        if self.num_batches is None or self.batch_size is None or self._whole.drop_last:
-            return None
-        return len(self._whole.dataset) % self.batch_size
 
     def batches(self):
         self._shares.clear()

@@ -48,24 +48,6 @@ class TorchDataLoaderAdapter(DataAdapter):
         except (TypeError, NotImplementedError):
             return None
 
-    @property
-    def batch_size(self):
-        return self._dataloader.batch_size
-
-    @property
-    def has_partial_batch(self):
-        size = self.partial_batch_size
-        return None if size is None else size > 0
-
-    @property
-    def partial_batch_size(self):
-        if self.num_batches is None or self.batch_size is None or self._dataloader.drop_last:
-            return None
-        try:
-            return len(self._dataloader.dataset) % self.batch_size
-        except (TypeError, NotImplementedError):
-            return None
-
     def batches(self):
         for sampler in samplers(self._dataloader):
             set_epoch = getattr(sampler, "set_epoch", None)

@@ -1,0 +1,3 @@
+"""Layers that read sequences step by step."""
+
+from torchkeras.layers.rnn.lstm import LSTM as LSTM

@@ -1,0 +1,253 @@
+"""Steps: what happens to a batch, in training, evaluation and prediction."""
+
+import inspect
+import warnings
+
+import torch
+
+from torchkeras.core import tree
+from torchkeras.core.scopes import SCOPE
+from torchkeras.layers.layer import Layer
+from torchkeras.trainers.compilation import Compilation
+from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
+from torchkeras.trainers.stateless_step import StatelessStep, stateless_prediction, takes_state
+
+
+class Steps(Compilation):
+    """The part of a Trainer that is called for each batch, in methods to override."""
+
+    def __init__(self):
+        super().__init__()
+        self.__dict__["_running"] = None  # what the loop that runs has looked up once
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The scalar that a step minimizes: the compiled loss and what layers added.
+
+        Args:
+            x: inputs of the batch.
+            y: targets.
+            y_pred: outputs of the model.
+            sample_weight: weights, or None.
+            training: bool, whether this is a training step.
+
+        Raises:
+            ValueError: there is no loss at all.
+        """
+        total = None
+        if self._compile_loss is not None:
+            total = self._compile_loss(y, y_pred, sample_weight)
+        for loss in self._added_losses():
+            loss = loss.sum() if loss.dim() else loss
+            total = loss if total is None else total + loss
+        if total is None:
+            raise ValueError(
+                f"There is no loss to compute for '{self.name}'. Received: loss=None in "
+                "`compile()`. Give `compile` a loss, or override `compute_loss`."
+            )
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Let the metrics given to `compile` see a batch, and return all results.
+
+        Args:
+            x: inputs of the batch.
+            y: targets.
+            y_pred: outputs of the model.
+            sample_weight: weights, or None.
+
+        Returns:
+            dict of names to scalar tensors, the logs of the step.
+        """
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def train_step(self, data):
+        """Train on one batch: forward, loss, backward, update, metrics.
+
+        Gradients are clear when it is called. An override may also have JAX's form,
+        `train_step(self, state, data)`, and return `(logs, state)`; the state is the tensors of
+        the trainable, the non-trainable, the optimizer's and the metrics' variables.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+        Returns:
+            dict of names to scalars, for the logs.
+        """
+        return _now(self._train_on(data))
+
+    def _train_on(self, data):
+        """`train_step`, except that the logs may be a function: read only if somebody asks."""
+        running = self._running or Running(self)
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x) if self.training else self(x, training=True)
+        loss = self._loss_of(x, y, y_pred, sample_weight, True, running)
+        variables = running.trainable
+        if type(loss) is not torch.Tensor or loss.dim() or not loss.requires_grad:
+            variables = self._check_trainable(loss, variables)
+        self._loss_tracker.update_state(loss.detach(), sample_weight=_batch_size(x))
+        if not running.own_metrics:
+            # Before the update: if they do not fit the outputs, the weights are as they were.
+            self._update_metrics(y, y_pred, sample_weight)
+        if variables:
+            optimizer = self.optimizer
+            if SCOPE.replica is not None:
+                loss = SCOPE.replica.scaled_loss(loss)
+            if optimizer.loss_scale_factor is not None:
+                optimizer.scale_loss(loss).backward()
+            else:
+                loss.backward()
+            optimizer.apply([v._store[v._key].grad for v in variables], variables)
+        if running.own_metrics:
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        return self.get_metrics_result
+
+    def test_step(self, data):
+        """Evaluate one batch: forward, loss, metrics.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+        Returns:
+            dict of names to scalars, for the logs.
+        """
+        return _now(self._test_on(data))
+
+    def _test_on(self, data):
+        running = self._running or Running(self)
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x) if not self.training else self(x, training=False)
+        loss = self._loss_of(x, y, y_pred, sample_weight, False, running)
+        self._loss_tracker.update_state(loss.detach(), sample_weight=_batch_size(x))
+        if running.own_metrics:
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result
+
+    def predict_step(self, data):
+        """Outputs for one batch.
+
+        An override may also have JAX's form, `predict_step(self, state, data)`, and return the
+        outputs and the non-trainable variables' tensors.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`; only `x` is used.
+        """
+        x, _, _ = unpack_x_y_sample_weight(data)
+        return self(x) if not self.training else self(x, training=False)
+
+    def _loss_of(self, x, y, y_pred, sample_weight, training, running):
+        if running.old_compute_loss:
+            return self.compute_loss(x, y, y_pred, sample_weight)
+        return self.compute_loss(x, y, y_pred, sample_weight, training=training)
+
+    def _added_losses(self):
+        """`self.losses`, without a walk through the model where it is known to have none."""
+        running = self._running
+        if running is None or type(self).losses is not Layer.losses:
+            return self.losses
+        if running.tokens is not SCOPE.tokens:
+            running.look_up(self)
+        return self.losses if running.adds_losses else ()
+
+    def _check_trainable(self, loss, variables):
+        """The variables to train by this loss: none, with a warning, where there are none."""
+        if not variables:
+            warnings.warn(f"Model '{self.name}' has no trainable weights.", stacklevel=6)
+            return variables
+        if not isinstance(loss, torch.Tensor):
+            received = f"{loss!r} of type {type(loss).__name__}"
+        elif loss.dim():
+            received = f"a tensor of shape {tuple(loss.shape)}"
+        elif not loss.requires_grad:
+            received = "a tensor that does not depend on any trainable weight"
+        else:
+            return variables
+        raise ValueError(
+            f"The loss of '{self.name}' must be a scalar tensor with a gradient. Received: "
+            f"{received}. Reduce it to one number, out of the model's outputs and without "
+            "`detach` or `no_grad`."
+        )
+
+    def _update_metrics(self, y, y_pred, sample_weight):
+        if self._compile_metrics is not None:
+            with torch.no_grad():
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
+
+    def _step_function(self, name, default):
+        """The function of a batch that gives its logs, for one kind of step.
+
+        The logs are a dict, or from the Trainer's own step a function that returns one.
+        """
+        if not overrides(self, name):
+            return default
+        step = getattr(self, name)
+        if takes_state(step):
+            return StatelessStep(self, step, training=name == "train_step")
+
+        def checked_step(data):
+            logs = step(data)
+            if not isinstance(logs, dict):
+                raise TypeError(
+                    f"`{name}` must return a dict of names to scalars, the logs. Received: "
+                    f"{logs!r} from {type(self).__name__}.{name}. End it, for example, with "
+                    "`return self.get_metrics_result()`."
+                )
+            return logs
+
+        return checked_step
+
+    def _predict_function(self):
+        """The function of a batch that gives its outputs."""
+        return stateless_prediction(self) or self.predict_step
+
+    def _clear_gradients(self):
+        for variable in self._running.trainable:
+            variable._store[variable._key].grad = None
+
+
+class Running:
+    """What the steps of a running loop look up once instead of at every step."""
+
+    def __init__(self, model):
+        self.look_up(model)
+
+    def look_up(self, model):
+        self.tokens = SCOPE.tokens
+        self.trainable = model.trainable_variables
+        self.adds_losses = any(layer._adds_losses for layer in model._flatten_layers()) or any(
+            variable.regularizer is not None for variable in self.trainable
+        )
+        self.own_metrics = overrides(model, "compute_metrics")
+        # Before Keras 3.3 `compute_loss` had no `training`.
+        self.old_compute_loss = overrides(model, "compute_loss") and not _takes_training(
+            model.compute_loss
+        )
+
+
+def overrides(model, name):
+    """Whether the model's class, or the model itself, has a method in the Trainer's place.
+
+    Args:
+        model: Steps.
+        name: str, such as `"train_step"`.
+    """
+    return getattr(type(model), name) is not getattr(Steps, name) or name in model.__dict__
+
+
+def _now(logs):
+    return logs() if callable(logs) else logs
+
+
+def _takes_training(function):
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _batch_size(x):
+    if isinstance(x, torch.Tensor):
+        return x.shape[0] if x.dim() else 1
+    for leaf in tree.flatten(x):
+        if getattr(leaf, "shape", None):
+            return leaf.shape[0]
+    return 1
