@@ -60,7 +60,7 @@ struct ActivationOf {
   }
   TK_HD static T elu(T x) {
     const T below = Math::expm1(x > T(0) ? T(0) : x);
-    return x > T(0) ? x : below;
+    return x < T(0) ? below : x;  // so -0 stays -0, as in the definition
   }
   TK_HD static T leaky_relu(T x) { return x > T(0) ? x : kSlope * x; }
 

@@ -13,9 +13,9 @@ from tests.kernels.support import (
     formula,
     kept,
     needs_ops,
-    run_python,
     scales,
 )
+from tests.processes import run_python
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled, dense, fakes, loader
 from torchkeras.kernels.dense import _Dense
@@ -97,8 +97,9 @@ def test_vmap_over_inputs_and_over_weights(units):
     )
 
 
-# torch compiles its own decompositions with torch.jit at the first jvp.
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+# torch compiles its own decompositions with torch.jit at the first jvp; what it says of that is a
+# DeprecationWarning in torch 2.13, a FutureWarning in 2.14.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_forward_mode():
     x, kernel, t = torch.randn(4, 3), torch.randn(3, 5), torch.randn(4, 3)
     _, tangent = torch.func.jvp(lambda x: dense(x, kernel), (x,), (t,))

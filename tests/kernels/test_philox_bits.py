@@ -11,7 +11,8 @@ import subprocess
 import pytest
 import torch
 
-from tests.kernels.support import kept, needs_ops, run_python
+from tests.kernels.support import kept, needs_ops
+from tests.processes import run_python
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels import compiled
 from torchkeras.random.philox import philox

@@ -107,6 +107,20 @@ def test_limits_and_nan(name, dtype):
         torch.testing.assert_close(slope[:2], expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_elu_at_zeros_the_smallest_numbers_infinity_and_nan(dtype):
+    tiny = torch.nextafter(torch.zeros((), dtype=dtype), torch.ones((), dtype=dtype)).item()
+    x = [0.0, -0.0, tiny, -tiny, torch.inf, -torch.inf, torch.nan]
+    x = torch.tensor([x], dtype=dtype)
+    y, slope = _ours("elu", x)
+    # By the definition: x above 0, else exp(x) - 1, of which near 0 nothing is left but x.
+    expected = torch.tensor([[0.0, -0.0, tiny, -tiny, torch.inf, -1.0, torch.nan]], dtype=dtype)
+    for found in (y, plain("elu", x)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(found[:, :6].signbit(), expected[:, :6].signbit())
+    assert slope[0, :6].tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_every_half_number_is_read_and_rounded_as_torch_does(dtype):
     # All 65536 patterns, through an addition of 0 in float32.

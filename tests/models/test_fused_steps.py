@@ -10,7 +10,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import torchkeras as keras
-from tests.kernels.support import kept, needs_ops, run_python
+from tests.kernels.support import kept, needs_ops
+from tests.processes import run_python
 from torchkeras.core.scopes import SCOPE
 from torchkeras.kernels import compiled
 from torchkeras.layers import Dense, Dropout, Input

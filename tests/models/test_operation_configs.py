@@ -2,13 +2,16 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import torchkeras as keras
+from tests.processes import run_python
 from torchkeras.core.operation import OPS, FunctionOperation
-from torchkeras.models import operation_configs
+from torchkeras.models import operation_configs, torch_functions
 
 ops = keras.ops
-allowed = operation_configs._torch_functions()
+allowed = torch_functions.torch_functions()
 
 
 def through_json(model):
@@ -183,7 +186,7 @@ def test_no_allowed_function_writes_in_place_or_takes_code():
     [torch.relu, torch.cat, torch.Tensor.view, torch.nn.functional.gelu, torch.linalg.norm],
 )
 def test_ordinary_functions_are_allowed(function):
-    assert operation_configs.torch_function(operation_configs.torch_name(function)) is function
+    assert torch_functions.torch_function(torch_functions.torch_name(function)) is function
 
 
 def test_a_step_that_cannot_be_saved_is_an_error_when_saving():
@@ -211,3 +214,119 @@ def test_every_function_has_a_class_name_that_leads_back():
     for name in OPS:
         class_name = FunctionOperation(name).class_name
         assert operation_configs._op_name(class_name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    """torch.ctc_loss torch.nn.functional.ctc_loss torch.embedding_bag torch.repeat_interleave
+    torch.Tensor.repeat_interleave torch.nn.functional.embedding_bag torch.searchsorted torch.lstm
+    torch.gru torch.rnn_tanh torch.nn.functional.fractional_max_pool2d torch.lu_solve
+    torch.linalg.ldl_solve torch.nn.functional.max_unpool2d torch.grid_sampler_2d torch.lu_unpack
+    torch.ormqr torch.linalg.householder_product torch.put torch.masked_select torch.nonzero
+    torch.nn.functional.multi_margin_loss torch.nn.functional.multilabel_margin_loss
+    torch.native_batch_norm torch.histogramdd torch.convolution torch.view_copy""".split(),
+)
+def test_functions_that_trust_their_arguments_or_need_values_are_not_allowed(name):
+    with pytest.raises(ValueError, match="which is none of them"):
+        torch_functions.torch_function(name)
+
+
+def test_every_name_of_the_list_stands_for_a_function():
+    assert torch_functions._NAMES == {name.rpartition(".")[2] for name in allowed}
+
+
+def step_of_torch(function, *args, **kwargs):
+    """A model config in which the one step is a torch function on the input and constants."""
+    config = json.loads(config_with({}))
+    step = config["config"]["layers"][1]
+    (node,) = step["inbound_nodes"]
+    node["args"] += args
+    node["kwargs"] = kwargs
+    step["config"] = {"function": function, "name": "relu"}
+    return json.dumps(config)
+
+
+def constant(value, dtype="int64"):
+    return {"class_name": "__tensor__", "config": {"value": value, "dtype": dtype}}
+
+
+def test_functions_of_a_file_get_no_memory_to_read(monkeypatch):
+    met = []
+
+    def hostile(*args):
+        met.extend(args)
+        raise RuntimeError("needs values")
+
+    monkeypatch.setattr(operation_configs, "torch_function", lambda name: hostile)
+    text = step_of_torch("torch.add", constant([2**40]))
+    with pytest.raises(ValueError, match="step 'relu', for which RuntimeError: needs values"):
+        keras.models.model_from_json(text)
+    # Not a last time on zeros, as a function that the program itself names.
+    assert met and all(x.is_meta for x in met)
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        ("torch.reshape", [[7, 7, 7]]),
+        ("torch.Tensor.narrow", [0, 0, 10**9]),
+        ("torch.index_select", [1, "x"]),
+        ("torch.functional.split", [-1]),
+        ("torch.add", [{"class_name": "__tuple__", "config": {"value": [1]}}]),
+        ("torch.permute", [[0, 5]]),
+    ],
+)
+def test_arguments_that_do_not_fit_are_a_value_error(function, args):
+    with pytest.raises(ValueError, match="step in a model's config must be.*step 'relu'"):
+        keras.models.model_from_json(step_of_torch(function, *args))
+
+
+LOAD = """
+import json, sys
+import torchkeras as keras
+
+for path in sys.argv[1:]:
+    for load in (keras.models.load_model, keras.models.model_from_json):
+        print(path, load, file=sys.stderr, flush=True)
+        try:
+            load(path if load is keras.models.load_model else open(path + ".json").read())
+        except ValueError as error:
+            print(str(error).replace(chr(10), " "))
+"""
+
+
+def test_hostile_arguments_in_a_file_are_a_value_error(tmp_path):
+    far = constant([[10**9] * 3] * 48)
+    lengths = constant([3] * 48)
+    texts = {
+        "ctc_loss": step_of_torch("torch.ctc_loss", far, lengths, lengths),
+        "ctc_loss of constants": step_of_torch(
+            "torch.nn.functional.ctc_loss", far, lengths, lengths
+        ),
+        "repeat_interleave": step_of_torch(
+            "torch.repeat_interleave", constant([1, 10**6] * 24), 0, output_size=1
+        ),
+        "embedding_bag": step_of_torch("torch.embedding_bag", constant([10**9]), constant([0])),
+        "repeat": config_with(
+            {
+                "module": "keras.src.ops.numpy",
+                "class_name": "Repeat",
+                "config": {"name": "relu", "repeats": [1, 10**6, -(10**6)], "axis": 0},
+            }
+        ).replace('"batch_shape": [null, 2]', '"batch_shape": [3, 2]'),
+        "lu_solve": step_of_torch("torch.lu_solve", constant([[0.0]], "float32"), constant([9])),
+    }
+    paths = []
+    x = keras.Input((2,), name="x")
+    whole = tmp_path / "whole.safetensors"
+    keras.Model(x, torch.relu(x)).save(whole)
+    with safe_open(whole, "pt") as file:
+        metadata = file.metadata()
+    for name, text in texts.items():
+        paths.append(tmp_path / f"{name}.safetensors")
+        save_file({}, paths[-1], {**metadata, "config": text})
+        paths[-1].with_name(paths[-1].name + ".json").write_text(text)
+    told = run_python(LOAD, *paths).splitlines()
+    assert len(told) == 2 * len(paths)
+    for text in told:
+        assert "which is none of them" in text or "`repeats` must not be negative" in text, text

@@ -4,15 +4,20 @@ import importlib.util
 import json
 import pathlib
 import pickle
+import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import torchkeras as keras
 from torchkeras.distribution import consolidate, load_sharded, save_sharded
 from torchkeras.saving import atomic, sharded_save
+from torchkeras.saving.sharded_index import covers_once
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "distribution"
 NAMES = [
@@ -318,3 +323,97 @@ def test_weights_alone_into_a_model_without_an_optimizer(model, tmp_path):
     again = keras.models.clone_model(model)
     load_sharded(again, tmp_path)
     _assert_equal(scenarios.outcome(again), scenarios.outcome(model))
+
+
+def _rewrite(folder, name, parts):
+    """Replace a tensor of a checkpoint of one process by `[(offsets, tensor), ...]`."""
+    index = json.loads((folder / "checkpoint.json").read_text())
+    (first,) = index["files"]
+    path = folder / index["data"] / first
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+        metadata = dict(file.metadata())
+    for number, (offsets, tensor) in enumerate(parts):
+        places = json.loads(metadata["DCP_SHARDING_INFO"])
+        places[name] = {"saved_offsets": list(offsets)}
+        found = {**(tensors if number == 0 else {}), name: tensor}
+        path = folder / index["data"] / f"part-{number}.safetensors" if number else path
+        save_file(found, path, {**metadata, "DCP_SHARDING_INFO": json.dumps(places)})
+        index["files"][path.name] = path.stat().st_size
+    (folder / "checkpoint.json").write_text(json.dumps(index))
+
+
+PARTS = {
+    "hole before": [((2, 0), (3, 7))],
+    "hole between": [((0, 0), (2, 7)), ((3, 0), (2, 7))],
+    "corner": [((0, 0), (5, 2)), ((0, 2), (4, 5))],
+    "twice": [((0, 0), (5, 7)), ((4, 0), (1, 7))],
+    "hole of the size of what is there twice": [
+        ((0, 0), (3, 7)),
+        ((2, 0), (1, 7)),
+        ((4, 0), (1, 7)),
+    ],
+    "beyond the axes": [((0, 0), (5, 7)), ((0,), (7,))],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_do_not_hold_each_element_once_are_refused(name, model, tmp_path):
+    # What no part holds would be whatever was in memory, and come into the file.
+    save_sharded(model, tmp_path)
+    parts = [(offsets, torch.ones(shape)) for offsets, shape in PARTS[name]]
+    _rewrite(tmp_path, "dense.kernel", parts)
+    told = "each of its elements once.*'dense.kernel'|which cannot be read as one"
+    with pytest.raises(ValueError, match=told):
+        consolidate(tmp_path, tmp_path / "one.safetensors")
+    assert not (tmp_path / "one.safetensors").exists()
+    with pytest.raises(ValueError, match=told):
+        load_sharded(model, tmp_path)
+
+
+def test_parts_that_hold_each_element_once_make_a_whole(model, tmp_path):
+    save_sharded(model, tmp_path)
+    expected = model.get_weights()
+    kernel = torch.arange(35.0).view(5, 7)
+    boxes = [((0, 0), (2, 7)), ((2, 0), (3, 1)), ((2, 1), (3, 6))]
+    parts = [
+        ((a, b), kernel[a : a + height, b : b + width].contiguous())
+        for (a, b), (height, width) in boxes
+    ]
+    _rewrite(tmp_path, "dense.kernel", parts)
+    consolidate(tmp_path, tmp_path / "one.safetensors")
+    found = keras.saving.load_model(tmp_path / "one.safetensors").get_weights()
+    np.testing.assert_array_equal(found[0], kernel)
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_boxes_cover_a_tensor_as_counted_element_by_element():
+    draw = random.Random(0)
+    outcomes = set()
+    for _ in range(2000):
+        shape = tuple(draw.randint(0, 3) for _ in range(draw.randint(0, 3)))
+        boxes = [((0,) * len(shape), shape)]
+        for _ in range(draw.randint(0, 3) if shape else 0):
+            i, axis = draw.randrange(len(boxes)), draw.randrange(len(shape))
+            offsets, sizes = boxes[i]
+            cut = draw.randint(0, sizes[axis])
+            lower, upper, second = list(sizes), list(sizes), list(offsets)
+            lower[axis], upper[axis], second[axis] = cut, sizes[axis] - cut, offsets[axis] + cut
+            boxes[i : i + 1] = [(offsets, tuple(lower)), (tuple(second), tuple(upper))]
+        if shape and draw.random() < 0.5:
+            changed = [list(x) for x in draw.choice(boxes)]
+            changed[draw.randrange(2)][draw.randrange(len(shape))] = draw.randint(0, 3)
+            boxes[draw.randrange(len(boxes))] = tuple(map(tuple, changed))
+        counts = np.zeros((7,) * len(shape), int)
+        for offsets, sizes in boxes:
+            counts[tuple(slice(a, a + n) for a, n in zip(offsets, sizes, strict=True))] += 1
+        expected = np.zeros_like(counts)
+        expected[tuple(map(slice, shape))] = 1
+        # An empty box has no elements to count.
+        inside = all(
+            a + n <= size for o, s in boxes for a, n, size in zip(o, s, shape, strict=True)
+        )
+        outcome = bool((counts == expected).all()) and inside
+        assert covers_once(shape, boxes) == outcome, (shape, boxes)
+        outcomes.add(outcome)
+    assert outcomes == {True, False}

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from torchkeras.distribution import process_group
-from torchkeras.distribution.random_state import gather_random_states
+from torchkeras.distribution.random_state import check_random_states, gather_random_states
 from torchkeras.distribution.sharding import whole_state
 
 _WEIGHTS, _SEEDS, _OPTIMIZER, _ARRAYS = "weights/", "seeds/", "optimizer/", "arrays/"
@@ -113,10 +113,14 @@ def load_training_state(path, model):
     found_seeds = _in_order(tensors, _SEEDS)
     _check_same(path, {"seed generators": len(seeds)}, {"seed generators": len(found_seeds)})
     arrays = _in_order(tensors, _ARRAYS)
-    callback_states = from_frame(description["callbacks"], arrays)
-    random_states = from_frame(description["random"], arrays)
-    if isinstance(random_states, dict):  # of an earlier version, which knew one process
-        random_states = [random_states]
+    try:
+        callback_states = from_frame(description["callbacks"], arrays)
+        random_states = from_frame(description["random"], arrays)
+        if isinstance(random_states, dict):  # of an earlier version, which knew one process
+            random_states = [random_states]
+        check_random_states(random_states)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
     optimizer_tensors = _in_order(tensors, _OPTIMIZER)
     if optimizer_tensors or description["optimizer"] is not None:
         set_optimizer_state(model, optimizer_tensors, description["optimizer"])

@@ -10,6 +10,7 @@ None. What agrees is known, so no stand-in, nor anything computed from one, reac
 
 import contextlib
 import re
+import threading
 
 import torch
 
@@ -44,6 +45,33 @@ class _Exact:
 
     def get(self, shape):
         return shape
+
+
+class _Reading(threading.local):
+    allowed = True
+
+
+_READING = _Reading()
+
+
+@contextlib.contextmanager
+def without_data():
+    """Inside, `infer` runs functions on meta tensors alone, and constants lose their values, too.
+
+    For what a file names, with arguments that it gives: no memory is there to be read or written.
+
+    Example:
+
+    >>> from torchkeras.core.shapes import infer, without_data
+    >>> with without_data():
+    ...     infer(torch.add, (keras.KerasTensor((None, 3)), torch.ones(3)), {}).shape
+    (None, 3)
+    """
+    previous, _READING.allowed = _READING.allowed, False
+    try:
+        yield
+    finally:
+        _READING.allowed = previous
 
 
 def infer(function, args, kwargs, modules=()):
@@ -84,7 +112,7 @@ def infer(function, args, kwargs, modules=()):
             told += [int(n) for n in _NUMBER.findall(str(error)) if n.isdigit()]
             if not isinstance(error, (RuntimeError, IndexError, ValueError)) or _needs_data(error):
                 break
-    if isinstance(first_error, (RuntimeError, NotImplementedError, TypeError)):
+    if _READING.allowed and isinstance(first_error, (RuntimeError, TypeError)):
         # Data-dependent code, NumPy, or a tensor on a real device: run on zeros instead.
         for pair in _PAIRS_WITH_DATA if _unknown(symbols) else _PAIRS_WITH_DATA[:1]:
             sizes = dict.fromkeys(_unknown(symbols), pair)

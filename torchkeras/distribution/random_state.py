@@ -14,6 +14,7 @@ its seeds.
 import contextlib
 import pickle
 import random
+import struct
 import zlib
 
 import numpy as np
@@ -186,6 +187,97 @@ def set_random_states(states):
     _set_states(states[0])
     if rank:
         torch.manual_seed(mixed_seed(torch.initial_seed(), rank))
+
+
+def check_random_states(states):
+    """Raise a ValueError unless `states` are such as `gather_random_states` gives.
+
+    Generators trust the positions in their states, and draw from wherever these point: what comes
+    from a file is checked before it is set.
+
+    Args:
+        states: list of dicts.
+
+    Raises:
+        ValueError: a state is of another form, or a position in it lies outside its numbers.
+
+    Example:
+
+    >>> from torchkeras.distribution.random_state import check_random_states, get_random_states
+    >>> states = get_random_states()
+    >>> check_random_states([states])
+    >>> states["numpy"]["state"]["pos"] = 2**30
+    >>> check_random_states([states])
+    Traceback (most recent call last):
+    ValueError: A state of NumPy's generator was expected. Received: pos=1073741824, not 0 to 624.
+    """
+    if not isinstance(states, list) or not states:
+        raise ValueError("A list of states of random generators was expected. Received: none.")
+    for state in states:
+        if not isinstance(state, dict) or not {"python", "numpy", "cpu", "devices"} <= set(state):
+            raise ValueError(
+                "States of Python's, NumPy's and torch's generators were expected. Received: "
+                "others, or not all of them."
+            )
+        _check_python_state(state["python"])
+        _check_numpy_state(state["numpy"])
+        _check_torch_state(state["cpu"])
+        devices = state["devices"]
+        if not isinstance(devices, list) or not all(map(_is_bytes, devices)):
+            raise _not_a_state("torch", "no list of byte tensors for the devices")
+
+
+def _not_a_state(whose, problem):
+    return ValueError(f"A state of {whose}'s generator was expected. Received: {problem}.")
+
+
+def _check_python_state(state):
+    try:
+        random.Random().setstate(state)  # Python checks it, all but the number kept by `gauss`
+        kept = state[2]
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise _not_a_state("Python", f"{type(error).__name__}: {error}") from error
+    if not isinstance(kept, (float, type(None))):
+        raise _not_a_state("Python", f"a {type(kept).__name__} as the next of `gauss`")
+
+
+def _check_numpy_state(state):
+    fitting = isinstance(state, dict) and isinstance(state.get("state"), dict)
+    own = np.random.get_state(legacy=False)
+    if not fitting or {k: type(v) for k, v in state.items()} != {k: type(own[k]) for k in own}:
+        raise _not_a_state("NumPy", "one of another form")
+    if state["bit_generator"] != own["bit_generator"]:
+        raise _not_a_state("NumPy", f"bit_generator={state['bit_generator']!r}")
+    numbers, expected = state["state"], own["state"]
+    for name, value in expected.items():
+        found = numbers.get(name)
+        if isinstance(value, np.ndarray):
+            shape = getattr(found, "shape", None), getattr(found, "dtype", None)
+            if shape != (value.shape, value.dtype):
+                raise _not_a_state("NumPy", f"{name} of shape and dtype {shape}")
+        elif type(found) is not int:
+            raise _not_a_state("NumPy", f"{name}={found!r}")
+    for place, name, end in ((numbers, "pos", 624), (state, "buffer_pos", 4)):
+        if name in place and not 0 <= place[name] <= end:
+            raise _not_a_state("NumPy", f"{name}={place[name]}, not 0 to {end}")
+
+
+def _check_torch_state(state):
+    if not _is_bytes(state) or state.shape != torch.get_rng_state().shape:
+        raise _not_a_state("torch", "no byte tensor of its length")
+    # A Mersenne twister: after the seed `left`, one more than the numbers left, a flag, and the
+    # place of the next number. torch checks each, but not that they go together.
+    left, _, place = struct.unpack_from("<iiQ", state.numpy().tobytes(), 8)
+    if not (1 <= left <= 624 and left + place <= 625):
+        raise _not_a_state("torch", f"place={place} with {left - 1} of 624 numbers left")
+    try:
+        torch.Generator().set_state(state)
+    except RuntimeError as error:
+        raise _not_a_state("torch", error) from error
+
+
+def _is_bytes(x):
+    return isinstance(x, torch.Tensor) and x.dtype is torch.uint8 and x.dim() == 1
 
 
 def _set_states(states):

@@ -2,17 +2,17 @@
 
 import functools
 import inspect
-import re
 
 import torch
 
-from torchkeras.core import naming
+from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import map_leaves
 from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import OPS, FunctionOperation, Operation, TorchFunction
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
+from torchkeras.models.torch_functions import torch_function, torch_name
 
 _TORCH_MODULE = "torch"
 
@@ -150,6 +150,7 @@ def deserialize_operation(config):
     module, inner = config.get("module"), config["config"]
     if module == _TORCH_MODULE and config.get("class_name") == "function":
         operation = TorchFunction(torch_function(inner.get("function")), name=inner.get("name"))
+        return operation, functools.partial(_call_torch, operation)
     elif isinstance(module, str) and module.startswith(("keras.src.ops.", "keras.ops.")):
         operation = FunctionOperation(_op_name(config.get("class_name")), name=inner.get("name"))
         settings = {key: value for key, value in inner.items() if key != "name"}
@@ -185,7 +186,27 @@ def _call_function(operation, settings, *operands, **kwargs):
             f"keras.ops.{operation.op_name} takes the arguments {list(signature.parameters)}. "
             f"Received: a config that also gives {unknown or operands}."
         )
-    return operation.symbolic_call(*bound.args, **bound.kwargs)
+    return _checked_call(operation, bound.args, bound.kwargs)
+
+
+def _call_torch(operation, *args, **kwargs):
+    with shapes.without_data():
+        return _checked_call(operation, args, kwargs)
+
+
+# What a function raises on arguments that it was not made for.
+_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError)
+_ERRORS += (RuntimeError, TypeError)
+
+
+def _checked_call(operation, args, kwargs):
+    try:
+        return operation.symbolic_call(*args, **kwargs)
+    except _ERRORS as error:
+        raise ValueError(
+            "The arguments of a step in a model's config must be such as it can be computed with. "
+            f"Received: step '{operation.name}', for which {type(error).__name__}: {error}"
+        ) from error
 
 
 def _op_name(class_name):
@@ -197,75 +218,3 @@ def _op_name(class_name):
         "The config names an operation that is not a function of keras.ops. Received: "
         f"class_name={class_name!r} (in snake case: {naming.to_snake_case(str(class_name))!r})."
     )
-
-
-# Of what torch lets a tensor-like type override, these are no steps of a model: writing in place
-# or resizing (a trailing underscore, `set_`), moving memory, autograd, questions whose answer is
-# no tensor, memory without values, functions that take a function, and the inner kernels of
-# quantized, sparse and vendor code, which trust their arguments.
-_REFUSED = re.compile(
-    r".*[^_]_|_[^_].*|resize.*|as_strided.*|index|unsafe_.*|empty_like"
-    r"|__(?!(add|sub|rsub|mul|div|floordiv|pow|matmul|eq|ne|lt|le|gt|ge)__).*"
-    r"|is_.*|get_.*|q_.*|item|size|dim|numel|element_size|storage_offset|qscheme|equal|allclose"
-    r"|backward|retain_grad|record_stream|pin_memory|cuda|cpu|hash_tensor"
-    r"|triplet_margin_with_distance_loss"
-    r"|.*(sparse|mkldnn|fbgemm|miopen|quantize|qparams|fake_quant).*|(c?col_|c?row_)?indices.*"
-    r"|values.*|coalesce|int_repr|dense_dim|hspmm|sspaddmm|smm|spmm|slice_inverse|batch_norm_.*"
-    r"|native_.*"
-)
-_METHODS = {"bfloat16", "bool", "double", "float", "half", "int", "long", "short", "unflatten"}
-
-
-@functools.cache
-def _torch_functions():
-    """The torch functions that may be steps of a saved model, by qualified name.
-
-    They are those that torch itself lets a tensor-like type override and that name an ATen
-    operator or are part of `torch.nn.functional`, less those refused above: functions of tensors
-    and numbers that give new tensors. None reads a file, runs code or changes the process.
-    """
-    found = {}
-    for namespace, functions in torch.overrides.get_overridable_functions().items():
-        for function in functions:
-            name = torch.overrides.resolve_name(function)
-            short = getattr(function, "__name__", "")
-            known = (
-                hasattr(torch.ops.aten, short.strip("_"))
-                or namespace is torch.nn.functional
-                or short in _METHODS
-            )
-            if name and short and known and not _REFUSED.fullmatch(short):
-                found.setdefault(name, function)
-    return found
-
-
-@functools.cache
-def _torch_names():
-    return {function: name for name, function in _torch_functions().items()}
-
-
-def torch_name(function):
-    """Qualified name of a torch function, such as `"torch.relu"`."""
-    name = _torch_names().get(function)
-    if name is None:
-        raise ValueError(
-            "Only torch's own functions from tensors to new tensors can be saved as steps of a "
-            f"model. Received: {torch.overrides.resolve_name(function) or function!r}. Put it "
-            "into a layer."
-        )
-    return name
-
-
-def torch_function(name):
-    """The torch function of a qualified name.
-
-    Raises:
-        ValueError: a file may not name it.
-    """
-    found = _torch_functions().get(name) if isinstance(name, str) else None
-    if found is None:
-        raise ValueError(
-            "A config may name torch's own functions from tensors to new tensors as steps of a "
-            f"model. Received: function={name!r}, which is none of them. Put it into a layer."
-        )
-    return found

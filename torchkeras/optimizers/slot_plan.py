@@ -53,7 +53,8 @@ class SlotPlan:
         if self.is_sharded:
             self.tensors = list(map(local_part, self.tensors))
         self.params = self.tensors[: len(variables)]
-        self.addresses = [p.data_ptr() for p in self.params]
+        self.addresses = list(map(torch.Tensor.data_ptr, self.params))
+        self.numels = list(map(torch.Tensor.numel, self.params))
         self.states = {n: [local_part(v._store[v._key]) for v in states[n]] for n in states}
         self.dtypes = [p.dtype for p in self.params]
         self.devices = [p.device for p in self.params]
@@ -72,14 +73,16 @@ class SlotPlan:
     def is_current(self):
         """Whether every slot still holds the tensor, and every weight the memory, of the plan.
 
-        `Module.to` keeps a Parameter and gives it new memory, hence the second check.
+        `Module.to` keeps a Parameter and gives it new memory, hence the second check. An
+        assignment to `.data` may keep the address and change the length, hence the third.
         """
         tensors = [v._store[v._key] for v in self.handles]
         if self.is_sharded:
             tensors = list(map(local_part, tensors))
         return (
             all(map(operator.is_, tensors, self.tensors))
-            and [p.data_ptr() for p in self.params] == self.addresses
+            and list(map(torch.Tensor.data_ptr, self.params)) == self.addresses
+            and list(map(torch.Tensor.numel, self.params)) == self.numels
         )
 
     def fit(self, grads):
@@ -93,6 +96,8 @@ class SlotPlan:
         """
         if self._fits(grads):
             return grads
+        if [p.shape for p in self.params] != self.shapes:
+            return None  # a `.data` of another shape: the plain way tells of it
         grads = [checked_gradient(g, v) for g, v in zip(grads, self.variables, strict=True)]
         if self.is_sharded:
             grads = list(map(_part_of_gradient, grads, self.wholes))
@@ -182,9 +187,19 @@ def place_like(variable, reference):
 
     Nothing happens where they agree already. A model that was moved, cast or sharded takes its
     optimizer's state along this way, at the next step.
+
+    Raises:
+        ValueError: they differ in shape: a kernel would read past the end of the shorter one.
     """
     tensor = variable._store[variable._key]
     target = reference._store[reference._key].detach()
+    if tensor.shape != target.shape:
+        raise ValueError(
+            f"The optimizer's state '{variable.path}' has the shape that variable "
+            f"'{reference.path}' had when the optimizer was built, {tuple(tensor.shape)}. "
+            f"Received: an update of the variable in the shape {tuple(target.shape)}. Compile the "
+            "model with a new optimizer after changing a weight's shape."
+        )
     if type(tensor) is not type(target) and hasattr(target, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor
 

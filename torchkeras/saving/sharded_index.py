@@ -13,6 +13,7 @@ processes, and reading them runs no code.
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import warnings
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 
 from torchkeras.distribution import process_group
 from torchkeras.saving import atomic
-from torchkeras.saving.messages import unreadable
+from torchkeras.saving.messages import clipped, unreadable
 
 FORMAT = 1
 _INDEX = "checkpoint.json"
@@ -104,12 +105,67 @@ def _read_shapes(data, path):
 
     try:
         metadata = dcp.HuggingFaceStorageReader(data).read_metadata()
-    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise unreadable(path, error) from error
+    for name, found in metadata.state_dict_metadata.items():
+        parts = [(tuple(chunk.offsets), tuple(chunk.sizes)) for chunk in found.chunks]
+        if not covers_once(tuple(found.size), parts):
+            raise ValueError(
+                "The parts of a tensor in a checkpoint must hold each of its elements once. "
+                f"Received: {clipped(parts)} as (offsets, sizes) for '{clipped(name)}' of shape "
+                f"{tuple(found.size)} in '{data}'. Go back to an earlier checkpoint."
+            )
     return {
         name: (tuple(found.size), found.properties.dtype)
         for name, found in metadata.state_dict_metadata.items()
     }
+
+
+def covers_once(shape, parts):
+    """Whether boxes hold each element of a tensor of this shape exactly once.
+
+    Where they do not, a reader would leave memory as it was, and a file tell what had been in it.
+
+    Args:
+        shape: tuple of ints.
+        parts: list of `(offsets, sizes)`, tuples of ints.
+
+    Example:
+
+    >>> from torchkeras.saving.sharded_index import covers_once
+    >>> covers_once((4, 2), [((0, 0), (3, 2)), ((3, 0), (1, 2))])
+    True
+    >>> covers_once((4, 2), [((0, 0), (3, 2)), ((2, 0), (1, 2))])
+    False
+    """
+    boxes = []
+    for offsets, sizes in parts:
+        if not len(offsets) == len(sizes) == len(shape):
+            return False
+        box = [(start, start + size) for start, size in zip(offsets, sizes, strict=True)]
+        inside = (
+            0 <= start <= stop <= size for (start, stop), size in zip(box, shape, strict=True)
+        )
+        if not all(inside):
+            return False
+        if math.prod(sizes):
+            boxes.append(box)
+    # Inside, of the right volume together, and no two in one place: nothing is left over. Along
+    # the axis with the most cuts few boxes are side by side.
+    if sum(math.prod(stop - start for start, stop in box) for box in boxes) != math.prod(shape):
+        return False
+    axis = max(range(len(shape)), key=lambda i: len({box[i] for box in boxes}), default=None)
+    if axis is None:
+        return len(boxes) == 1
+    boxes.sort(key=lambda box: box[axis])
+    beside = []
+    for box in boxes:
+        beside = [other for other in beside if other[axis][1] > box[axis][0]]
+        for other in beside:
+            if all(a < d and c < b for (a, b), (c, d) in zip(box, other, strict=True)):
+                return False
+        beside.append(box)
+    return True
 
 
 @contextlib.contextmanager

@@ -148,7 +148,7 @@ def _add_optimizer(model, index, folder, shapes, targets):
         )
         return lambda: None
     # A torch optimizer's state may not exist yet, and another's is refused in its own words.
-    tensors = [torch.empty(shapes[name][0], dtype=shapes[name][1]) for name in names]
+    tensors = [torch.zeros(shapes[name][0], dtype=shapes[name][1]) for name in names]
     if frame is None:
         set_optimizer_state(model, tensors, frame)
     targets.update(zip(names, tensors, strict=True))
