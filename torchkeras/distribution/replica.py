@@ -334,6 +334,8 @@ class Replica:
             optimizer._trainable_variables, optimizer._accumulated_gradients, strict=True
         ):
             parameter = variable._store[variable._key]
+            if parameter in gradients:
+                continue  # one weight under two names, which accumulates under the first
             tensor = accumulator._store[accumulator._key]
             gradients[parameter] = tensor * scale
             tensor.zero_()

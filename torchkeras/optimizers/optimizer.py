@@ -11,6 +11,7 @@ from torchkeras.core.variable import Variable
 from torchkeras.optimizers.learning_rate import LearningRate
 from torchkeras.optimizers.moving_average import MovingAverage
 from torchkeras.optimizers.optimizer_state import OptimizerState
+from torchkeras.optimizers.slot_plan import each_tensor_once, has_ties
 from torchkeras.optimizers.update_paths import UpdatePaths
 
 
@@ -104,6 +105,7 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         self.built = False
         self._trainable_variables = []
         self._trainable_variables_indices = {}
+        self._has_ties = False
         self._model_variables_moving_average = []
         self._accumulated_gradients = []
         self._undecayed_variables = []
@@ -162,6 +164,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         self._trainable_variables_indices = {
             id(variable): i for i, variable in enumerate(self._trainable_variables)
         }
+        # One weight under two names: it has two handles, and is stepped once.
+        self._has_ties = has_ties(self._trainable_variables)
 
     def _get_variable_index(self, variable):
         return self._trainable_variables_indices[id(variable)]
@@ -208,6 +212,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         variables = self._given_variables(grads, trainable_variables)
         if SCOPE.replica is not None:
             grads = SCOPE.replica.reduce_gradients(grads, variables)
+        if self._has_ties or len(variables) > len(self._trainable_variables):
+            grads, variables = each_tensor_once(grads, variables)
         if type(None) in map(type, grads):  # `None in grads` would compare tensors
             grads, variables = _without_missing(grads, variables)
         if SCOPE.stateless is not None:
@@ -242,16 +248,16 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     def _known(self, variables):
         """The optimizer's own handles on the given variables.
 
-        Another handle on the same slot stands for the same variable.
+        Another handle on the same tensor stands for the same variable.
         """
         indices = self._trainable_variables_indices
         if all(id(v) in indices for v in variables):
             return variables
-        known = {(id(v._store), v._key): v for v in self._trainable_variables}
+        known = {id(v._store[v._key]): v for v in reversed(self._trainable_variables)}
         found = []
         for variable in variables:
-            slot = (id(getattr(variable, "_store", None)), getattr(variable, "_key", None))
-            match = variable if id(variable) in indices else known.get(slot)
+            tensor = variable._store[variable._key] if isinstance(variable, Variable) else None
+            match = variable if id(variable) in indices else known.get(id(tensor))
             if match is None:
                 raise ValueError(
                     f"Unknown variable: {variable!r}. Optimizer '{self.name}' was built on "
