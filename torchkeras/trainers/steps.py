@@ -215,6 +215,9 @@ class Running:
     def look_up(self, model):
         self.tokens = SCOPE.tokens
         self.trainable = model.trainable_variables
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.grad = None  # of a step before it was frozen
         self.adds_losses = any(layer._adds_losses for layer in model._flatten_layers()) or any(
             variable.regularizer is not None
             for weight in self.trainable
