@@ -71,13 +71,13 @@ def test_constraint_is_applied():
     assert (variables[0].value >= 0).all()
 
 
-def test_learning_rate_is_read_from_the_first_and_set_on_every_group():
+def test_learning_rate_is_read_from_the_first_group_and_scales_every_one():
     linear, _ = make_linear()
     inner = torch.optim.SGD([{"params": [linear.weight], "lr": 0.5}, {"params": [linear.bias]}])
     optimizer = optimizers.get(inner)
     assert optimizer.learning_rate == 0.5
     optimizer.learning_rate = 0.25
-    assert [group["lr"] for group in inner.param_groups] == [0.25, 0.25]
+    assert [group["lr"] for group in inner.param_groups] == [0.25, 0.001 / 2]
 
 
 def test_tensor_learning_rate_is_filled():

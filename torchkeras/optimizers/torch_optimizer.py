@@ -53,6 +53,7 @@ class TorchOptimizer:
         self.name = "torch_optimizer"
         self.built = False
         self._learning_rate = None  # set before the build
+        self._proportions = []  # of the groups' learning rates, when last not all were 0
         self._trainable_variables = []
         self._followed = []  # the variables whose tensors the optimizer holds
         self._tensors = []  # these tensors
@@ -213,13 +214,17 @@ class TorchOptimizer:
 
     @property
     def learning_rate(self):
-        """Learning rate of the first parameter group; setting it sets that of every group.
+        """Learning rate of the first parameter group that has one other than 0.
+
+        Setting it scales all groups, so that their rates keep their proportions; after a rate of 0
+        they take up those from before.
 
         Raises:
             ValueError: read before the build, when the optimizer is still to be made.
         """
         if self.optimizer is not None:
-            return float(self.optimizer.param_groups[0]["lr"])
+            rates, proportions = self.learning_rates, self._known_proportions()
+            return rates[_first_other_than_0(proportions)]
         if self._learning_rate is None:
             raise ValueError(
                 "The learning rate is known once the optimizer is made from the model's "
@@ -234,11 +239,44 @@ class TorchOptimizer:
         if self.optimizer is None:
             self._learning_rate = value
             return
-        for group in self.optimizer.param_groups:
+        proportions = self._known_proportions()
+        first = _first_other_than_0(proportions)
+        if not proportions[first]:
+            proportions = [1.0] * len(proportions)
+        self.learning_rates = [
+            value if i == first else value * (proportion / proportions[first])
+            for i, proportion in enumerate(proportions)
+        ]
+
+    @property
+    def learning_rates(self):
+        """Learning rates of the parameter groups, a list of floats. Setting it sets each.
+
+        Example:
+
+        >>> inner = torch.optim.SGD([{"params": [torch.ones(1)], "lr": rate} for rate in (0.5, 2)])
+        >>> optimizer = keras.optimizers.get(inner)
+        >>> optimizer.learning_rate = 0.25
+        >>> optimizer.learning_rates
+        [0.25, 1.0]
+        """
+        return [float(group["lr"]) for group in self._made().param_groups]
+
+    @learning_rates.setter
+    def learning_rates(self, values):
+        self._known_proportions()
+        for group, value in zip(self._made().param_groups, values, strict=True):
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(value)
             else:
-                group["lr"] = value
+                group["lr"] = float(value)
+
+    def _known_proportions(self):
+        """The rates of the groups; if all are 0 now, those from before."""
+        rates = self.learning_rates
+        if any(rates) or len(self._proportions) != len(rates):
+            self._proportions = rates
+        return self._proportions
 
     def scale_loss(self, loss):
         """The loss itself; for float16 use `torch.amp.GradScaler` or one of our optimizers."""
@@ -301,6 +339,10 @@ def _not_the_same(optimizer, missing, foreign):
         "model before making the optimizer from `model.parameters()`, or pass a function "
         "such as `functools.partial(torch.optim.AdamW, lr=1e-3)`."
     )
+
+
+def _first_other_than_0(rates):
+    return next((i for i, rate in enumerate(rates) if rate), 0)
 
 
 def _size(optimizer):
