@@ -74,3 +74,33 @@ def test_an_optimizer_that_has_a_schedule():
 def test_message(capsys):
     rates(lambda epoch: 0.25, epochs=1, verbose=1)
     assert "Epoch 1: the learning rate is set to 0.25" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "schedule, groups, expected",
+    [
+        (lambda epoch, rate: rate / 10, [0.1, 1e-5], [(0.01, 1e-6), (0.001, 1e-7)]),
+        (lambda epoch: [0.05, 0.2][epoch], [0.1, 1e-5], [(0.05, 5e-6), (0.2, 2e-5)]),
+        # A warm-up from 0, and a group that is not trained.
+        (lambda epoch: [0.0, 0.1][epoch], [0.1, 1e-5], [(0.0, 0.0), (0.1, 1e-5)]),
+        (lambda epoch, rate: rate / 2, [0.0, 0.1], [(0.0, 0.05), (0.0, 0.025)]),
+        (lambda epoch: 0.5, [0.0, 0.0], [(0.5, 0.5), (0.5, 0.5)]),
+    ],
+)
+@pytest.mark.parametrize("tensors", [False, True])
+def test_groups_of_a_torch_optimizer_keep_their_proportions(schedule, groups, expected, tensors):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    kernel, bias = model.parameters()
+    lrs = [torch.tensor(rate, dtype=torch.float64) if tensors else rate for rate in groups]
+    inner = torch.optim.Adam(
+        [{"params": [kernel], "lr": lrs[0]}, {"params": [bias], "lr": lrs[1]}],
+        foreach=not tensors and None,
+    )
+    model.compile(inner, "mse")
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append([float(g["lr"]) for g in inner.param_groups])
+    )
+    callbacks = [LearningRateScheduler(schedule), watch]
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=callbacks)
+    np.testing.assert_allclose(seen, expected, rtol=1e-12)

@@ -86,3 +86,73 @@ def test_in_fit_with_either_kind_of_optimizer(optimizer, capsys):
     assert history["learning_rate"] == [0.5, 0.5, 0.25, 0.125]
     assert float(model.optimizer.learning_rate) == 0.0625
     assert "Epoch 2: the learning rate is reduced to 0.25" in capsys.readouterr().out
+
+
+def by_groups(model, *rates):
+    """An SGD with the first layer in one group and the others in another."""
+    first, *others = model.layers
+    return torch.optim.SGD(
+        [
+            {"params": list(first.parameters()), "lr": rates[0]},
+            {"params": [p for layer in others for p in layer.parameters()], "lr": rates[1]},
+        ]
+    )
+
+
+def two_layers():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    "min_lr, expected",
+    [
+        (0.0, [(0.1, 1e-5), (0.01, 1e-6), (0.001, 1e-7)]),
+        # As torch's own: no group falls below the bound, and none rises to it.
+        (2e-3, [(0.1, 1e-5), (0.01, 1e-5), (2e-3, 1e-5)]),
+        (5e-7, [(0.1, 1e-5), (0.01, 1e-6), (0.001, 5e-7)]),
+    ],
+)
+def test_every_group_of_a_torch_optimizer_is_lowered_by_the_factor(min_lr, expected):
+    model = two_layers()
+    model.compile(by_groups(model, 0.1, 1e-5), "mse")
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(model.optimizer.learning_rates)
+    )
+    reduce = ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=1e9, min_lr=min_lr)
+    x = np.ones((4, 3))
+    history = model.fit(x, x[:, :1], epochs=4, verbose=0, callbacks=[watch, reduce]).history
+    np.testing.assert_allclose(seen[1:], expected, rtol=1e-12)
+    np.testing.assert_allclose(history["learning_rate"][1:], [first for first, _ in expected])
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), lambda: 0.1],
+    ids=["schedule", "function"],
+)
+@pytest.mark.parametrize(
+    "callback",
+    [ReduceLROnPlateau("loss"), keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)],
+    ids=["plateau", "scheduler"],
+)
+def test_a_rate_that_cannot_be_set_is_refused_before_the_first_batch(callback, rate):
+    model = two_layers()
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    before = model.get_weights()
+    name = type(callback).__name__
+    with pytest.raises(TypeError, match=f"{name} sets the learning rate.*not settable to"):
+        model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0, callbacks=[callback])
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_model_without_an_optimizer_is_refused_before_the_first_batch():
+    class OwnStep(keras.Sequential):
+        def train_step(self, data):
+            return {"loss": torch.tensor(1.0)}
+
+    model = OwnStep([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(optimizer=None)
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs an optimizer.*Received: None"):
+        model.fit(np.ones((4, 3)), verbose=0, callbacks=[ReduceLROnPlateau("loss")])

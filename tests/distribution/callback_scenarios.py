@@ -16,6 +16,7 @@ import threading
 import warnings
 
 import numpy as np
+import torch
 
 import torchkeras as keras
 from torchkeras import callbacks, layers
@@ -168,6 +169,11 @@ def learning_rates():
         lambda epoch: 0.1 / (1 + epoch) + process_group.rank()
     )
     found["schedule"] = train(model, schedule).history["learning_rate"]
+    # Of groups, too.
+    groups = [{"params": [p], "lr": 10.0**-i} for i, p in enumerate(model.parameters(), 1)]
+    model.compile(torch.optim.SGD(groups), "mse")
+    train(model, schedule)
+    found["groups"] = model.optimizer.learning_rates
     return outcome(model, **found)
 
 

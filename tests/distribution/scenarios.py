@@ -72,6 +72,34 @@ def adam_with_clipping():
     return outcome(model, history, evaluated=evaluated, predicted=model.predict(X, verbose=0))
 
 
+class TiedKernels(keras.Model):
+    """Two layers that share one Parameter under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(5, 5), torch.nn.Linear(5, 5)
+        self.out = layers.Dense(2)
+        self.second.weight = self.first.weight
+
+    def call(self, x):
+        return self.out(self.second(torch.tanh(self.first(x))))
+
+
+def tied_weights():
+    found = {}
+    for name, optimizer in {
+        "clipped": keras.optimizers.Adam(0.01, global_clipnorm=0.1),
+        "accumulated": keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
+        "torch": lambda parameters: torch.optim.SGD(parameters, lr=0.02),
+    }.items():
+        model = TiedKernels()
+        model.compile(optimizer, "mse")
+        history = model.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+        assert len(model.weights) == 5
+        found.update({f"{name}_{k}": v for k, v in outcome(model, history).items()})
+    return found
+
+
 def accumulation():
     """Four steps make an update; an epoch of 21 batches ends within one."""
     optimizer = keras.optimizers.SGD(

@@ -16,6 +16,7 @@ _spec.loader.exec_module(launch)
 EQUAL = {
     "adam_with_clipping": 1e-5,
     "accumulation": 1e-5,
+    "tied_weights": 1e-5,
     "all_at_once": 1e-5,
     "batch_normalization": 1e-5,
     "batch_normalization_of_few": 1e-5,

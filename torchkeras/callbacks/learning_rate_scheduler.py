@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.callbacks.learning_rates import check_settable
 from torchkeras.utils.progbar import write_line
 
 
@@ -12,7 +13,7 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate at the start of each epoch, and adds it to the logs at its end.
 
     It works with every optimizer whose learning rate is a number, those of torch included: there
-    it sets the rate of all parameter groups.
+    the rate is that of the first parameter group, and the others are scaled along with it.
 
     Args:
         schedule: function of `(epoch, learning_rate)`, the epoch from 0 and the present rate, or
@@ -20,9 +21,9 @@ class LearningRateScheduler(Callback):
         verbose: 0, or 1 for a line at each epoch.
 
     Raises:
-        ValueError: at the start of an epoch, where the optimizer has no learning rate or the
-            schedule returns something else than a float.
-        TypeError: there, where the optimizer's own rate is a schedule.
+        ValueError: at the start of training, where the optimizer has no learning rate; at the
+            start of an epoch, where the schedule returns something else than a float.
+        TypeError: at the start of training, where the optimizer's own rate is a schedule.
 
     Example:
 
@@ -39,15 +40,11 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
         self.verbose = verbose
 
+    def on_train_begin(self, logs=None):
+        check_settable(self)
+
     def on_epoch_begin(self, epoch, logs=None):
-        optimizer = self.model.optimizer
-        if not hasattr(type(optimizer), "learning_rate") and not hasattr(
-            optimizer, "learning_rate"
-        ):
-            raise ValueError(
-                "LearningRateScheduler needs an optimizer with a `learning_rate`. Received: "
-                f"{optimizer!r}. Compile the model with one."
-            )
+        optimizer = check_settable(self)
         if _takes_rate(self.schedule):
             rate = self.schedule(epoch, float(optimizer.learning_rate))
         else:

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from torchkeras.callbacks.learning_rates import check_settable
 from torchkeras.callbacks.monitor_callback import MonitorCallback
 from torchkeras.utils.progbar import write_line
 
@@ -12,7 +13,8 @@ class ReduceLROnPlateau(MonitorCallback):
     """Multiplies the learning rate by a factor once a value has not improved for some epochs.
 
     It looks at the end of each epoch, and adds `learning_rate`, the rate of that epoch, to the
-    logs. It works with torch's optimizers too, where it sets the rate of all parameter groups.
+    logs. It works with torch's optimizers too, where it lowers the rate of every parameter group,
+    each down to `min_lr`; the logs have that of the first.
 
     Args:
         monitor: str, name of the value in the logs.
@@ -26,8 +28,9 @@ class ReduceLROnPlateau(MonitorCallback):
         **kwargs: ignored, as in Keras.
 
     Raises:
-        ValueError: `factor` is 1 or more; or at the end of an epoch, where `mode="auto"` cannot
-            tell the direction.
+        ValueError: `factor` is 1 or more; at the start of training, where the optimizer has no
+            learning rate; at the end of an epoch, where `mode="auto"` cannot tell the direction.
+        TypeError: at the start of training, where the optimizer's own rate is a schedule.
 
     Example:
 
@@ -67,6 +70,7 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait = 0
 
     def on_train_begin(self, logs=None):
+        check_settable(self)
         self.best = None
         self.cooldown_counter = 0
         self.wait = 0
@@ -98,12 +102,18 @@ class ReduceLROnPlateau(MonitorCallback):
 
     def _reduce(self, epoch):
         optimizer = self.model.optimizer
-        old = float(optimizer.learning_rate)
+        groups = getattr(optimizer, "learning_rates", None)  # of torch's optimizers
+        old = [float(optimizer.learning_rate)] if groups is None else groups
         # The optimizer keeps its rate in float32: a rate that was set to `min_lr` is at the bound.
-        if old <= np.float32(self.min_lr):
+        lowest = np.float32(self.min_lr)
+        rates = [rate if rate <= lowest else max(rate * self.factor, self.min_lr) for rate in old]
+        if rates == old:
             return False
-        new = max(old * self.factor, self.min_lr)
-        optimizer.learning_rate = new
+        if groups is None:
+            optimizer.learning_rate = rates[0]
+        else:
+            optimizer.learning_rates = rates
+        new = float(optimizer.learning_rate) if groups is not None else rates[0]
         if self.verbose > 0:
             write_line(f"\nEpoch {epoch + 1}: the learning rate is reduced to {new}")
         return True

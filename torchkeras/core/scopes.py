@@ -199,11 +199,12 @@ class StatelessScope:
 
     def set(self, variable, tensor):
         """Let `variable` hold `tensor` until the scope ends."""
-        store, key = variable._store, variable._key
-        slot = (id(store), key)
-        if slot not in self._before:
-            self._before[slot] = (store, key, store[key])
-        store[key] = tensor
+        for holder in variable._holders():  # one weight under two names changes under both
+            store, key = holder._store, holder._key
+            slot = (id(store), key)
+            if slot not in self._before:
+                self._before[slot] = (store, key, store[key])
+            store[key] = tensor
 
     def get_current_value(self, variable):
         """What `variable` holds in the scope (or held at its end); None if untouched."""

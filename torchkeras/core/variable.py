@@ -113,6 +113,7 @@ class Variable:
         self.overwrite_with_gradient = False
         self.persistent = True  # False for what belongs to a run: a seed, a recurrent state
         self.foreign = False  # whether a plain torch module owns the slot
+        self._ties = None  # handles on other slots seen to hold the same tensor; see `_tie`
 
     @classmethod
     def _of_slot(cls, store, key, path):
@@ -121,6 +122,21 @@ class Variable:
         handle._set_facts(store, key, path, isinstance(store[key], nn.Parameter))
         handle.foreign = True
         return handle
+
+    def _tie(self, other):
+        """Remember that another slot holds the same tensor: one weight under two names."""
+        ties = self._ties or [self]
+        known = set(map(id, ties))
+        ties += [handle for handle in other._ties or [other] if id(handle) not in known]
+        for handle in ties:
+            handle._ties = ties
+
+    def _holders(self):
+        """The handles known to hold this tensor now; itself alone, as a rule."""
+        if self._ties is None:
+            return (self,)
+        tensor = self._store[self._key]
+        return [handle for handle in self._ties if handle._store.get(handle._key) is tensor]
 
     def _release(self):
         """Leave the module that owns the slot, and keep the tensor in a private one."""
@@ -365,8 +381,8 @@ class Variable:
         return format(self._scalar("float"), spec) if spec else repr(self)
 
     def __getstate__(self):
-        # The initializer has done its work, and it may be a lambda.
-        return {**self.__dict__, "initializer": None}
+        # The initializer has done its work, and it may be a lambda. Ties are found anew.
+        return {**self.__dict__, "initializer": None, "_ties": None}
 
     def __setstate__(self, state):
         self.__dict__.update(state)

@@ -1,6 +1,7 @@
 """Replica: a model in one of several processes, as the Trainer works with it."""
 
 import contextlib
+import math
 import warnings
 
 import torch
@@ -8,7 +9,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
-from torchkeras.core.variable import Variable
 from torchkeras.distribution import process_group, random_state, state_reduction
 from torchkeras.distribution.gradient_reducer import GradientReducer
 from torchkeras.distribution.share import Share
@@ -334,6 +334,8 @@ class Replica:
             optimizer._trainable_variables, optimizer._accumulated_gradients, strict=True
         ):
             parameter = variable._store[variable._key]
+            if parameter in gradients:
+                continue  # one weight under two names, which accumulates under the first
             tensor = accumulator._store[accumulator._key]
             gradients[parameter] = tensor * scale
             tensor.zero_()
@@ -445,7 +447,7 @@ class Replica:
         return {name: results[metric] for name, metric in chosen.items()}
 
     def agree(self, flag="stop_training"):
-        """Stop everywhere if anywhere; the learning rate is that of process 0.
+        """Stop everywhere if anywhere; the learning rates are those of process 0.
 
         Returns:
             bool, whether to stop. The flag itself may change at any time, by a signal, and in one
@@ -453,15 +455,16 @@ class Replica:
         """
         model = self.model
         chief = process_group.rank() == 0
-        rate = _learning_rate(model.optimizer) if chief else 0.0
-        message = torch.tensor([float(model.__dict__.get(flag, False)), rate], dtype=torch.float64)
+        ours = _learning_rates(model.optimizer)
+        rates = ours if chief else [0.0] * len(ours)
+        flags = [float(model.__dict__.get(flag, False))]
+        message = torch.tensor(flags + rates, dtype=torch.float64)
         process_group.all_reduce_([message])
-        stop, rate = message.tolist()
+        stop, *rates = message.tolist()
         if stop:
             model.__dict__[flag] = True
-        ours = _learning_rate(model.optimizer)
-        if not chief and rate == rate and ours == ours and ours != rate:
-            model.optimizer.learning_rate = rate
+        if not chief and ours != rates and not any(map(math.isnan, ours + rates)):
+            _set_learning_rates(model.optimizer, rates)
         return bool(stop)
 
     def agree_on_start(self):
@@ -488,17 +491,23 @@ def _versions(model):
     return [(id(p), p._version) for p in parameters]
 
 
-def _learning_rate(optimizer):
-    """The learning rate as a float; nan where it is none's to set."""
-    if optimizer is None:
-        return float("nan")
-    if hasattr(optimizer, "param_groups") or not hasattr(optimizer, "_host_learning_rate"):
-        try:
-            return float(optimizer.learning_rate)
-        except (TypeError, ValueError):
-            return float("nan")
-    rate = optimizer._learning_rate
-    return float(rate) if isinstance(rate, Variable) else float("nan")
+def _learning_rates(optimizer):
+    """The learning rates as floats, one for each group of a torch optimizer; nan where it is
+    none's to set."""
+    if optimizer is None or getattr(optimizer, "learning_rate_rule", None) is not None:
+        return [float("nan")]
+    try:
+        rates = getattr(optimizer, "learning_rates", None)
+        return [float(optimizer.learning_rate)] if rates is None else rates
+    except (TypeError, ValueError):
+        return [float("nan")]
+
+
+def _set_learning_rates(optimizer, rates):
+    if hasattr(optimizer, "learning_rates"):
+        optimizer.learning_rates = rates
+    else:
+        optimizer.learning_rate = rates[0]
 
 
 def _as_floats(logs):

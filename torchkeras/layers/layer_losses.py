@@ -85,7 +85,8 @@ class LayerLosses:
             losses = list(SCOPE.stateless.losses)
         else:
             losses = [loss for layer in self._flatten_layers() for loss in layer._losses]
-        for variable in self.trainable_weights:
-            if variable.regularizer is not None:
-                losses.append(variable.regularizer(variable.value))
+        for weight in self.trainable_weights:
+            for variable in weight._holders():
+                if variable.regularizer is not None:
+                    losses.append(variable.regularizer(variable.value))
         return losses

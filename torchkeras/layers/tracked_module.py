@@ -270,19 +270,24 @@ class TrackedModule(nn.Module):
         return parameters + others
 
     def _collect_variables(self, with_states):
-        found = {}
+        found = {}  # id of the tensor, which is what a variable is -> its first handle
+
+        def add(variable):
+            first = found.setdefault(id(variable._store[variable._key]), variable)
+            if first is not variable:
+                first._tie(variable)
 
         def visit(module, path):
             if isinstance(module, TrackedModule):
                 path = module.__dict__.get("_path") or module.name
                 for variable in module._own_variables():
-                    found.setdefault(id(variable), variable)
+                    add(variable)
                 if with_states:
                     for state in module._own_states():
-                        found.setdefault(id(state), state)
+                        add(state)
             else:
                 for variable in tracking.foreign_handles(module, path):
-                    found.setdefault(id(variable), variable)
+                    add(variable)
             for key, child in module._modules.items():
                 if child is not None and id(child) not in seen:
                     seen.add(id(child))

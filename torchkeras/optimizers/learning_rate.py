@@ -56,6 +56,11 @@ class LearningRate:
                 "optimizer with a float learning_rate, or assign another schedule."
             )
 
+    @property
+    def learning_rate_rule(self):
+        """The schedule or function that gives the learning rate; None where it is a number."""
+        return None if isinstance(self._learning_rate, Variable) else self._learning_rate
+
     def _get_current_learning_rate(self):
         rate = self._learning_rate
         if isinstance(rate, Variable):

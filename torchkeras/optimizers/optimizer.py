@@ -11,6 +11,7 @@ from torchkeras.core.variable import Variable
 from torchkeras.optimizers.learning_rate import LearningRate
 from torchkeras.optimizers.moving_average import MovingAverage
 from torchkeras.optimizers.optimizer_state import OptimizerState
+from torchkeras.optimizers.slot_plan import each_tensor_once, has_ties
 from torchkeras.optimizers.update_paths import UpdatePaths
 
 
@@ -104,10 +105,12 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         self.built = False
         self._trainable_variables = []
         self._trainable_variables_indices = {}
+        self._has_ties = False
         self._model_variables_moving_average = []
         self._accumulated_gradients = []
         self._undecayed_variables = []
-        self._undecayed_pattern = None
+        self._undecayed_paths = []  # of variables that are yet to be met, as a config names them
+        self._undecayed_names = []
         self._plans = {}
         self._iterations = self._host_variable(0, "int32", "iteration")
         self._learning_rate = self._make_learning_rate(learning_rate)
@@ -145,6 +148,7 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
                     f"type {type(variable).__name__}. Pass `model.trainable_variables`; for "
                     "plain torch parameters, use a torch.optim optimizer."
                 )
+        self._find_undecayed(variables)
         if self.use_ema:
             self._model_variables_moving_average = self.add_optimizer_variables(
                 variables, "average"
@@ -162,6 +166,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         self._trainable_variables_indices = {
             id(variable): i for i, variable in enumerate(self._trainable_variables)
         }
+        # One weight under two names: it has two handles, and is stepped once.
+        self._has_ties = has_ties(self._trainable_variables)
 
     def _get_variable_index(self, variable):
         return self._trainable_variables_indices[id(variable)]
@@ -208,6 +214,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         variables = self._given_variables(grads, trainable_variables)
         if SCOPE.replica is not None:
             grads = SCOPE.replica.reduce_gradients(grads, variables)
+        if self._has_ties or len(variables) > len(self._trainable_variables):
+            grads, variables = each_tensor_once(grads, variables)
         if type(None) in map(type, grads):  # `None in grads` would compare tensors
             grads, variables = _without_missing(grads, variables)
         if SCOPE.stateless is not None:
@@ -242,16 +250,16 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     def _known(self, variables):
         """The optimizer's own handles on the given variables.
 
-        Another handle on the same slot stands for the same variable.
+        Another handle on the same tensor stands for the same variable.
         """
         indices = self._trainable_variables_indices
         if all(id(v) in indices for v in variables):
             return variables
-        known = {(id(v._store), v._key): v for v in self._trainable_variables}
+        known = {id(v._store[v._key]): v for v in reversed(self._trainable_variables)}
         found = []
         for variable in variables:
-            slot = (id(getattr(variable, "_store", None)), getattr(variable, "_key", None))
-            match = variable if id(variable) in indices else known.get(slot)
+            tensor = variable._store[variable._key] if isinstance(variable, Variable) else None
+            match = variable if id(variable) in indices else known.get(id(tensor))
             if match is None:
                 raise ValueError(
                     f"Unknown variable: {variable!r}. Optimizer '{self.name}' was built on "
@@ -362,19 +370,51 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         >>> optimizer.exclude_from_weight_decay(var_names=["bias", "gamma"])
         """
         self._undecayed_variables = list(var_list or ())
-        self._undecayed_pattern = "|".join(var_names) if var_names else None
+        self._undecayed_paths = []
+        self._undecayed_names = list(var_names or ())
         self._plans.clear()
 
+    def _find_undecayed(self, variables):
+        """Find the variables that a config names: a model made anew may have other paths.
+
+        These differ in front, by the names of models around; the ends are compared.
+        """
+        by_end = {}
+        for variable in variables:
+            by_end.setdefault(_end(variable.path), []).append(variable)
+        unmet = []
+        for path in self._undecayed_paths:
+            alike = by_end.get(_end(path), [])
+            found = [v for v in alike if v.path == path] or alike
+            if len(found) > 1:
+                found.sort(key=lambda v: -_common_end(v.path, path))
+                if _common_end(found[0].path, path) > _common_end(found[1].path, path):
+                    del found[1:]
+            if len(found) == 1:
+                self._undecayed_variables += found
+            else:
+                unmet.append(path)
+        self._undecayed_paths = []
+        if unmet:
+            warnings.warn(
+                f"Optimizer '{self.name}' was described as decaying all but {unmet}, which are "
+                f"none of its {len(variables)} variables. Call exclude_from_weight_decay again.",
+                stacklevel=3,
+            )
+
     def _use_weight_decay(self, variable):
-        if any(variable is excluded for excluded in self._undecayed_variables):
+        excluded = self._undecayed_variables
+        if excluded and any(holder is v for holder in variable._holders() for v in excluded):
             return False
-        pattern = self._undecayed_pattern
-        return pattern is None or re.search(pattern, variable.name) is None
+        return not any(re.search(pattern, variable.name) for pattern in self._undecayed_names)
 
     # Configs
 
     def get_config(self):
         """The constructor arguments as a JSON-ready dict; the learning rate as it is now.
+
+        After `exclude_from_weight_decay` it has an entry of that name too, in which the variables
+        of `var_list` stand by their paths.
 
         Example:
 
@@ -382,7 +422,12 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         0.5
         """
         rate = self._learning_rate
+        paths = [*self._undecayed_paths, *(v.path for v in self._undecayed_variables)]
+        excluded = {}
+        if paths or self._undecayed_names:
+            excluded = {"var_paths": paths, "var_names": list(self._undecayed_names)}
         return {
+            **({"exclude_from_weight_decay": excluded} if excluded else {}),
             "name": self.name,
             "learning_rate": (
                 float(rate)
@@ -419,7 +464,12 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
             config["learning_rate"] = serialization.deserialize_keras_object(
                 config["learning_rate"], custom_objects
             )
-        return cls(**config)
+        excluded = config.pop("exclude_from_weight_decay", None)
+        optimizer = cls(**config)
+        if excluded:
+            optimizer._undecayed_paths = [str(path) for path in excluded.get("var_paths", ())]
+            optimizer._undecayed_names = [str(name) for name in excluded.get("var_names", ())]
+        return optimizer
 
     def __getstate__(self):
         # The tensors gathered for kernels are found anew in a copy or another process.
@@ -458,6 +508,21 @@ def _check_arguments(clips, use_ema, ema_momentum, ema_overwrite_frequency, accu
             "`ema_overwrite_frequency` must be an integer >= 1, or None. Received: "
             f"ema_overwrite_frequency={ema_overwrite_frequency}."
         )
+
+
+def _end(path):
+    """The last two parts of a path: the names of the layer and of its variable."""
+    return tuple(path.split("/")[-2:])
+
+
+def _common_end(path, other):
+    """Number of last parts that two paths share."""
+    count = 0
+    for part, its in zip(reversed(path.split("/")), reversed(other.split("/")), strict=False):
+        if part != its:
+            break
+        count += 1
+    return count
 
 
 def _without_missing(grads, variables):

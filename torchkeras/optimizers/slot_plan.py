@@ -132,6 +132,24 @@ class SlotPlan:
             return False
 
 
+def has_ties(variables):
+    """Whether two of the variables hold the same tensor."""
+    return len({id(v._store[v._key]) for v in variables}) < len(variables)
+
+
+def each_tensor_once(grads, variables):
+    """Gradients and variables without those of a tensor that another handle has brought before.
+
+    Torch gives a weight that has two names one gradient, under both.
+    """
+    first = {}
+    for grad, variable in zip(grads, variables, strict=True):
+        key = id(variable._store[variable._key])
+        known, holder = first.get(key, (None, variable))
+        first[key] = (grad if known is None else known), holder
+    return [grad for grad, _ in first.values()], [variable for _, variable in first.values()]
+
+
 def _part_of_gradient(grad, tensor):
     """What belongs to this process's part of a variable's tensor."""
     return local_part(shard_like(grad, tensor)) if is_sharded(tensor) else grad

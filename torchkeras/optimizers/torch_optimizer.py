@@ -1,10 +1,13 @@
 """TorchOptimizer: a torch.optim optimizer where a model expects one of ours."""
 
+import operator
+
 import torch
 from torch import nn
 
 from torchkeras.core import config
 from torchkeras.core.variable import Variable
+from torchkeras.optimizers.constrain import constrain
 
 
 class TorchOptimizer:
@@ -12,6 +15,11 @@ class TorchOptimizer:
 
     `optimizers.get`, and so `Model.compile`, makes one from such an argument. The torch
     optimizer does the update as ever; weight decay, clipping and averages are its own matter.
+
+    It follows the model: a weight that has another tensor since (`load_state_dict(assign=True)`)
+    is updated there, with the state it had; one that is frozen stays as it is; one that was
+    frozen at the build and is trained now joins a function's optimizer, in the group that the
+    function gives it, and is an error for an optimizer that was made by the user.
 
     Args:
         optimizer: a `torch.optim.Optimizer` over the model's parameters; or a function or
@@ -45,7 +53,13 @@ class TorchOptimizer:
         self.name = "torch_optimizer"
         self.built = False
         self._learning_rate = None  # set before the build
+        self._proportions = []  # of the groups' learning rates, when last not all were 0
         self._trainable_variables = []
+        self._followed = []  # the variables whose tensors the optimizer holds
+        self._tensors = []  # these tensors
+        self._stepped = None  # the tensors of the last step, known to be the optimizer's
+        self._others = []  # what else the optimizer holds, to be left alone by such a step
+        self._first_options = []  # of the groups, as the function has made them
         with config.device("cpu"):
             self._iterations = Variable(0, dtype="int32", trainable=False, name="iteration")
 
@@ -63,18 +77,24 @@ class TorchOptimizer:
             return
         variables = list(variables)
         if self._factory is not None:
-            made = self._factory([v._store[v._key] for v in variables])
-            if not isinstance(made, torch.optim.Optimizer):
-                raise TypeError(
-                    "The function given as optimizer must return a torch.optim.Optimizer. "
-                    f"Received: {made!r} from {self._factory!r}."
-                )
-            self.optimizer = made
+            self.optimizer = self._make([v._store[v._key] for v in variables])
+            self._first_options = [_options(group) for group in self.optimizer.param_groups]
         _check_same_parameters(self.optimizer, variables)
         self._trainable_variables = variables
+        self._followed = list(variables)
+        self._tensors = [v._store[v._key] for v in variables]
         self.built = True
         if self._learning_rate is not None:
             self.learning_rate = self._learning_rate
+
+    def _make(self, parameters):
+        made = self._factory(list({id(p): p for p in parameters}.values()))
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(
+                "The function given as optimizer must return a torch.optim.Optimizer. "
+                f"Received: {made!r} from {self._factory!r}."
+            )
+        return made
 
     def apply(self, grads, trainable_variables=None):
         """Put the gradients into `.grad` where they are not yet, and take one step.
@@ -93,14 +113,10 @@ class TorchOptimizer:
         for grad, tensor in zip(grads, tensors, strict=True):
             if tensor.grad is not grad:
                 tensor.grad = grad
-        if len(tensors) == len(self._trainable_variables):
-            self.optimizer.step()
-        else:
-            self._step_only(tensors)
-        for variable in variables:
-            if variable.constraint is not None:
-                with torch.no_grad():
-                    variable.assign(variable.constraint(variable.value))
+        self._follow(variables, tensors)
+        self._step()
+        with torch.no_grad():
+            constrain(variables)
         self._iterations.assign_add(1)
 
     def _given(self, grads, trainable_variables):
@@ -121,10 +137,57 @@ class TorchOptimizer:
         self.build(variables)
         return variables
 
-    def _step_only(self, tensors):
+    def _follow(self, variables, tensors):
+        """Let the optimizer hold these tensors; a step is to change no others."""
+        known, size = self._stepped or ([], 0), _size(self.optimizer)
+        if (
+            size == known[1]
+            and len(tensors) == len(known[0])
+            and all(map(operator.is_, tensors, known[0]))
+        ):
+            return
+        self._follow_replaced()
+        held = set(map(id, _parameters(self.optimizer)))
+        new = [v for v, t in zip(variables, tensors, strict=True) if id(t) not in held]
+        if new and self._factory is None:
+            raise _not_the_same(self.optimizer, [v.path for v in new], [])
+        if new:
+            self._add([v._store[v._key] for v in new])
+            self._followed += new
+            self._tensors += [v._store[v._key] for v in new]
+        chosen = set(map(id, tensors))
+        self._others = [p for p in _parameters(self.optimizer) if id(p) not in chosen]
+        self._stepped = tensors, _size(self.optimizer)
+
+    def _follow_replaced(self):
+        """Put the tensors that the variables hold now in the place of those they held before."""
+        now = [v._store[v._key] for v in self._followed]
+        pairs = zip(self._tensors, now, strict=True)
+        replaced = {id(old): (old, new) for old, new in pairs if old is not new}
+        if not replaced:
+            return
+        for group in self.optimizer.param_groups:
+            group["params"][:] = [replaced.get(id(p), (p, p))[1] for p in group["params"]]
+        for old, new in replaced.values():
+            state = self.optimizer.state.pop(old, None)
+            if state is not None and old.shape == new.shape:
+                self.optimizer.state[new] = {k: _placed(v, new) for k, v in state.items()}
+        self._tensors = now
+
+    def _add(self, tensors):
+        """Take in parameters, in groups as the function makes them."""
+        for group in self._make(tensors).param_groups:
+            options = _options(group)
+            if options in self._first_options:  # its rate may be another one by now
+                at = self._first_options.index(options)
+                self.optimizer.param_groups[at]["params"].extend(group["params"])
+            else:
+                self._first_options.append(options)
+                self.optimizer.add_param_group(group)
+
+    def _step(self):
         """Step with the gradients of the other parameters out of sight."""
-        chosen = {id(tensor) for tensor in tensors}
-        hidden = [(p, p.grad) for p in _parameters(self.optimizer) if id(p) not in chosen]
+        hidden = [(p, p.grad) for p in self._others if p.grad is not None]
         for param, _ in hidden:
             param.grad = None
         try:
@@ -151,13 +214,17 @@ class TorchOptimizer:
 
     @property
     def learning_rate(self):
-        """Learning rate of the first parameter group; setting it sets that of every group.
+        """Learning rate of the first parameter group that has one other than 0.
+
+        Setting it scales all groups, so that their rates keep their proportions; after a rate of 0
+        they take up those from before.
 
         Raises:
             ValueError: read before the build, when the optimizer is still to be made.
         """
         if self.optimizer is not None:
-            return float(self.optimizer.param_groups[0]["lr"])
+            rates, proportions = self.learning_rates, self._known_proportions()
+            return rates[_first_other_than_0(proportions)]
         if self._learning_rate is None:
             raise ValueError(
                 "The learning rate is known once the optimizer is made from the model's "
@@ -172,11 +239,44 @@ class TorchOptimizer:
         if self.optimizer is None:
             self._learning_rate = value
             return
-        for group in self.optimizer.param_groups:
+        proportions = self._known_proportions()
+        first = _first_other_than_0(proportions)
+        if not proportions[first]:
+            proportions = [1.0] * len(proportions)
+        self.learning_rates = [
+            value if i == first else value * (proportion / proportions[first])
+            for i, proportion in enumerate(proportions)
+        ]
+
+    @property
+    def learning_rates(self):
+        """Learning rates of the parameter groups, a list of floats. Setting it sets each.
+
+        Example:
+
+        >>> inner = torch.optim.SGD([{"params": [torch.ones(1)], "lr": rate} for rate in (0.5, 2)])
+        >>> optimizer = keras.optimizers.get(inner)
+        >>> optimizer.learning_rate = 0.25
+        >>> optimizer.learning_rates
+        [0.25, 1.0]
+        """
+        return [float(group["lr"]) for group in self._made().param_groups]
+
+    @learning_rates.setter
+    def learning_rates(self, values):
+        self._known_proportions()
+        for group, value in zip(self._made().param_groups, values, strict=True):
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(value)
             else:
-                group["lr"] = value
+                group["lr"] = float(value)
+
+    def _known_proportions(self):
+        """The rates of the groups; if all are 0 now, those from before."""
+        rates = self.learning_rates
+        if any(rates) or len(self._proportions) != len(rates):
+            self._proportions = rates
+        return self._proportions
 
     def scale_loss(self, loss):
         """The loss itself; for float16 use `torch.amp.GradScaler` or one of our optimizers."""
@@ -224,17 +324,40 @@ def _check_same_parameters(optimizer, variables):
     missing = [v.path for key, v in wanted.items() if key not in held]
     foreign = [tuple(p.shape) for key, p in held.items() if key not in wanted and _trains(p)]
     if missing or foreign:
-        parts = []
-        if missing:
-            parts.append(f"the optimizer does not hold {_some(missing)}")
-        if foreign:
-            parts.append(f"it holds parameters of shapes {_some(foreign)} that the model lacks")
-        raise ValueError(
-            "A torch optimizer must hold exactly the trainable parameters of the model. "
-            f"Received: {type(optimizer).__name__}, where {', and '.join(parts)}. Build the "
-            "model before making the optimizer from `model.parameters()`, or pass a function "
-            "such as `functools.partial(torch.optim.AdamW, lr=1e-3)`."
-        )
+        raise _not_the_same(optimizer, missing, foreign)
+
+
+def _not_the_same(optimizer, missing, foreign):
+    parts = []
+    if missing:
+        parts.append(f"the optimizer does not hold {_some(missing)}")
+    if foreign:
+        parts.append(f"it holds parameters of shapes {_some(foreign)} that the model lacks")
+    return ValueError(
+        "A torch optimizer must hold exactly the trainable parameters of the model. "
+        f"Received: {type(optimizer).__name__}, where {', and '.join(parts)}. Build the "
+        "model before making the optimizer from `model.parameters()`, or pass a function "
+        "such as `functools.partial(torch.optim.AdamW, lr=1e-3)`."
+    )
+
+
+def _first_other_than_0(rates):
+    return next((i for i, rate in enumerate(rates) if rate), 0)
+
+
+def _size(optimizer):
+    return sum(len(group["params"]) for group in optimizer.param_groups)
+
+
+def _options(group):
+    return {key: value for key, value in group.items() if key not in ("params", "param_names")}
+
+
+def _placed(value, like):
+    """A state of a parameter on the device of the tensor that is now in its place."""
+    if isinstance(value, torch.Tensor) and value.shape == like.shape:
+        return value.to(like.device)
+    return value
 
 
 def _trains(param):

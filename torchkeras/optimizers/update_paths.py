@@ -6,7 +6,14 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.core.sharding import is_sharded, local_part
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers import clipping
-from torchkeras.optimizers.slot_plan import SlotPlan, checked_gradient, takes_kernels
+from torchkeras.optimizers.constrain import constrain
+from torchkeras.optimizers.slot_plan import (
+    SlotPlan,
+    checked_gradient,
+    each_tensor_once,
+    has_ties,
+    takes_kernels,
+)
 from torchkeras.optimizers.traced import choose
 
 
@@ -40,9 +47,7 @@ class UpdatePaths:
                 self._apply_with_kernels(plan, fitted)
             else:
                 self._apply_plainly(grads, self._known(variables))
-            for variable in variables:
-                if variable.constraint is not None:
-                    variable.assign(variable.constraint(variable.value))
+            constrain(variables)
         self._iterations.assign_add(1)
 
     def _clip_gradients(self, grads, foreach=False, whole_norms=None):
@@ -68,7 +73,7 @@ class UpdatePaths:
         plan = self._plans.get(key)
         if plan is None or not plan.is_current():
             variables = self._known(variables)
-            plan = self._make_plan(variables)
+            plan = None if has_ties(variables) else self._make_plan(variables)
             if len(self._plans) >= 8:
                 self._plans.clear()
             # Under the optimizer's own handles: a passing handle's id may come again.
@@ -136,6 +141,7 @@ class UpdatePaths:
     def _apply_plainly(self, grads, variables):
         if SCOPE.stateless is None:
             self._place_state()
+        grads, variables = each_tensor_once(grads, variables)
         grads = [checked_gradient(g, v) for g, v in zip(grads, variables, strict=True)]
         calls = self._counted_calls()
         steps = self.gradient_accumulation_steps

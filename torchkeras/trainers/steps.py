@@ -215,8 +215,13 @@ class Running:
     def look_up(self, model):
         self.tokens = SCOPE.tokens
         self.trainable = model.trainable_variables
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.grad = None  # of a step before it was frozen
         self.adds_losses = any(layer._adds_losses for layer in model._flatten_layers()) or any(
-            variable.regularizer is not None for variable in self.trainable
+            variable.regularizer is not None
+            for weight in self.trainable
+            for variable in weight._holders()
         )
         self.own_metrics = overrides(model, "compute_metrics")
         # Before Keras 3.3 `compute_loss` had no `training`.
