@@ -267,7 +267,7 @@ class R2Score(Metric):
         with torch.no_grad():
             dtype = self._torch_dtype
             y_true, y_pred = match_shapes(
-                convert_to_tensor(y_true, dtype), convert_to_tensor(y_pred, dtype), exact=True
+                convert_to_tensor(y_true, dtype), convert_to_tensor(y_pred, dtype)
             )
             if not self._built:
                 self._build(y_true, y_pred)
