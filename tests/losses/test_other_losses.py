@@ -33,10 +33,12 @@ def test_poisson():
 
 
 def test_dice_and_tversky():
-    y_true, y_pred = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.5, 0.5]])
-    assert float(losses.dice(y_true, y_pred)) == pytest.approx(1 - 2 * 1.5 / 4.0)
-    value = losses.tversky(y_true, y_pred, alpha=0.2, beta=0.6)
-    assert float(value) == pytest.approx(1 - 1.5 / (1.5 + 0.2 * 0.5 + 0.6 * 0.5))
+    y_true, y_pred = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.5, 0.25]])
+    assert float(losses.dice(y_true, y_pred)) == pytest.approx(1 - 2 * 1.5 / 3.75)
+    # Eq. 3 of the paper: alpha weighs false positives (0.25), beta false negatives (0.5).
+    expected = 1 - 1.5 / (1.5 + 0.2 * 0.25 + 0.6 * 0.5)
+    assert float(losses.tversky(y_true, y_pred, 0.2, 0.6)) == pytest.approx(expected)
+    assert float(losses.Tversky(alpha=0.2, beta=0.6)(y_true, y_pred)) == pytest.approx(expected)
     assert losses.Dice(axis=[1])(y_true, y_pred).shape == ()
     again = losses.deserialize(losses.serialize(losses.Tversky(alpha=0.2, axis=1)))
     assert (again.alpha, again.axis) == (0.2, 1)

@@ -300,3 +300,13 @@ def test_a_registered_metric_by_name():
 
     assert isinstance(metrics.get("tests>mine"), Mine)
     assert isinstance(metrics.deserialize(metrics.serialize(Mine())), Mine)
+
+
+def test_state_made_at_the_first_batch_is_part_of_a_stateless_update():
+    y_true, y_pred = torch.tensor([[1.0], [4.0], [3.0]]), torch.tensor([[2.0], [4.0], [4.0]])
+    metric = keras.metrics.R2Score()
+    state = metric.stateless_update_state(metric.stateless_reset_state(), y_true[:2], y_pred[:2])
+    state = metric.stateless_update_state(state, y_true[2:], y_pred[2:])
+    expected = 1 - 2 / (26 - 64 / 3)  # squared errors over those about the mean, 8 / 3
+    assert metric.stateless_result(state).item() == pytest.approx(expected)
+    assert not any(variable.value.any() for variable in metric.variables)

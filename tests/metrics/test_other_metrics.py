@@ -1,9 +1,11 @@
 """Regression, confusion, AUC, F-score and IoU metrics: values from their formulas."""
 
+import math
+
 import pytest
 import torch
 
-from torchkeras import metrics
+from torchkeras import losses, metrics
 
 Y_TRUE = torch.tensor([0, 0, 1, 1, 1])
 Y_PRED = torch.tensor([0.1, 0.6, 0.4, 0.7, 0.9])
@@ -31,6 +33,49 @@ def test_r2_score():
         assert float(too_many(y_true, y_pred)) == pytest.approx(expected)
     with pytest.raises(ValueError, match=r"shape \(batch, outputs\)"):
         metrics.R2Score().update_state(torch.zeros(3), torch.zeros(3))
+
+
+def test_adjusted_r2_score_counts_samples_however_many_outputs():
+    y_true = torch.tensor([[1.0, 0.0], [2.0, 3.0], [3.0, 1.0], [6.0, 2.0]])
+    y_pred = torch.tensor([[1.0, 1.0], [3.0, 2.0], [3.0, 1.0], [5.0, 2.0]])
+    plain = 1 - 2 / (y_true - y_true.mean(0)).square().sum(0)
+    metric = metrics.R2Score(class_aggregation=None, num_regressors=2)
+    metric.update_state(y_true[:3], y_pred[:3])
+    metric.update_state(y_true[3:], y_pred[3:])
+    expected = 1 - (1 - plain) * (4 - 1) / (4 - 2 - 1)
+    torch.testing.assert_close(metric.result(), expected)
+
+
+def test_r2_score_of_targets_that_do_not_vary():
+    y_true = torch.tensor([[2.0, 2.0, 1.0], [2.0, 2.0, 3.0]])
+    y_pred = torch.tensor([[2.0, 3.0, 1.0], [2.0, 2.0, 3.0]])
+    metric = metrics.R2Score(class_aggregation=None)
+    # As scikit-learn: exact is 1, anything else 0.
+    assert metric(y_true, y_pred).tolist() == [1.0, 0.0, 1.0]
+    metric.reset_state()
+    assert metric.result().tolist() == [0.0, 0.0, 0.0]
+    constant = metrics.R2Score(class_aggregation="variance_weighted_average")
+    assert constant(y_true[:, :2], y_pred[:, :2]).item() == 0.5
+
+
+def test_an_ignored_class_is_left_out_of_the_mean():
+    y_true = torch.tensor([[0, 1], [2, 2]])
+    y_pred = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]], [[0.2, 0.2, 0.6]] * 2])
+    expected = -(math.log(0.5) + math.log(0.8)) / 2
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=2)
+    assert metric(y_true, y_pred).item() == pytest.approx(expected)
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=2)
+    assert loss(y_true, y_pred).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weights", [None, [[1.0, 2.0], [3.0, 4.0]], [1.0, 3.0]])
+def test_a_mask_leaves_steps_out_of_the_root_mean_squared_error(weights):
+    y_pred = torch.tensor([[[1.0], [9.0]], [[2.0], [9.0]]])
+    y_pred._keras_mask = torch.tensor([[True, False], [True, False]])
+    sample_weight = None if weights is None else torch.tensor(weights)
+    found = metrics.RootMeanSquaredError()(torch.zeros(2, 2, 1), y_pred, sample_weight).item()
+    expected = (1 + 4) / 2 if weights is None else (1 * 1 + 3 * 4) / 4
+    assert found == pytest.approx(expected**0.5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -326,3 +326,106 @@ def test_two_optimizers_in_one_step():
     history = model.fit(X, Y, epochs=30, verbose=0).history["loss"]
     assert history[-1] < 0.1 * history[0]
     assert int(model.first.iterations) == int(model.second.iterations) == 30
+
+
+class ByState(keras.Model):
+    """The last listing of the specification chapter: metrics of `compile`, one by one."""
+
+    def loss_and_updates(self, trainable, non_trainable, inputs, targets):
+        outputs, non_trainable = self.stateless_call(
+            trainable, non_trainable, inputs, training=True
+        )
+        loss = self.compute_loss(y=targets, y_pred=outputs)
+        return loss, (outputs, non_trainable)
+
+    def train_step(self, state, data):
+        trainable, non_trainable, optimizer_state, metrics_state = state
+        inputs, targets = data
+        gradient_fn = keras.autograd.value_and_grad(self.loss_and_updates, has_aux=True)
+        (loss, (outputs, non_trainable)), gradients = gradient_fn(
+            trainable, non_trainable, inputs, targets
+        )
+        trainable, optimizer_state = self.optimizer.stateless_apply(
+            optimizer_state, gradients, trainable
+        )
+        logs, metrics_state = self.measured(metrics_state, loss, targets, outputs)
+        return logs, (trainable, non_trainable, optimizer_state, metrics_state)
+
+    def test_step(self, state, data):
+        trainable, non_trainable, metrics_state = state
+        inputs, targets = data
+        loss, (outputs, non_trainable) = self.loss_and_updates(*state[:2], inputs, targets)
+        logs, metrics_state = self.measured(metrics_state, loss, targets, outputs)
+        return logs, (trainable, non_trainable, metrics_state)
+
+    def measured(self, state, loss, targets, outputs):
+        logs, after = {}, []
+        for metric in self.metrics:
+            own = state[len(after) : len(after) + len(metric.variables)]
+            seen = (loss,) if metric.name == "loss" else (targets, outputs)
+            own = metric.stateless_update_state(own, *seen)
+            logs[metric.name] = metric.stateless_result(own)
+            after += own
+        return logs, after
+
+
+@pytest.mark.parametrize(
+    "metrics", [["mae"], ["mae", keras.metrics.R2Score()], [keras.metrics.RootMeanSquaredError()]]
+)
+def test_a_step_by_state_measures_with_the_metrics_of_compile(metrics):
+    model = make_model(ByState)
+    plain = twin(model)
+    for each in (model, plain):
+        each.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", metrics=metrics)
+    options = {"batch_size": 4, "epochs": 3, "shuffle": False, "verbose": 0}
+    found = model.fit(X, Y, validation_data=(X[:4], Y[:4]), **options).history
+    expected = plain.fit(X, Y, validation_data=(X[:4], Y[:4]), **options).history
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(model.get_weights()[0], plain.get_weights()[0], rtol=1e-5)
+    again = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert again == pytest.approx(plain.evaluate(X, Y, verbose=0, return_dict=True), rel=1e-4)
+
+
+def test_evaluation_by_state_is_the_first_thing_that_happens():
+    model = make_model(ByState)
+    model.compile("sgd", "mse", metrics=["mae"])
+    expected = np.abs(model.predict(X, verbose=0) - Y).mean()
+    found = model.evaluate(X, Y, batch_size=3, verbose=0, return_dict=True)
+    assert found["mae"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_object_in_metrics_is_a_whole_metric():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)])
+    model.compile("sgd", "mse", metrics=[["mae"], [keras.metrics.R2Score()]])
+    model.train_on_batch(X, [Y, Y])
+    assert [type(m).__name__ for m in model.metrics] == ["Mean", "CompileMetrics", "Mean", "Mean"]
+    for metric in model.metrics:
+        assert isinstance(metric, keras.metrics.Metric)
+        fresh = metric.stateless_reset_state()
+        assert len(fresh) == len(metric.variables) and not any(v.any() for v in fresh)
+        before = [v.numpy().copy() for v in metric.variables]
+        metric.stateless_result([v.value for v in metric.variables])
+        for was, variable in zip(before, metric.variables, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), was)
+    compiled = model.metrics[1]
+    y_pred = [torch.zeros(8, 1), torch.ones(8, 1)]
+    state = compiled.stateless_update_state(
+        compiled.stateless_reset_state(), [torch.tensor(Y)] * 2, y_pred
+    )
+    found = compiled.stateless_result(state)
+    values = [float(v) for v in found.values()]
+    r2 = 1 - ((Y - 1) ** 2).sum() / ((Y - Y.mean()) ** 2).sum()
+    assert values == pytest.approx([np.abs(Y).mean(), r2], rel=1e-5)
+
+
+def test_logs_of_several_results_are_told_apart_by_their_own_names():
+    class Both(keras.Model):
+        def train_step(self, data):
+            return {"loss": torch.tensor(1.0), "more": {"a": torch.tensor(2.0)}}
+
+    model = make_model(Both)
+    model.compile("sgd")
+    assert model.fit(X, Y, verbose=0).history == {"loss": [1.0], "a": [2.0]}

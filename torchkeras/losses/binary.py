@@ -45,7 +45,7 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, 
     tensor([0.6931])
     """
     y_pred, from_logits = logits_if_known(y_pred, from_logits, "sigmoid")
-    y_true, y_pred = match_shapes(y_true, y_pred, exact=True)
+    y_true, y_pred = match_shapes(y_true, y_pred)
     y_true = smooth_answers(y_true, label_smoothing)
     return loss_of_answers(y_true, y_pred, from_logits).mean(axis)
 

@@ -24,7 +24,7 @@ def check_axis(axis):
 
 def match_classes(y_true, y_pred, axis):
     """Targets and predictions of one shape, with at least one axis."""
-    y_true, y_pred = match_shapes(y_true, y_pred, exact=True)
+    y_true, y_pred = match_shapes(y_true, y_pred)
     if not y_pred.dim():
         raise ValueError(
             "A categorical loss needs an axis of classes. Received: y_true and y_pred of shape ()."

@@ -38,7 +38,7 @@ def binary_focal_crossentropy(
     >>> keras.losses.binary_focal_crossentropy([[1.0]], [[0.5]])
     tensor([0.1733])
     """
-    y_true, y_pred = match_shapes(y_true, y_pred, exact=True)
+    y_true, y_pred = match_shapes(y_true, y_pred)
     y_true = smooth_answers(y_true, label_smoothing)
     if from_logits:
         y_pred = torch.sigmoid(y_pred)

@@ -24,10 +24,7 @@ def with_fused_mean(fused_mean):
 def paired(y_true, y_pred):
     """`y_true` in the shape and dtype of `y_pred`, or None where the shapes differ in earnest."""
     if y_true.shape != y_pred.shape:
-        if y_true.numel() != y_pred.numel() or abs(y_true.dim() - y_pred.dim()) != 1:
-            return None
-        longer = y_true if y_true.dim() > y_pred.dim() else y_pred
-        if longer.shape[-1] != 1:
+        if (*y_true.shape, 1) != y_pred.shape and (*y_pred.shape, 1) != y_true.shape:
             return None
         y_true = y_true.reshape(y_pred.shape)
     return y_true if y_true.dtype is y_pred.dtype else y_true.to(y_pred.dtype)

@@ -144,28 +144,39 @@ def convert_pair(y_true, y_pred):
     return on_device_of(y_pred, y_true), y_pred
 
 
-def match_shapes(y_true, y_pred, exact=False):
-    """Both as float tensors of one rank, as `convert_pair` and the squeeze rule give them.
-
-    Args:
-        exact: bool, whether equal shapes are demanded; else shapes that broadcast will do.
+def match_shapes(y_true, y_pred):
+    """Both as float tensors of one shape, as `convert_pair` and `align_pair` give them.
 
     Raises:
         ValueError: the shapes do not fit.
     """
-    y_true, y_pred = convert_pair(y_true, y_pred)
+    return align_pair(*convert_pair(y_true, y_pred))
+
+
+def align_pair(y_true, y_pred):
+    """Both in one shape: one side may lack a last axis of size 1, or be a single number.
+
+    Nothing else is broadcast: targets `(batch, 2)` beside outputs `(batch, 1)` are a mistake.
+
+    Args:
+        y_true, y_pred: tensors.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
     if y_true.shape == y_pred.shape:
         return y_true, y_pred
-    shapes = tuple(y_true.shape), tuple(y_pred.shape)
-    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
-    if y_true.shape != y_pred.shape and (exact or not _broadcastable(y_true, y_pred)):
+    if not y_true.dim() or not y_pred.dim():
+        return torch.broadcast_tensors(y_true, y_pred)
+    true, pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    if true.shape != pred.shape:
         raise ValueError(
             "`y_true` and `y_pred` must have the same shape, but for a last axis of size 1. "
-            f"Received: y_true of shape {shapes[0]}, y_pred of shape {shapes[1]}. Check the "
-            "targets against the output of the last layer; integer class labels go with a "
-            "sparse loss such as 'sparse_categorical_crossentropy'."
+            f"Received: y_true of shape {tuple(y_true.shape)}, y_pred of shape "
+            f"{tuple(y_pred.shape)}. Check the targets against the output of the last layer; "
+            "integer class labels go with a sparse loss such as 'sparse_categorical_crossentropy'."
         )
-    return y_true, y_pred
+    return true, pred
 
 
 def _broadcastable(a, b):
@@ -207,7 +218,8 @@ def align_weights(values, weights):
     missing = values.dim() - weights.dim()
     if missing > 0 and weights.dim() and values.shape[: weights.dim()] == weights.shape:
         weights = weights.reshape(*weights.shape, *[1] * missing)
-    if not _broadcastable(values, weights):
+    # Weights of more axes than values would make a table of all pairs out of them.
+    if (values.dim() and weights.dim() > values.dim()) or not _broadcastable(values, weights):
         raise ValueError(
             "`sample_weight` must have the shape of the loss values, or a leading part of it such "
             f"as (batch,). Received: weights of shape {tuple(weights.shape)} for values of shape "

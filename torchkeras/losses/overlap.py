@@ -30,17 +30,18 @@ def dice(y_true, y_pred, axis=None):
 
 
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
-    """`1 - both / (both + alpha * missed + beta * extra + epsilon)`.
+    """`1 - both / (both + alpha * extra + beta * missed + epsilon)`.
 
-    With `both = sum(t * p)`, `missed = sum(t * (1 - p))` and `extra = sum((1 - t) * p)`.
+    With `both = sum(t * p)`, `extra = sum((1 - t) * p)` and `missed = sum(t * (1 - p))`.
     `alpha = beta = 0.5` is the Dice loss.
 
     Args:
         y_true, y_pred, axis: as for `dice`.
-        alpha: float, weight of what the prediction misses.
-        beta: float, weight of what it has too much.
+        alpha: float, weight of what the prediction has too much (false positives).
+        beta: float, weight of what it misses (false negatives).
 
-    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3; alpha and beta change places there.
+    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3. In Keras 3.15.1 alpha and beta have
+    changed places.
 
     Example:
 
@@ -51,7 +52,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     both = (y_true * y_pred).sum(axis)
     missed = (y_true * (1.0 - y_pred)).sum(axis)
     extra = ((1.0 - y_true) * y_pred).sum(axis)
-    return 1.0 - both / (both + alpha * missed + beta * extra + config.epsilon())
+    return 1.0 - both / (both + alpha * extra + beta * missed + config.epsilon())
 
 
 class Dice(LossFunctionWrapper):
@@ -81,12 +82,13 @@ class Tversky(LossFunctionWrapper):
     """1 minus the overlap of target and prediction, with weights for what either lacks.
 
     Args:
-        alpha: float, weight of what the prediction misses.
-        beta: float, weight of what it has too much.
+        alpha: float, weight of what the prediction has too much (false positives).
+        beta: float, weight of what it misses (false negatives).
         reduction, name, dtype: as for `Loss`.
         axis: int or tuple of ints to sum over; None for all, which leaves one value a batch.
 
-    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3; alpha and beta change places there.
+    Source: Salehi et al. 2017, arXiv:1706.05721, eq. 3. In Keras 3.15.1 alpha and beta have
+    changed places.
 
     Example:
 

@@ -42,9 +42,7 @@ def mean_squared_error(y_true, y_pred):
     tensor([2.])
     """
     y_true, y_pred = match_shapes(y_true, y_pred)
-    if y_true.shape == y_pred.shape:
-        return _mse_loss(y_pred, y_true, _NONE).mean(-1)
-    return (y_true - y_pred).square().mean(-1)
+    return _mse_loss(y_pred, y_true, _NONE).mean(-1)
 
 
 def _fused_absolute(y_true, y_pred):
@@ -128,8 +126,6 @@ def huber(y_true, y_pred, delta=1.0):
     tensor([0.5000, 2.5000])
     """
     y_true, y_pred = match_shapes(y_true, y_pred)
-    if y_true.shape != y_pred.shape:
-        y_true, y_pred = torch.broadcast_tensors(y_true, y_pred)
     return _huber_loss(y_pred, y_true, _NONE, float(delta)).mean(-1)
 
 

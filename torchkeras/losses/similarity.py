@@ -41,6 +41,12 @@ def circle(
     """
     y_pred = convert_to_tensor(y_pred)
     labels = on_device_of(y_pred, convert_to_tensor(y_true, torch.int64)).reshape(-1, 1)
+    if len(labels) != len(y_pred):
+        raise ValueError(
+            "The circle loss expects one label for each embedding. Received: y_true with "
+            f"{len(labels)} labels, y_pred of shape {tuple(y_pred.shape)}. Give labels of shape "
+            "(batch,)."
+        )
     if ref_embeddings is None:
         ref_embeddings = y_pred
     if ref_labels is None:

@@ -7,9 +7,9 @@ from torchkeras.core import naming
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.losses.loss import (
     Loss,
+    align_pair,
     on_device_of,
     reduce_weighted_values,
-    squeeze_or_expand_to_same_rank,
 )
 
 _CLASS_NUMBERS = (nn.NLLLoss, nn.MultiMarginLoss, nn.MultiLabelMarginLoss)
@@ -92,8 +92,8 @@ class TorchLoss(Loss):
         if isinstance(module, _SAME_SHAPE):
             y_true = y_true.to(y_pred.dtype)
             if y_true.dim() == y_pred.dim() + 1 and y_true.shape[-1] == 1:
-                return y_true.squeeze(-1)
-            return squeeze_or_expand_to_same_rank(y_true, y_pred)[0]
+                y_true = y_true.squeeze(-1)
+            return align_pair(y_true, y_pred)[0]
         return y_true
 
     def get_config(self):

@@ -5,7 +5,7 @@ import torch
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.losses.loss import on_device_of, squeeze_or_expand_to_same_rank
+from torchkeras.losses.loss import align_pair, on_device_of
 from torchkeras.metrics.reduction_metrics import MeanMetricWrapper
 
 
@@ -65,7 +65,7 @@ def is_binary_or_sparse_categorical(y_true, y_pred):
 
 
 def _accuracy_matches(y_true, y_pred):
-    y_true, y_pred = squeeze_or_expand_to_same_rank(*_tensors(y_true, y_pred))
+    y_true, y_pred = align_pair(*_tensors(y_true, y_pred))
     return y_true.to(y_pred.dtype) == y_pred
 
 
@@ -83,7 +83,7 @@ def accuracy(y_true, y_pred):
 
 
 def _binary_matches(y_true, y_pred, threshold=0.5):
-    y_true, y_pred = squeeze_or_expand_to_same_rank(*_tensors(y_true, y_pred))
+    y_true, y_pred = align_pair(*_tensors(y_true, y_pred))
     return (y_pred > threshold) == y_true
 
 

@@ -92,7 +92,7 @@ def count(
     Raises:
         ValueError: shapes that do not fit.
     """
-    y_true, y_pred = match_shapes(y_true, convert_to_tensor(y_pred, dtype), exact=True)
+    y_true, y_pred = match_shapes(y_true, convert_to_tensor(y_pred, dtype))
     weights = None
     if sample_weight is not None:
         weights = on_device_of(y_pred, convert_to_tensor(sample_weight, dtype)).unsqueeze(-1)

@@ -4,7 +4,7 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.losses.loss import on_device_of
+from torchkeras.losses.loss import match_shapes, on_device_of
 from torchkeras.metrics.metric import Metric
 
 _KINDS = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")
@@ -59,7 +59,7 @@ class FBetaScore(Metric):
         self._built = False
 
     def _build(self, y_true, y_pred):
-        if y_pred.dim() != 2 or y_true.shape != y_pred.shape:
+        if y_pred.dim() != 2:
             raise ValueError(
                 f"{type(self).__name__} expects targets and outputs of shape (batch, classes). "
                 f"Received: y_true of shape {tuple(y_true.shape)}, y_pred of shape "
@@ -74,8 +74,7 @@ class FBetaScore(Metric):
         """Add a batch."""
         with torch.no_grad():
             dtype = self._torch_dtype
-            y_pred = convert_to_tensor(y_pred, dtype)
-            y_true = on_device_of(y_pred, convert_to_tensor(y_true, dtype))
+            y_true, y_pred = match_shapes(y_true, convert_to_tensor(y_pred, dtype))
             if not self._built:
                 self._build(y_true, y_pred)
             if self.threshold is None:

@@ -5,7 +5,7 @@ import torch
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import is_int_dtype
-from torchkeras.losses.loss import on_device_of
+from torchkeras.losses.loss import align_pair, align_weights, on_device_of
 from torchkeras.metrics.metric import Metric
 
 
@@ -76,17 +76,16 @@ class IoU(Metric):
             y_true = on_device_of(y_pred, convert_to_tensor(y_true))
             labels = y_true if self.sparse_y_true else y_true.argmax(self.axis)
             predicted = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
-            labels, predicted = labels.flatten().long(), predicted.flatten().long()
-            if labels.shape != predicted.shape:
-                raise ValueError(
-                    "Targets and predictions must hold the same number of places. Received: y_true "
-                    f"of shape {tuple(y_true.shape)}, y_pred of shape {tuple(y_pred.shape)}."
-                )
+            # At least one axis: a single number would stand for all places.
+            labels, predicted = align_pair(
+                *map(torch.atleast_1d, (labels.long(), predicted.long()))
+            )
+            weights = self._weights(sample_weight, labels)
+            labels, predicted = labels.flatten(), predicted.flatten()
             n = self.num_classes
             counts = (labels >= 0) & (labels < n) & (predicted >= 0) & (predicted < n)
             if self.ignore_class is not None:
                 counts = counts & (labels != self.ignore_class)
-            weights = self._weights(sample_weight, labels)
             weights = torch.where(counts, weights, 0)
             cells = torch.where(counts, labels * n + predicted, 0)
             matrix = torch.zeros(n * n, dtype=weights.dtype, device=weights.device)
@@ -95,7 +94,7 @@ class IoU(Metric):
     def _weights(self, sample_weight, labels):
         dtype = self._torch_dtype
         if sample_weight is None:
-            return torch.ones(labels.shape, dtype=dtype, device=labels.device)
+            return torch.ones(labels.numel(), dtype=dtype, device=labels.device)
         weights = convert_to_tensor(sample_weight)
         if weights.is_floating_point() and is_int_dtype(self.dtype):
             raise ValueError(
@@ -104,7 +103,9 @@ class IoU(Metric):
                 "dtype='float32', or pass integer weights."
             )
         weights = on_device_of(labels, weights.to(dtype))
-        return (weights.flatten() if weights.dim() else weights).expand(labels.shape)
+        if weights.numel() == labels.numel():
+            return weights.flatten()
+        return align_weights(labels, weights)[1].expand(labels.shape).flatten()
 
     def result(self):
         """The mean, a float32 scalar; 0 before the first update."""

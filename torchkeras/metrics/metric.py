@@ -159,17 +159,16 @@ class Metric:
             *args, **kwargs: as for `update_state`.
 
         Returns:
-            List of tensors. The metric itself does not change.
+            List of tensors, of more than were given where the metric makes variables for the
+            shapes of its first batch. What the metric holds itself does not change.
         """
-        variables = self.variables
-        with torch.no_grad(), self._holding(variables, metric_variables) as scope:
+        given = list(metric_variables)
+        with torch.no_grad(), self._holding(self.variables, given) as scope:
             self.update_state(*args, **kwargs)
-        return [
-            given if now is None else now
-            for given, now in zip(
-                metric_variables, [scope.get_current_value(v) for v in variables], strict=True
-            )
-        ]
+        variables = self.variables
+        given += [variable.value for variable in variables[len(given) :]]
+        values = [scope.get_current_value(variable) for variable in variables]
+        return [before if now is None else now for before, now in zip(given, values, strict=True)]
 
     def stateless_result(self, metric_variables):
         """`result` as a function of a list of tensors, one for each of `variables`."""

@@ -134,8 +134,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     Args:
         name, dtype: as for `Metric`.
         from_logits: bool, whether predictions are logits.
-        ignore_class: int, a label whose places count 0, or None. As in Keras, they leave the
-            mean only where there are sample weights.
+        ignore_class: int, a label whose places are left out of the mean, or None.
         axis: int, the axis of the classes.
 
     Input shapes: `y_true` `(batch, ...)`, `y_pred` `(batch, ..., classes)`.

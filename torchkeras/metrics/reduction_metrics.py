@@ -21,20 +21,24 @@ def samplewise(values, sample_weight, reduce, dtype):
 
     Args:
         values: tensor `(batch, ...)`.
+            They may carry a mask in `_keras_mask`, of what counts.
         sample_weight: number, array or tensor of a leading part of that shape, or None.
         reduce: `torch.mean` or `torch.sum`, applied to the axes behind the batch.
         dtype: torch dtype of the computation.
 
     Returns:
-        Weighted values and weights, each `(batch,)` or a scalar; weights None if none came.
+        Weighted values and weights, each `(batch,)` or a scalar; weights None if neither they nor
+        a mask came.
     """
     mask = getattr(values, "_keras_mask", None)
     values = values.to(dtype)
-    if sample_weight is None:
-        return _flat(values, 1, reduce), None
-    weights = on_device_of(values, convert_to_tensor(sample_weight, dtype))
+    weights = None
+    if sample_weight is not None:
+        weights = on_device_of(values, convert_to_tensor(sample_weight, dtype))
     if mask is not None:
-        weights = apply_mask(weights, mask, dtype, "sum")
+        weights = apply_mask(weights, on_device_of(values, mask), dtype, "sum")
+    if weights is None:
+        return _flat(values, 1, reduce), None
     values, weights = squeeze_or_expand_to_same_rank(values, weights)
     rank = weights.dim()
     values = _flat(values, rank, reduce)
@@ -121,7 +125,11 @@ class Mean(Metric):
             sample_weight: number, or weights whose shape is a leading part of that of `values`;
                 None for 1. For a scalar of a whole batch: the size of the batch.
         """
-        if sample_weight is None and type(values) is torch.Tensor:
+        if (
+            sample_weight is None
+            and type(values) is torch.Tensor
+            and getattr(values, "_keras_mask", None) is None
+        ):
             if not values.dim():
                 self._add_both(values, 1, 1)
             else:

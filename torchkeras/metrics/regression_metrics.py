@@ -5,7 +5,7 @@ import warnings
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.losses.loss import can_fuse, match_shapes, on_device_of
+from torchkeras.losses.loss import can_fuse, divide_no_nan, match_shapes, on_device_of
 from torchkeras.losses.regression import (
     cosine_of,
     log_cosh,
@@ -188,9 +188,13 @@ class RootMeanSquaredError(Mean):
                 if mean is not None:
                     self._add_both(mean, y_pred.shape[0], y_pred.shape[0])
                     return
+            mask = getattr(y_pred, "_keras_mask", None)
             y_true = convert_to_tensor(y_true, dtype)
             y_true, y_pred = match_shapes(y_true, convert_to_tensor(y_pred, dtype))
-            super().update_state((y_pred - y_true).square(), sample_weight)
+            values = (y_pred - y_true).square()
+            if mask is not None:
+                values._keras_mask = mask
+            super().update_state(values, sample_weight)
 
     def result(self):
         """The root, a scalar; 0 before the first update."""
@@ -201,7 +205,7 @@ class R2Score(Metric):
     """Coefficient of determination: the share of the targets' variance that is predicted.
 
     1 is perfect, 0 what predicting the mean would reach, and it may fall below. An output whose
-    targets do not vary counts 0.
+    targets do not vary counts 1 where it is predicted exactly, and 0 else.
 
     Args:
         class_aggregation: how outputs combine: `"uniform_average"`,
@@ -267,7 +271,7 @@ class R2Score(Metric):
         with torch.no_grad():
             dtype = self._torch_dtype
             y_true, y_pred = match_shapes(
-                convert_to_tensor(y_true, dtype), convert_to_tensor(y_pred, dtype), exact=True
+                convert_to_tensor(y_true, dtype), convert_to_tensor(y_pred, dtype)
             )
             if not self._built:
                 self._build(y_true, y_pred)
@@ -280,19 +284,23 @@ class R2Score(Metric):
             self._add(self.squared_sum, (y_true * weighted).sum(0))
             self._add(self.total_mse, ((y_true - y_pred).square() * weights).sum(0))
             self._add(self.count, weights.sum(0))
-            self._add(self.num_samples, y_true.numel())
+            self._add(self.num_samples, len(y_true))
 
     def result(self):
-        """The score: a scalar, or `(outputs,)` with `class_aggregation=None`."""
+        """The score: a scalar, or `(outputs,)` with `class_aggregation=None`; 0 at the start."""
         if not self._built:
             return torch.zeros_like(self.num_samples.value)
-        total = self.squared_sum.value - self.sum.value.square() / self.count.value
-        scores = 1.0 - self.total_mse.value / total
-        scores = torch.where(scores.isinf(), 0.0, scores)
+        total = self.squared_sum.value - divide_no_nan(self.sum.value.square(), self.count.value)
+        error = self.total_mse.value
+        varies = total != 0
+        exact = (error == 0) & (self.count.value != 0)
+        scores = 1.0 - error / torch.where(varies, total, 1.0)
+        scores = torch.where(varies, scores, exact.to(scores.dtype))
         if self.class_aggregation == "uniform_average":
             scores = scores.mean()
         elif self.class_aggregation == "variance_weighted_average":
-            scores = (total * scores).sum() / total.sum()
+            weighted = divide_no_nan((total * scores).sum(), total.sum())
+            scores = torch.where(varies.any(), weighted, scores.mean())
         return self._adjusted(scores) if self.num_regressors else scores
 
     def _adjusted(self, scores):

@@ -75,6 +75,10 @@ class Compilation:
         compile_metrics = None
         if metrics is not None or weighted_metrics is not None:
             compile_metrics = CompileMetrics(metrics, weighted_metrics, output_names=output_names)
+        if compile_loss is not None and compile_metrics is not None:
+            # Which outputs have targets, where `y` has fewer, both say together.
+            compile_loss.compile_metrics = compile_metrics
+            compile_metrics.compile_loss = compile_loss
         # Nothing above has changed the model, and nothing below fails.
         self.__dict__.update(
             optimizer=chosen,

@@ -4,6 +4,7 @@ from torchkeras import losses, metrics
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.metrics.accuracy_metrics import is_binary_or_sparse_categorical
+from torchkeras.trainers.output_places import OutputPlaces, label
 
 # Names whose meaning depends on the shapes of targets and outputs.
 _BY_SHAPE = ("crossentropy", "ce")
@@ -13,9 +14,10 @@ class CompileLoss:
     """The losses of a model, matched to its outputs at the first batch.
 
     Args:
-        loss: loss (name, function, object) for every output, or a list or dict of them by
-            output; None in it leaves an output out.
-        loss_weights: float, list or dict of floats by output.
+        loss: loss (name, function, object) for every output, or a list, dict or deeper structure
+            of them by output; None in it leaves an output out, and a list in the place of one
+            output adds several losses up.
+        loss_weights: float, or floats by output or by loss.
         output_names: names of a functional model's outputs, or None.
 
     Raises:
@@ -47,8 +49,10 @@ class CompileLoss:
         self.user_weights = loss_weights
         self.output_names = output_names
         self.metrics = []  # a Mean for each output's loss, where there are several
-        self._entries = None  # (place in y_pred, place in y_true, loss, weight)
-        self._order = None  # names of the outputs in the order of the places, where they have any
+        self.compile_metrics = None  # those of the same `compile`
+        self._entries = None  # (place of the output, loss, weight)
+        self._outputs = None
+        self._partial = ()  # places of the targets, where not every output has one
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The weighted sum of the losses, as a scalar tensor; None if no output has a loss."""
@@ -56,8 +60,13 @@ class CompileLoss:
             self._build(y_true, y_pred)
         if not self._entries:
             return None
-        if not tree.is_nested(y_pred) and not tree.is_nested(y_true) and y_true is not None:
-            _, _, loss, weight = self._entries[0]
+        if (
+            len(self._entries) == 1
+            and not tree.is_nested(y_pred)
+            and not tree.is_nested(y_true)
+            and y_true is not None
+        ):
+            _, loss, weight = self._entries[0]
             value = loss(y_true, y_pred, sample_weight)
             if SCOPE.replica is not None:
                 value = _among_processes(loss, value)
@@ -65,79 +74,62 @@ class CompileLoss:
         return self._sum(y_true, y_pred, sample_weight)
 
     def _sum(self, y_true, y_pred, sample_weight):
-        flat_pred = self._flatten(y_pred)
-        flat_true = self._flatten_targets(y_true, len(flat_pred))
-        weights = self._flatten_weights(sample_weight, len(flat_pred))
+        preds = self._outputs.flatten(y_pred)
+        trues = self._targets(self._outputs, self._partial, y_true)
+        weights = self._weights(sample_weight)
         total = None
-        for number, (place, target, loss, weight) in enumerate(self._entries):
-            value = loss(flat_true[target], flat_pred[place], weights[number])
+        for number, (place, loss, weight) in enumerate(self._entries):
+            if trues[place] is None:
+                raise self._missing_target(self._outputs, place)
+            value = loss(trues[place], preds[place], weights[place])
             if SCOPE.replica is not None:
                 value = _among_processes(loss, value)
             if self.metrics:
                 self.metrics[number].update_state(
-                    value.detach(), sample_weight=flat_pred[place].shape[0]
+                    value.detach(), sample_weight=preds[place].shape[0]
                 )
             if weight is not None:
                 value = value * weight
             total = value if total is None else total + value
         return total
 
-    # Outputs, targets and weights as lists
+    # Targets and weights by place
 
-    def _names(self, y_pred):
-        """Names of the outputs in the order of `_flatten`; None where they have none."""
-        if isinstance(y_pred, dict) and not any(tree.is_nested(v) for v in y_pred.values()):
-            keys = list(y_pred)
-            if self.output_names and set(self.output_names) == set(keys):
-                return list(self.output_names)
-            return sorted(keys)
-        count = len(tree.flatten(y_pred))
-        if self.output_names and len(self.output_names) == count:
-            return list(self.output_names)
-        return [None] * count
+    def places(self, outputs):
+        """The places of the outputs that have a loss, in order."""
+        chosen = outputs.spread(self.user_loss, "loss")
+        return [place for place, items in enumerate(chosen) if items]
 
-    def _flatten(self, y_pred):
-        if isinstance(y_pred, dict) and self._order and set(self._order) == set(y_pred):
-            return [y_pred[name] for name in self._order]
-        return tree.flatten(y_pred)
-
-    def _flatten_targets(self, y_true, count):
-        """Targets as a list: by name one for each output, else those that were given."""
-        if isinstance(y_true, dict) and self._order:
-            unknown = [name for name in y_true if name not in self._order]
-            if unknown:
-                raise ValueError(
-                    f"Targets are named like the outputs, {self._order}. Received: a dict with "
-                    f"the unknown keys {unknown}. Rename them, or leave them out."
-                )
-            return [y_true.get(name) for name in self._order]
-        flat = [] if y_true is None else tree.flatten(y_true)
-        wanted = len(self._entries) if self._entries is not None else None
-        if self._entries is not None and len(flat) not in (count, wanted):
-            raise self._wrong_targets(count, wanted, len(flat))
+    def _targets(self, outputs, partial, y_true):
+        flat = outputs.align(y_true, "Targets", partial)
+        if flat is None:
+            given = 0 if y_true is None else len(tree.flatten(y_true))
+            names = f" {outputs.known_names}" if outputs.known_names else ""
+            raise ValueError(
+                f"The model has {len(outputs)} output(s){names} and {len(partial[0])} loss(es), so "
+                f"that many target arrays are needed. Received: {given} in `y`. Give one for each "
+                "output, as a list or dict, or None as the loss of an output without a target."
+            )
         return flat
 
-    def _wrong_targets(self, count, wanted, given):
-        names = f" {self._order}" if self._order else ""
+    def _missing_target(self, outputs, place):
+        name = outputs.names[place] or (label(outputs.paths[place]) if len(outputs) > 1 else "")
         return ValueError(
-            f"The model has {count} output(s){names} and {wanted} loss(es), so that many target "
-            f"arrays are needed. Received: {given} in `y`. Give one for each output, as a list or "
-            "dict, or None as the loss of an output without a target."
+            "Every output with a loss needs a target. Received: none for output "
+            f"{name or place!r}. Give it in `y`, or None as its loss."
         )
 
-    def _flatten_weights(self, sample_weight, count):
-        """The weights of each entry."""
+    def _weights(self, sample_weight):
+        """The sample weights of each place."""
+        count = len(self._outputs)
         if not tree.is_nested(sample_weight):
-            return [sample_weight] * len(self._entries)
-        if isinstance(sample_weight, dict) and self._order:
-            return [sample_weight.get(self._order[place]) for place, *_ in self._entries]
-        flat = tree.flatten(sample_weight)
-        if len(flat) == count:
-            return [flat[place] for place, *_ in self._entries]
-        if len(flat) == len(self._entries):
+            return [sample_weight] * count
+        flat = self._outputs.align(sample_weight, "Sample weights", self._partial)
+        if flat is not None:
             return flat
+        flat = tree.flatten(sample_weight)
         if len(flat) == 1:
-            return flat * len(self._entries)
+            return flat * count
         raise ValueError(
             f"`sample_weight` must be one array, or one for each of the {count} outputs. "
             f"Received: {len(flat)} arrays. Use None for an output without weights."
@@ -145,73 +137,82 @@ class CompileLoss:
 
     # The first batch
 
+    @property
+    def built(self):
+        """Whether the outputs are known yet."""
+        return self._entries is not None
+
+    def build(self, y_true, y_pred):
+        """Match the losses to outputs and targets.
+
+        Args:
+            y_true: structure of targets.
+            y_pred: structure of outputs.
+        """
+        if not self.built:
+            self._build(y_true, y_pred)
+
     def _build(self, y_true, y_pred):
-        names = self._names(y_pred)
-        self._order = None if None in names or len(set(names)) < len(names) else names
-        count = len(names)
-        chosen = self._per_output(self.user_loss, names, "loss")
-        if isinstance(self.user_weights, (float, int)):
-            weights = [float(self.user_weights)] * count
-        else:
-            weights = self._weights_per_output(chosen, names)
-        wanted = [place for place, loss in enumerate(chosen) if loss is not None]
+        outputs = OutputPlaces(y_pred, self.output_names)
+        chosen = outputs.spread(self.user_loss, "loss")
+        weights = self._loss_weights(outputs, chosen)
+        places = [place for place, items in enumerate(chosen) if items]
+        partial = [places]
+        if self.compile_metrics is not None:
+            partial.append(sorted({*places, *self.compile_metrics.places(outputs)}))
+        trues, preds = self._targets(outputs, partial, y_true), outputs.flatten(y_pred)
         if isinstance(y_pred, dict) and isinstance(self.user_loss, dict):
             # The order in which the user names them, as in Keras, is that of `evaluate`'s list.
-            wanted = [names.index(key) for key in self.user_loss if self.user_loss[key] is not None]
-        pred = self._flatten(y_pred)
-        true = self._flatten_targets(y_true, count)
-        if len(true) == count:
-            targets = wanted
-        elif len(true) == len(wanted):
-            targets = [sorted(wanted).index(place) for place in wanted]
-        else:
-            raise self._wrong_targets(count, len(wanted), len(true))
+            first = [path[0] for path in outputs.paths]
+            rank = {key: number for number, key in enumerate(self.user_loss)}
+            places = sorted(places, key=lambda place: rank.get(first[place], 0))
         entries, labels = [], []
-        for place, target in zip(wanted, targets, strict=True):
-            if true[target] is None:
-                raise ValueError(
-                    "Every output with a loss needs a target. Received: none for output "
-                    f"{names[place] or place!r}. Give it in `y`, or None as its loss."
-                )
-            loss = _get_loss(chosen[place], true[target], pred[place])
-            entries.append((place, target, loss, weights[place]))
-            labels.append(names[place] or loss.name)
+        for place in places:
+            if trues[place] is None:
+                raise self._missing_target(outputs, place)
+            for item, weight in zip(chosen[place], weights[place], strict=True):
+                loss = _get_loss(item, trues[place], preds[place])
+                entries.append((place, loss, weight))
+                labels.append(_label(outputs, place, loss))
         if len(entries) > 1:
             self.metrics = [metrics.Mean(name=f"{name}_loss") for name in _unique(labels)]
             for metric, (place, *_) in zip(self.metrics, entries, strict=True):
-                metric.to(pred[place].device)
-        self._entries = entries
+                metric.to(preds[place].device)
+        self._outputs, self._partial, self._entries = outputs, partial, entries
 
-    def _per_output(self, given, names, argument):
-        """One entry of `given` for each output, in the order of `names`."""
-        if not tree.is_nested(given):
-            return [given] * len(names)
-        if isinstance(given, dict):
-            unknown = [key for key in given if key not in names]
-            if unknown:
-                known = [name for name in names if name is not None]
-                raise ValueError(
-                    f"The keys of `{argument}` must be names of the model's outputs, {known}. "
-                    f"Received: {argument} with the unknown keys {unknown}. "
-                    + ("Rename them." if known else "Give a list in the order of the outputs.")
-                )
-            return [given.get(name) for name in names]
-        flat = tree.flatten(given)
-        if len(flat) != len(names):
-            raise ValueError(
-                f"`{argument}` must have one entry for each of the {len(names)} output(s) of the "
-                f"model. Received: {len(flat)} entries, {argument}={given}. Use None for an "
-                "output without a loss."
-            )
-        return flat
-
-    def _weights_per_output(self, chosen, names):
+    def _loss_weights(self, outputs, chosen):
+        """For each place, the weights of its losses, None for 1."""
         given = self.user_weights
-        with_loss = [place for place, loss in enumerate(chosen) if loss is not None]
-        if isinstance(given, (list, tuple)) and len(given) == len(with_loss) < len(names):
-            by_place = dict(zip(with_loss, given, strict=True))
-            return [by_place.get(place) for place in range(len(names))]
-        return self._per_output(given, names, "loss_weights")
+        if given is None or isinstance(given, (float, int)):
+            weight = None if given is None else float(given)
+            return [[weight] * len(items) for items in chosen]
+        count = sum(map(len, chosen))
+        flat = tree.flatten(given)
+        if isinstance(given, (list, tuple)) and len(flat) == count != len(outputs):
+            flat = iter(flat)  # one for each loss
+            return [[next(flat) for _ in items] for items in chosen]
+        weights = outputs.spread(given, "loss_weights")
+        result = []
+        for place, (items, found) in enumerate(zip(chosen, weights, strict=True)):
+            if len(found) < 2:
+                found = (found or [None]) * len(items)
+            if len(found) != len(items) and items:
+                raise ValueError(
+                    "`loss_weights` must have one entry for each loss. Received: "
+                    f"{len(found)} weights for {len(items)} losses of output "
+                    f"{outputs.names[place] or place!r}, loss_weights={given}. Give one number, or "
+                    "as many as losses."
+                )
+            result.append(found[: len(items)])
+        return result
+
+
+def _label(outputs, place, loss):
+    """What a loss is called in the logs: by the keys to its output, or by the output's name."""
+    path = outputs.paths[place]
+    if path and isinstance(path[-1], str):
+        return label(path)
+    return label((*path[:-1], outputs.names[place] or loss.name))
 
 
 def _get_loss(identifier, y_true, y_pred):

@@ -1,10 +1,9 @@
 """CompileMetrics: what `compile(metrics=...)` means for the outputs a model turns out to have."""
 
-from collections import OrderedDict
-
 from torchkeras import metrics as metrics_module
 from torchkeras.core import tree
 from torchkeras.metrics.accuracy_metrics import is_binary_or_sparse_categorical
+from torchkeras.trainers.output_places import OutputPlaces
 
 # Names whose meaning depends on the shapes of targets and outputs: the classes for one binary
 # output, for class numbers and for one-hot targets.
@@ -26,12 +25,15 @@ _BY_SHAPE = {
 }
 
 
-class CompileMetrics:
-    """The metrics of a model, matched to its outputs at the first batch.
+class CompileMetrics(metrics_module.Metric):
+    """The metrics of a model as one metric, matched to its outputs at the first batch.
+
+    A function of its variables (`stateless_update_state` and its siblings) knows them once it is
+    built: by a batch, or by `build`.
 
     Args:
         metrics: list of metrics (names, functions, objects) for a model with one output; a list
-            of lists or a dict by output for several.
+            of lists, a dict or a deeper structure by output for several.
         weighted_metrics: likewise, for metrics that are given the sample weights.
         output_names: names of a functional model's outputs, or None.
 
@@ -49,9 +51,8 @@ class CompileMetrics:
     {'mae': tensor(1.5000), 'weighted_mae': tensor(1.)}
     """
 
-    name = "compile_metrics"
-
     def __init__(self, metrics, weighted_metrics=None, output_names=None):
+        super().__init__(name="compile_metrics")
         for argument, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if value is not None and not isinstance(value, (list, tuple, dict)):
                 raise ValueError(
@@ -65,9 +66,11 @@ class CompileMetrics:
         self.user_metrics = metrics
         self.user_weighted_metrics = weighted_metrics
         self.output_names = output_names
-        self._plain = None  # (place of the output, place of its target, name in the logs, metric)
+        self.compile_loss = None  # that of the same `compile`
+        self._plain = None  # (place of the output, name in the logs, metric)
         self._weighted = ()
-        self._order = None  # names of the outputs in the order of the places, where they have any
+        self._outputs = None
+        self._partial = ()  # places of the targets, where not every output has one
 
     @property
     def built(self):
@@ -81,7 +84,7 @@ class CompileMetrics:
 
     @property
     def variables(self):
-        """The variables of all metrics."""
+        """The variables of all metrics, in their order."""
         return [variable for metric in self.metrics for variable in metric.variables]
 
     def to(self, device):
@@ -89,6 +92,19 @@ class CompileMetrics:
         for metric in self.metrics:
             metric.to(device)
         return self
+
+    def build(self, y_true, y_pred):
+        """Match the metrics to outputs and targets, and make all of their variables.
+
+        Args:
+            y_true: structure of targets.
+            y_pred: structure of outputs.
+        """
+        if not self.built:
+            self._build(y_true, y_pred)
+            # Some make their variables at the first batch, for its shapes.
+            self.update_state(y_true, y_pred)
+            self.reset_state()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Let every metric see a batch."""
@@ -100,15 +116,22 @@ class CompileMetrics:
             for *_, metric in self._weighted:
                 metric.update_state(y_true, y_pred, sample_weight)
             return
-        trues, preds = self._flatten(y_true), self._flatten(y_pred)
-        for place, target, _, metric in self._plain:
-            metric.update_state(trues[target], preds[place])
+        outputs = self._outputs
+        preds = outputs.flatten(y_pred)
+        trues = self._targets(outputs, self._partial, y_true)
+        for place, _, metric in self._plain:
+            metric.update_state(trues[place], preds[place])
         if self._weighted:
-            weights = self._flatten(sample_weight) if tree.is_nested(sample_weight) else []
-            if len(weights) < len(trues):
-                weights = [weights[0] if weights else sample_weight] * len(trues)
-            for place, target, _, metric in self._weighted:
-                metric.update_state(trues[target], preds[place], weights[target])
+            weights = self._weights(sample_weight)
+            for place, _, metric in self._weighted:
+                metric.update_state(trues[place], preds[place], weights[place])
+
+    def _weights(self, sample_weight):
+        count = len(self._outputs)
+        if not tree.is_nested(sample_weight):
+            return [sample_weight] * count
+        flat = self._outputs.align(sample_weight, "Sample weights", self._partial)
+        return flat if flat is not None else tree.flatten(sample_weight)[:1] * count
 
     def reset_state(self):
         """Set every metric back to its start."""
@@ -127,90 +150,82 @@ class CompileMetrics:
                     name = f"{prefix}weighted_{metric.name}"
                 number = seen.get(name, 0)
                 seen[name] = number + 1
-                results[f"{name}_{number}" if number else name] = metric.result()
+                result = metric.result()
+                if isinstance(result, dict):  # of several numbers, by names of their own
+                    results.update({f"{prefix}{key}": value for key, value in result.items()})
+                else:
+                    results[f"{name}_{number}" if number else name] = result
         return results
 
-    def _flatten(self, structure):
-        if isinstance(structure, dict) and self._order:
-            return [structure.get(name) for name in self._order]
-        return tree.flatten(structure)
+    def get_config(self):
+        """Not to be had: the arguments of `compile` are what makes it again.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "The metrics of `compile` have no config of their own. Received: a call of "
+            "CompileMetrics.get_config. Use `model.get_compile_config()`."
+        )
 
     # The first batch
 
     def _build(self, y_true, y_pred):
-        count = len(tree.flatten(y_pred))
-        names = self._names(y_pred, count)
-        is_flat = tree.is_nested(y_pred) and len(y_pred) == count
-        self._order = names if count > 1 and is_flat else None
-        trues, preds = self._flatten(y_true), self._flatten(y_pred)
+        outputs = OutputPlaces(y_pred, self.output_names)
+        partial = [self.places(outputs)]
+        if self.compile_loss is not None:
+            with_loss = self.compile_loss.places(outputs)
+            partial = [with_loss, sorted({*with_loss, *partial[0]}), *partial]
+        count = len(outputs)
+        trues, preds = self._targets(outputs, partial, y_true), outputs.flatten(y_pred)
 
         def match(given, argument):
             entries = []
-            per_output = self._per_output(given, count, names, argument)
-            targets = _targets_of(per_output, trues, names, argument)
-            for place, items in enumerate(per_output):
-                output_name = names[place] if count > 1 and names else None
-                for item in items:
-                    metric = _get_metric(item, trues[targets[place]], preds[place])
+            per_output = self._per_output(outputs, given, argument)
+            measured = [place for place, items in enumerate(per_output) if items]
+            missing = [outputs.names[place] or place for place in measured if trues[place] is None]
+            if missing:
+                raise ValueError(
+                    f"Every output with `{argument}` needs a target. Received: none for the "
+                    f"outputs {missing}. Give it in `y`, or None as their {argument}."
+                )
+            for place in measured:
+                output_name = outputs.names[place] if count > 1 else None
+                for item in per_output[place]:
+                    metric = _get_metric(item, trues[place], preds[place])
                     metric.to(preds[place].device)
-                    entries.append((place, targets[place], output_name, metric))
+                    entries.append((place, output_name, metric))
             return entries
 
         plain = match(self.user_metrics, "metrics")
         self._weighted = match(self.user_weighted_metrics, "weighted_metrics")
-        self._plain = plain
+        self._outputs, self._partial, self._plain = outputs, partial, plain
 
-    def _names(self, y_pred, count):
-        """Names of the outputs, or None."""
-        names = self.output_names
-        if isinstance(y_pred, dict) and len(y_pred) == count:
-            if not names or set(names) != set(y_pred):
-                names = list(y_pred) if isinstance(y_pred, OrderedDict) else sorted(y_pred)
-        return names if names and len(names) == count else None
+    def places(self, outputs):
+        """The places of the outputs that are measured, in order."""
+        plain = self._per_output(outputs, self.user_metrics, "metrics")
+        weighted = self._per_output(outputs, self.user_weighted_metrics, "weighted_metrics")
+        return [place for place in range(len(outputs)) if plain[place] or weighted[place]]
 
-    def _per_output(self, given, count, names, argument):
+    def _per_output(self, outputs, given, argument):
         """A list of metrics for each output."""
         if not given:
-            return [[] for _ in range(count)]
-        if count == 1 and not isinstance(given, dict):
-            chosen = [given]
-        elif isinstance(given, dict):
-            unknown = [key for key in given if key not in (names or ())]
-            if unknown and not (count == 1 and names is None):
-                raise ValueError(
-                    f"The keys of `{argument}` must be names of the model's outputs, {names}. "
-                    f"Received: {argument} with the unknown keys {unknown}. "
-                    + ("Rename them." if names else "Give a list in the order of the outputs.")
-                )
-            chosen = [given] if count == 1 else [given.get(name) for name in names]
-        elif len(given) == count:
-            chosen = list(given)
-        else:
-            raise ValueError(
-                f"`{argument}` must have one entry, or list, for each of the {count} outputs of "
-                f"the model. Received: {len(given)} entries, {argument}={given}. Use None for an "
-                "output without metrics."
-            )
-        return [[item for item in tree.flatten(m) if item is not None] for m in chosen]
+            return [[] for _ in range(len(outputs))]
+        if len(outputs) == 1 and (not isinstance(given, dict) or outputs.names == [None]):
+            return [[item for item in tree.flatten(given) if item is not None]]
+        return outputs.spread(given, argument)
 
-
-def _targets_of(per_output, trues, names, argument):
-    """For each output the place of its target: there may be none for those not measured."""
-    measured = [place for place, items in enumerate(per_output) if items]
-    if len(trues) == len(per_output):
-        missing = [names[place] if names else place for place in measured if trues[place] is None]
-        if missing:
+    def _targets(self, outputs, partial, y_true):
+        flat = outputs.align(y_true, "Targets", partial)
+        if flat is None and not (measured := self.places(outputs)):
+            return [None] * len(outputs)
+        if flat is None:
+            given = 0 if y_true is None else len(tree.flatten(y_true))
             raise ValueError(
-                f"Every output with `{argument}` needs a target. Received: none for the outputs "
-                f"{missing}. Give it in `y`, or None as their {argument}."
+                f"The metrics measure {len(measured)} of {len(outputs)} outputs, so that many "
+                f"targets are needed. Received: {given} in `y`. Give one for each output."
             )
-        return list(range(len(per_output)))
-    if len(trues) == len(measured) or not measured:
-        return [measured.index(p) if p in measured else None for p in range(len(per_output))]
-    raise ValueError(
-        f"`{argument}` measures {len(measured)} of {len(per_output)} outputs, so that many targets "
-        f"are needed. Received: {len(trues)} in `y`. Give one for each output."
-    )
+        return flat
 
 
 def _get_metric(item, y_true, y_pred):

@@ -3,7 +3,10 @@
 import contextlib
 import inspect
 
+import torch
+
 from torchkeras.core.variable import Variable
+from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 
 
 def takes_state(step):
@@ -41,6 +44,7 @@ class StatelessStep:
 
     def __call__(self, data):
         if self._state is None:
+            _build_metrics(self._model, data)
             self._variables = self._collect()
             self._state = tuple([v.value for v in part] for part in self._variables)
         result = self._step(self._state, data)
@@ -53,7 +57,7 @@ class StatelessStep:
             )
         logs, state = result
         self._state = state if self.counts_metrics else (*state[:-1], self._state[-1])
-        return logs
+        return flat_logs(logs)
 
     def _collect(self):
         model = self._model
@@ -72,6 +76,44 @@ class StatelessStep:
                 if value is not variable._store[variable._key]:
                     variable.assign(value.value if isinstance(value, Variable) else value)
         self._state = None
+
+
+def flat_logs(logs):
+    """Logs with those of a metric of several results in them, rather than in a dict of their own.
+
+    Example:
+
+    >>> from torchkeras.trainers.stateless_step import flat_logs
+    >>> flat_logs({"loss": 1.0, "compile_metrics": {"mae": 2.0}})
+    {'loss': 1.0, 'mae': 2.0}
+    """
+    if not any(isinstance(value, dict) for value in logs.values()):
+        return logs
+    flat = {}
+    for name, value in logs.items():
+        flat.update(flat_logs(value) if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _build_metrics(model, data):
+    """Make the variables of what `compile` was given, which else appear at the first batch."""
+    metrics, loss = model._compile_metrics, model._compile_loss
+    metrics = None if metrics is None or metrics.built else metrics
+    loss = None if loss is None or loss.built else loss
+    if metrics is None and loss is None:
+        return
+    try:
+        x, y, _ = unpack_x_y_sample_weight(data)
+        if y is None:
+            return
+        with torch.no_grad():
+            y_pred = model(x, training=False)
+    except (TypeError, ValueError, RuntimeError, LookupError):
+        return  # batches of another form, which the step knows how to read
+    for part in (loss, metrics):
+        if part is not None:
+            with torch.no_grad():
+                part.build(y, y_pred)
 
 
 def stateless_prediction(model):

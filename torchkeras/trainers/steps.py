@@ -10,7 +10,12 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.layer import Layer
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
-from torchkeras.trainers.stateless_step import StatelessStep, stateless_prediction, takes_state
+from torchkeras.trainers.stateless_step import (
+    StatelessStep,
+    flat_logs,
+    stateless_prediction,
+    takes_state,
+)
 
 
 class Steps(Compilation):
@@ -193,7 +198,7 @@ class Steps(Compilation):
                     f"{logs!r} from {type(self).__name__}.{name}. End it, for example, with "
                     "`return self.get_metrics_result()`."
                 )
-            return logs
+            return flat_logs(logs)
 
         return checked_step
 
