@@ -211,6 +211,13 @@ class Steps(Compilation):
             variable._store[variable._key].grad = None
 
 
+def forget_frozen(model):
+    """Let go of the gradients that weights have from steps before they were frozen."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.grad = None
+
+
 class Running:
     """What the steps of a running loop look up once instead of at every step."""
 
@@ -220,9 +227,6 @@ class Running:
     def look_up(self, model):
         self.tokens = SCOPE.tokens
         self.trainable = model.trainable_variables
-        for parameter in model.parameters():
-            if not parameter.requires_grad:
-                parameter.grad = None  # of a step before it was frozen
         self.adds_losses = any(layer._adds_losses for layer in model._flatten_layers()) or any(
             variable.regularizer is not None
             for weight in self.trainable

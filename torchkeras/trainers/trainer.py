@@ -22,7 +22,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.predictions import Predictions, SharedPredictions
 from torchkeras.trainers.stateless_step import written_back
-from torchkeras.trainers.steps import Running, Steps, overrides
+from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
 
 
 class Trainer(Steps):
@@ -94,6 +94,7 @@ class Trainer(Steps):
     def _prepare_training(self, first_only=False):
         self._prepare()
         build_optimizer(self)
+        forget_frozen(self)
         self._replica.prepare_training(overrides(self, "train_step"), first_only)
 
     @contextlib.contextmanager
@@ -242,6 +243,7 @@ class Trainer(Steps):
         self.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         self._running.look_up(self)  # a callback may have frozen layers
+        forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)
         logs = run_batches(self, "train", train_on, iterator, callbacks)
         self._replica.synchronize_state()
