@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from tests.processes import run_python
 from torchkeras import losses
 
 
@@ -50,6 +51,31 @@ def test_ctc_sums_over_alignments():
     assert float(value) == pytest.approx(-math.log(0.75), rel=1e-5)
     with pytest.raises(ValueError, match="Received: y_true of shape"):
         losses.ctc([1], torch.zeros(1, 2, 2))
+
+
+FAR_LABELS = """
+import torch
+import torchkeras as keras
+
+logits = torch.zeros(2, 4, 3, requires_grad=True)
+compiled = torch.compile(keras.losses.ctc, backend="eager")
+for label in (3, -1, 10**9, -(10**9)):
+    labels = torch.tensor([[1, label], [1, 2]])
+    try:
+        keras.losses.ctc(labels, logits).sum().backward()
+    except ValueError as error:
+        print(error)
+    print(compiled(labels, logits).isnan().tolist())
+"""
+
+
+def test_ctc_refuses_labels_that_are_no_class():
+    told = run_python(FAR_LABELS).splitlines()
+    for i, label in enumerate((3, -1, 10**9, -(10**9))):
+        assert told[2 * i].endswith(
+            f"0 to 2, the classes of the logits. Received: y_true with {label}."
+        )
+        assert told[2 * i + 1] == "[True, False]"
 
 
 def test_circle_prefers_embeddings_by_class():

@@ -21,7 +21,8 @@ def ctc(y_true, y_pred):
         Tensor `(batch,)`, at least float32.
 
     Raises:
-        ValueError: other ranks than these.
+        ValueError: other ranks than these, or a label that is no class (on a device other than the
+            CPU, and under `torch.compile`, the loss of its sequence is NaN).
 
     Source: Graves et al. 2006, ICML, "Connectionist temporal classification", eq. 12.
 
@@ -41,15 +42,23 @@ def ctc(y_true, y_pred):
             f"classes). Received: y_true of shape {tuple(labels.shape)}, y_pred of shape "
             f"{tuple(y_pred.shape)}."
         )
-    batch, steps, _ = y_pred.shape
-    return F.ctc_loss(
+    batch, steps, classes = y_pred.shape
+    # torch reads wherever a label points to.
+    inside = (labels >= 0) & (labels < classes)
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling() and not inside.all():
+        raise ValueError(
+            f"CTC expects labels from 0 to {classes - 1}, the classes of the logits. Received: "
+            f"y_true with {labels[~inside][0].item()}."
+        )
+    loss = F.ctc_loss(
         F.log_softmax(y_pred, dim=-1).transpose(0, 1),
-        labels,
+        torch.where(inside, labels, 0),
         torch.full((batch,), steps, dtype=torch.int64, device=y_pred.device),
         (labels != 0).sum(-1),
         blank=0,
         reduction="none",
     )
+    return torch.where(inside.all(-1), loss, torch.nan)
 
 
 ctc._keeps_integer_targets = True
