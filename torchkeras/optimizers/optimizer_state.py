@@ -6,7 +6,7 @@ import torch
 
 from torchkeras.core import config, naming
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.core.variable import Variable
+from torchkeras.core.variable import Variable, refuse_replacement
 from torchkeras.optimizers.slot_plan import place_like
 
 
@@ -28,6 +28,7 @@ class OptimizerState:
                 f"'{type(self).__name__}.__init__' must call `super().__init__(...)` before it "
                 f"sets attributes. Received: the attribute '{name}' first."
             )
+        refuse_replacement(self.__dict__.get(name), value, f"{self.__dict__.get('name')}.{name}")
         # Variables that a subclass keeps as attributes are part of its state.
         if isinstance(value, Variable):
             self._track_variable(value)
