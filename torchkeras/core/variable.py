@@ -309,12 +309,13 @@ class Variable:
         if isinstance(value, torch.Tensor) and value.requires_grad:
             value = value.detach()
         tensor = self._store[self._key]
-        if tensor.requires_grad and torch.is_grad_enabled():
-            with torch.no_grad():
-                method(value)
-            return tensor.detach()
-        method(value)
-        return tensor
+        if not tensor.requires_grad:
+            method(value)
+            return tensor
+        with torch.no_grad():
+            method(value)
+        torch.clear_autocast_cache()  # inside torch.autocast it holds casts of the old value
+        return tensor.detach() if torch.is_grad_enabled() else tensor
 
     def _write_result(self, result):
         """Assign what an in-place operator has computed; returns the variable itself."""
@@ -406,8 +407,7 @@ class Variable:
             changed[_unwrap(index)] = value
             SCOPE.stateless.set(self, changed)
         elif not SCOPE.meta:
-            with torch.no_grad():
-                tensor[_unwrap(index)] = value
+            self._write(lambda value: tensor.__setitem__(_unwrap(index), value), value)
 
     def __round__(self, ndigits=None):
         return OPS["round"](self.value, ndigits or 0)

@@ -224,6 +224,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
             return
         with torch.no_grad():
             self._apply(grads, variables)
+        # Else a loop inside torch.autocast would go on with the casts of the old weights.
+        torch.clear_autocast_cache()
 
     def _given_variables(self, grads, trainable_variables):
         if trainable_variables is None:

@@ -202,6 +202,9 @@ class Steps(Compilation):
         return stateless_prediction(self) or self.predict_step
 
     def _clear_gradients(self):
+        # A step of one's own may have updated the weights past our optimizers: inside
+        # torch.autocast the next one must not compute with the casts of the old weights.
+        torch.clear_autocast_cache()
         for variable in self._running.trainable:
             variable._store[variable._key].grad = None
 
