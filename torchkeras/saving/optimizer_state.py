@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from torchkeras.optimizers.torch_optimizer import TorchOptimizer
 
 # How a torch optimizer computes. The program decides that, not the file.
@@ -30,9 +31,10 @@ def get_optimizer_state(optimizer):
     """
     if optimizer is None or not optimizer.built:
         return [], None
+    scale, optimizer = _without_scale(optimizer)
     if not isinstance(optimizer, TorchOptimizer):
-        return [variable.value for variable in optimizer.variables], None
-    tensors = []
+        return [variable.value for variable in (scale or optimizer).variables], None
+    tensors = [variable.value for variable in scale.variables] if scale else []
     frame = {
         "class_name": type(optimizer.optimizer).__name__,
         "iterations": int(optimizer.iterations),
@@ -55,6 +57,7 @@ def set_optimizer_state(model, tensors, frame):
     optimizer = model.optimizer
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
+    scale, optimizer = _without_scale(optimizer)
     if isinstance(optimizer, TorchOptimizer) is not (frame is not None):
         raise ValueError(
             "The state must come from the same kind of optimizer. Received: the state of a "
@@ -62,9 +65,24 @@ def set_optimizer_state(model, tensors, frame):
             "with the optimizer that was saved."
         )
     if frame is None:
-        _set_variables(optimizer, tensors)
-    else:
-        _set_torch_state(optimizer, tensors, frame)
+        _set_variables(scale or optimizer, tensors)
+        return
+    own = scale.variables if scale else []
+    if [t.shape for t in tensors[: len(own)]] != [v.shape for v in own]:
+        raise ValueError(
+            f"The state of {scale!r} begins with {len(own)} scalars. Received: that of an "
+            "optimizer without a loss scale. Compile with the optimizer that was saved."
+        )
+    _set_torch_state(optimizer, tensors, frame)
+    for variable, tensor in zip(own, tensors, strict=False):
+        variable.assign(tensor)
+
+
+def _without_scale(optimizer):
+    """`(the LossScaleOptimizer or None, the optimizer itself)`."""
+    if isinstance(optimizer, LossScaleOptimizer):
+        return optimizer, optimizer.inner_optimizer
+    return None, optimizer
 
 
 def _set_variables(optimizer, tensors):
