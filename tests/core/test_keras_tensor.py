@@ -61,9 +61,19 @@ def test_it_has_no_value(use, error):
         use(keras.Input((3,)))
 
 
-def test_length_and_iteration_where_the_size_is_known():
-    x = KerasTensor((2, 3))
-    assert len(x) == 2 and [part.shape for part in x] == [(3,), (3,)]
+def test_length_where_the_size_is_known():
+    assert len(KerasTensor((2, 3))) == 2
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (None, 3), ()])
+@pytest.mark.parametrize(
+    "use",
+    [list, iter, lambda x: [*x], lambda x: max(x), lambda x: dict(x)],
+    ids=["list", "iter", "star", "max", "dict"],
+)
+def test_it_cannot_be_iterated_over(use, shape):
+    with pytest.raises(NotImplementedError, match="symbolic tensor cannot be iterated"):
+        use(KerasTensor(shape))
 
 
 RESULTS = {

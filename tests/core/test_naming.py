@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import torch
 
 import torchkeras as keras
 from torchkeras.core import naming
@@ -70,3 +71,38 @@ def test_clear_session_restarts_names_and_leaves_open_scopes():
         keras.utils.clear_session()
         assert naming.current_path() == "a"
     assert naming.auto_name("dense") == "dense" and naming.current_path() == ""
+
+
+def test_a_weight_is_its_layers_own_within_a_scope_of_build():
+    class Block(keras.layers.Layer):
+        def build(self, input_shape):
+            with keras.name_scope("inner"):
+                self.scale = self.add_weight(shape=(1,), name="scale")
+                self.dense = keras.layers.Dense(1, name="dense")
+                self.dense.build(input_shape)
+                self.free = keras.Variable(1.0, name="free")
+
+        def call(self, x):
+            return self.dense(x) * self.scale
+
+    with keras.name_scope("outer"):
+        block = Block(name="block")
+        block(torch.ones(1, 2))
+    # As Keras has it: the weights of sublayers carry the scope, the layer's own do not.
+    assert [w.path for w in block.weights] == [
+        "outer/block/scale",
+        "outer/block/inner/free",
+        "outer/block/inner/dense/kernel",
+        "outer/block/inner/dense/bias",
+    ]
+
+
+def test_options_of_a_scope():
+    me = object()
+    with naming.name_scope("a", caller=me):
+        with naming.name_scope("a", caller=me, deduplicate=False):
+            assert naming.current_path() == "a/a"
+        with naming.name_scope("b", override_parent="x/y"):
+            assert naming.current_path() == "x/y/b"
+            with naming.name_scope("c"):
+                assert keras.Variable(1.0, name="v").path == "x/y/b/c/v"

@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 
@@ -185,3 +186,24 @@ def test_an_error_ends_a_spec_scope():
         with spec_scope():
             1 / 0  # noqa: B018
     assert not SCOPE.spec and not SCOPE.meta
+
+
+@pytest.mark.parametrize(
+    "mapping, message",
+    [
+        ([("x", 1.0)], r"must be keras Variables. Received: 'x' of type str"),
+        ([(torch.ones(2), torch.ones(2))], "must be keras Variables. Received: .* of type Tensor"),
+        ([(keras.Variable([1.0, 2.0]), 1.0)], r"of shape \(2,\).*Received: a value of shape \(\)"),
+        ([(keras.Variable([1.0, 2.0]), np.ones(3))], r"Received: a value of shape \(3,\)"),
+    ],
+)
+def test_a_stateless_scope_checks_its_mapping_when_it_is_made(mapping, message):
+    with pytest.raises(ValueError, match=message):
+        keras.StatelessScope(mapping)
+
+
+def test_a_stateless_scope_knows_its_values_before_it_is_entered():
+    v, w = keras.Variable([1.0, 2.0]), keras.Variable([3.0, 4.0])
+    scope = keras.StatelessScope([(v, w)], initialize_variables=False)
+    assert scope.get_current_value(v).tolist() == [3.0, 4.0]
+    assert scope.get_current_value(w) is None

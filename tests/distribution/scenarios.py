@@ -85,6 +85,25 @@ class TiedKernels(keras.Model):
         return self.out(self.second(torch.tanh(self.first(x))))
 
 
+def loss_scale():
+    """The first scales are too high in some process, or in all; then gradients are accumulated."""
+    keras.config.set_dtype_policy("mixed_float16")
+    found = {}
+    try:
+        for steps in (None, 2):
+            model = regressor()
+            inner = keras.optimizers.Adam(0.01, gradient_accumulation_steps=steps)
+            optimizer = keras.optimizers.LossScaleOptimizer(inner, 2.0**30, dynamic_growth_steps=5)
+            model.compile(optimizer, "mse")
+            history = model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
+            more = {"iterations": int(optimizer.iterations)}
+            more["scale"] = float(optimizer.dynamic_scale)
+            found.update({f"{steps}_{k}": v for k, v in outcome(model, history, **more).items()})
+    finally:
+        keras.config.set_dtype_policy(None)
+    return found
+
+
 def tied_weights():
     found = {}
     for name, optimizer in {

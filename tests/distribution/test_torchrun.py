@@ -43,6 +43,7 @@ EQUAL = {
 # The same in all processes, and by its nature other than in a single one.
 ALIKE = [
     "moving_averages_of_each",
+    "loss_scale",
     "unused_in_some_processes",
     "unused_later",
     "divided_data",
@@ -98,6 +99,15 @@ def test_statistics_of_processes_become_one(results):
     np.testing.assert_array_equal(statistics["first"], statistics["again"])
     for name in ("unused_in_some_processes", "unused_later", "divided_data"):
         assert all(np.isfinite(values).all() for values in results[name].values())
+
+
+def test_all_processes_skip_the_same_steps_until_a_loss_scale_fits(results):
+    found = results["loss_scale"]
+    for steps, most in (("None", 78), ("2", 39)):
+        assert 0 < found[f"{steps}_iterations"] < most
+        assert 1 < found[f"{steps}_scale"] < 2.0**25
+        losses = found[f"{steps}_log_loss"]
+        assert losses[-1] < 0.7 * losses[0]
 
 
 def test_random_numbers_differ_inside_fit_only(results, processes):

@@ -244,16 +244,95 @@ def test_models_that_are_not_ready(path):
         keras.saving.load_optimizer_state(make(OURS["adam"]), path)
 
 
-def test_layers_frozen_after_the_optimizer_was_built_give_a_warning(path):
+# Freezing and thawing between the build of the optimizer and the file
+
+FREEZES = {
+    "frozen": ([True, True], [False, True]),
+    "thawed": ([False, True], [True, True]),
+    "exchanged": ([False, True], [True, False]),
+}
+
+
+def freeze(model, flags):
+    for layer, flag in zip((model.layers[0], model.layers[-1]), flags, strict=True):
+        layer.trainable = flag
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "keras", "h5 inside"])
+@pytest.mark.parametrize("before, after", FREEZES.values(), ids=FREEZES)
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_layers_frozen_after_the_optimizer_was_built_keep_its_state(
+    name, before, after, ending, tmp_path
+):
+    if ending == "h5 inside":
+        pytest.importorskip("h5py")
+    path = str(tmp_path / f"model.{ending.replace('h5 inside', 'keras')}")
+    model = make(OURS[name])
+    freeze(model, before)
+    train(model, 0, 3)
+    freeze(model, after)
+    options = {"weights_format": "h5"} if ending == "h5 inside" else {}
+    model.save(path, **options)
+    loaded = keras.saving.load_model(path)
+    assert [loaded.layers[i].trainable for i in (0, -1)] == after
+    assert_same(loaded.optimizer.variables, model.optimizer.variables)
+    both = [a and b for a, b in zip(before, after, strict=True)]
+    for each in (model, loaded):
+        if any(both):
+            freeze(each, both)
+            train(each, 3, 5)
+    assert_same(loaded.weights, model.weights)
+
+
+def test_state_of_frozen_layers_goes_into_an_optimizer_built_on_others(path):
+    model = make(OURS["adam"])
+    train(model, 0, 3)
+    freeze(model, [False, True])
+    model.save(path)
+    other = make(OURS["adam"])
+    freeze(other, [False, True])
+    train(other, 0, 1)
+    given = other.optimizer
+    keras.saving.load_optimizer_state(other, path)
+    assert other.optimizer is given and int(given.iterations) == 3
+    assert_same(given.variables, model.optimizer.variables)
+
+
+def test_state_of_a_torch_optimizer_after_freezing(path):
+    def factory():
+        return lambda parameters: torch.optim.Adam(parameters, lr=0.01)
+
+    model = make(factory)
+    train(model, 0, 3)
+    freeze(model, [False, True])
+    with pytest.warns(UserWarning, match="left out"):
+        model.save(path)
+    other = make(factory)
+    for own, saved in zip(other.variables, model.variables, strict=True):
+        own.assign(saved)  # seeds, too, which weights files leave out
+    freeze(other, [False, True])
+    keras.saving.load_optimizer_state(other, path)
+    assert len(other.optimizer.optimizer.state) == len(model.optimizer.optimizer.state) == 4
+    for each in (model, other):
+        train(each, 3, 5)
+        freeze(each, [True, True])
+        train(each, 5, 7)
+    assert_same(other.weights, model.weights)
+
+
+@pytest.mark.parametrize("names", [5, ["unheard"], [["a"]], [1], ["0.kernel"] * 3])
+def test_names_of_weights_that_are_none(path, names):
     model = make(OURS["adam"])
     train(model, 0, 1)
-    model.layers[0].trainable = False
+    freeze(model, [False, True])
     model.save(path)
-    with pytest.warns(UserWarning, match="does not fit the optimizer of.*fresh one") as caught:
-        loaded = keras.saving.load_model(path)
-    assert caught[0].filename == __file__
-    assert loaded.compiled and int(loaded.optimizer.iterations) == 0
-    assert_same(loaded.weights, model.weights)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    save_file(tensors, path, metadata={**metadata, "optimizer": json.dumps({"variables": names})})
+    other = make(OURS["adam"])
+    with pytest.raises(ValueError):
+        keras.saving.load_optimizer_state(other, path)
 
 
 # Hostile states

@@ -81,6 +81,7 @@ class SwapEMAWeights(Callback):
     def _pairs(self):
         """`(weight, its average)` as tensors; none before the first training step."""
         optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # behind a loss scale
         if not getattr(optimizer, "use_ema", False):
             raise ValueError(
                 "SwapEMAWeights needs an optimizer that averages the weights. Received: "

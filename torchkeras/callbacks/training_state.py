@@ -62,7 +62,7 @@ def _write(path, model, callbacks, progress, random_states):
     from torchkeras.saving.atomic import atomic_write
     from torchkeras.saving.optimizer_state import get_optimizer_state
 
-    optimizer_tensors, frame = get_optimizer_state(model.optimizer)
+    optimizer_tensors, frame = get_optimizer_state(model.optimizer, model)
     arrays = []
     description = {
         "progress": progress,

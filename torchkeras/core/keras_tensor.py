@@ -12,6 +12,10 @@ from torchkeras.core.dtypes import NAME_TO_TORCH, standardize_dtype
 from torchkeras.core.scopes import SCOPE
 
 
+class _NotIterable(TypeError, NotImplementedError):
+    """What iterating over a symbol raises: the one by Python's habit, the other by Keras's."""
+
+
 class KerasTensor:
     """Shape and dtype of a tensor that does not exist yet, and the operation that will make it.
 
@@ -107,12 +111,10 @@ class KerasTensor:
         return size
 
     def __iter__(self):
-        if not self._shape or self._shape[0] is None:
-            raise TypeError(
-                "Only a symbolic tensor with a known first size can be iterated over. "
-                f"Received: {self!r}. Use keras.ops.scan or slices instead."
-            )
-        return (self[i] for i in range(self._shape[0]))
+        raise _NotIterable(
+            f"A symbolic tensor cannot be iterated over (as in Keras). Received: {self!r}. Use "
+            "keras.ops.unstack, slices `x[:, 0]`, keras.ops.scan or keras.ops.map."
+        )
 
     def __bool__(self):
         raise TypeError(
@@ -176,9 +178,27 @@ def _standardize_shape(shape):
     return shape
 
 
-def _apply_op(name, *args):
-    from torchkeras.core.operation import OPS
+# Every function of keras.ops by its name: `op` in operation.py enters it, and the operators of
+# KerasTensor and Variable and saved graphs look here.
+OPS = {}
 
+# Python's names of the operators of two operands, and the ops behind them.
+OPERATORS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "mod",
+    "pow": "power",
+    "matmul": "matmul",
+    "and": "logical_and",
+    "or": "logical_or",
+    "xor": "logical_xor",
+}
+
+
+def _apply_op(name, *args):
     return OPS[name](*args)
 
 
@@ -193,20 +213,7 @@ def _define_operators():
     def unary(op_name):
         return lambda self: _apply_op(op_name, self)
 
-    binaries = {
-        "add": "add",
-        "sub": "subtract",
-        "mul": "multiply",
-        "truediv": "true_divide",
-        "floordiv": "floor_divide",
-        "mod": "mod",
-        "pow": "power",
-        "matmul": "matmul",
-        "and": "logical_and",
-        "or": "logical_or",
-        "xor": "logical_xor",
-    }
-    for python_name, op_name in binaries.items():
+    for python_name, op_name in OPERATORS.items():
         setattr(KerasTensor, f"__{python_name}__", binary(op_name, False))
         setattr(KerasTensor, f"__r{python_name}__", binary(op_name, True))
     comparisons = {

@@ -65,7 +65,10 @@ class name_scope:
 
     Args:
         name: str without `/`.
-        caller: optional object; entering twice for the same caller and name counts once.
+        caller: optional object; entering twice for the same caller and name counts once, and an
+            inner scope of the caller stands where its outer one does, whatever lies between.
+        deduplicate: bool, whether that is so.
+        override_parent: str or None, a path that takes the place of all scopes around.
 
     Example:
 
@@ -75,11 +78,13 @@ class name_scope:
     'block/scale'
     """
 
-    def __init__(self, name, caller=None):
+    def __init__(self, name, caller=None, deduplicate=True, override_parent=None):
         if not isinstance(name, str) or "/" in name:
             raise ValueError(f"`name` must be a string without '/'. Received: name={name!r}.")
         self.name = name
         self.caller = caller
+        self.deduplicate = deduplicate
+        self.override_parent = override_parent
         self._pushed = False
 
     def __enter__(self):
@@ -87,6 +92,7 @@ class name_scope:
         top = stack[-1] if stack else None
         repeated = (
             top is not None
+            and self.deduplicate
             and self.caller is not None
             and top.caller is self.caller
             and top.name == self.name
@@ -104,4 +110,12 @@ class name_scope:
 
 def current_path():
     """The open name scopes, joined by `/` (`""` outside of any)."""
-    return "/".join(scope.name for scope in _local.__dict__.get("scopes", ()))
+    parts, places = [], {}
+    for scope in _local.__dict__.get("scopes", ()):
+        if scope.override_parent is not None:
+            parts = [part for part in scope.override_parent.split("/") if part]
+        elif scope.caller is not None and scope.deduplicate:
+            # A weight that a layer adds within a scope of its `build` is the layer's own.
+            del parts[places.setdefault((id(scope.caller), scope.name), len(parts)) :]
+        parts.append(scope.name)
+    return "/".join(parts)

@@ -15,11 +15,9 @@ import torch
 
 from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import any_symbolic, symbols_of
+from torchkeras.core.keras_tensor import OPS
 from torchkeras.core.op_specs import op_spec, torch_spec
 from torchkeras.core.scopes import SCOPE
-
-# Every function of keras.ops by its name; KerasTensor's operators and saved graphs look here.
-OPS = {}
 
 
 class Node:

@@ -164,6 +164,16 @@ def spec_scope():
         SCOPE.spec = previous
 
 
+def _checked(variable, value):
+    """A pair of a StatelessScope's mapping, the value as a tensor for the variable's slot."""
+    if not hasattr(type(variable), "_as_slot_value"):
+        raise ValueError(
+            "The keys of a StatelessScope's mapping must be keras Variables. Received: "
+            f"{variable!r} of type {type(variable).__name__}. Pass (variable, value) pairs."
+        )
+    return variable, variable._as_slot_value(value)
+
+
 class StatelessScope:
     """Run code in which variables hold given values, and changes stay inside.
 
@@ -173,8 +183,12 @@ class StatelessScope:
     thread at a time may use a model in this way.
 
     Args:
-        state_mapping: list of `(variable, tensor)` pairs.
+        state_mapping: list of `(variable, value)` pairs.
         collect_losses: bool, whether `losses` collects what `add_loss` is given.
+        initialize_variables: kept for Keras's signature; variables always have a value.
+
+    Raises:
+        ValueError: a key is no Variable, or a value has another shape than its variable.
 
     Example:
 
@@ -185,8 +199,8 @@ class StatelessScope:
     (1.0, 6.0)
     """
 
-    def __init__(self, state_mapping=None, collect_losses=False):
-        self.state_mapping = list(state_mapping or ())
+    def __init__(self, state_mapping=None, collect_losses=False, initialize_variables=True):
+        self.state_mapping = [_checked(*pair) for pair in state_mapping or ()]
         self.collect_losses = collect_losses
         self.losses = []
         self._before = {}
@@ -207,19 +221,22 @@ class StatelessScope:
             store[key] = tensor
 
     def get_current_value(self, variable):
-        """What `variable` holds in the scope (or held at its end); None if untouched."""
+        """What `variable` holds in the scope (or held at its end); None if untouched.
+
+        Before the scope is entered, what it will hold.
+        """
         slot = (id(variable._store), variable._key)
         if slot in self._after:
             return self._after[slot]
         if slot in self._before:
             return variable._store[variable._key]
-        return None
+        return next((value for v, value in self.state_mapping if v is variable), None)
 
     def __enter__(self):
         self._outer, SCOPE.stateless = SCOPE.stateless, self
         try:
             for variable, tensor in self.state_mapping:
-                self.set(variable, variable._as_slot_value(tensor))
+                self.set(variable, tensor)
         except Exception:
             self.__exit__()
             raise

@@ -6,6 +6,8 @@ does not know (path, initializer, regularizer, constraint), so whatever torch do
 (`.to`, `functional_call`, sharding) shows in the handle at once.
 """
 
+import sys
+
 import numpy as np
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from torch import nn
 from torchkeras.core import naming
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import standardize_dtype
+from torchkeras.core.keras_tensor import OPERATORS, OPS
 from torchkeras.core.scopes import SCOPE, meta_scope
 from torchkeras.core.sharding import is_sharded, shard_like
 
@@ -150,6 +153,12 @@ class Variable:
         """The tensor in the slot now (a real Parameter for a trainable weight)."""
         tensor = self._store[self._key]
         return tensor if SCOPE.read is None else SCOPE.read(self, tensor)
+
+    @value.setter
+    def value(self, value):
+        # After `v.value += 1` under no_grad, or a method that works in place, it is there already.
+        if value is not self._store[self._key]:
+            self.assign(value)
 
     def _as_tensor(self):
         return self.value
@@ -300,12 +309,25 @@ class Variable:
         if isinstance(value, torch.Tensor) and value.requires_grad:
             value = value.detach()
         tensor = self._store[self._key]
-        if tensor.requires_grad and torch.is_grad_enabled():
-            with torch.no_grad():
-                method(value)
-            return tensor.detach()
-        method(value)
-        return tensor
+        if not tensor.requires_grad:
+            method(value)
+            return tensor
+        with torch.no_grad():
+            method(value)
+        torch.clear_autocast_cache()  # inside torch.autocast it holds casts of the old value
+        return tensor.detach() if torch.is_grad_enabled() else tensor
+
+    def _write_result(self, result):
+        """Assign what an in-place operator has computed; returns the variable itself."""
+        tensor = self._store[self._key]
+        if result.dtype is not tensor.dtype and not torch.can_cast(result.dtype, tensor.dtype):
+            raise TypeError(
+                f"The result of an in-place operator must fit variable '{self.path}' of dtype "
+                f"{standardize_dtype(tensor.dtype)}. Received: a result of dtype "
+                f"{standardize_dtype(result.dtype)}. Use `assign` with a value cast to its dtype."
+            )
+        self.assign(result)
+        return self
 
     def _as_slot_value(self, value):
         """`value` as a tensor of this variable's dtype, device and exact shape."""
@@ -372,6 +394,24 @@ class Variable:
     def __getitem__(self, index):
         return self.value[_unwrap(index)]
 
+    def __setitem__(self, index, value):
+        tensor = self._store[self._key]
+        if isinstance(value, Variable):
+            value = value._store[value._key]
+        if isinstance(value, torch.Tensor):
+            value = value.detach().to(tensor.dtype)
+        else:
+            value = convert_to_tensor(value, tensor.dtype).to(tensor.device)
+        if SCOPE.stateless is not None:
+            changed = tensor.clone()
+            changed[_unwrap(index)] = value
+            SCOPE.stateless.set(self, changed)
+        elif not SCOPE.meta:
+            self._write(lambda value: tensor.__setitem__(_unwrap(index), value), value)
+
+    def __round__(self, ndigits=None):
+        return OPS["round"](self.value, ndigits or 0)
+
     def __repr__(self):
         value = self._store.get(self._key)
         shown = f", value={convert_to_numpy(value)}" if _is_concrete(value) else ""
@@ -390,6 +430,29 @@ class Variable:
     __hash__ = object.__hash__
 
     __array_priority__ = 1000  # so that `ndarray + variable` asks the variable, as with a tensor
+
+
+def refuse_replacement(variable, value, place):
+    """Raise where `value` is about to take the place of a Variable, which would be lost with it.
+
+    Args:
+        variable: what is there now, of any kind.
+        value: what is to be there.
+        place: str that names the place in the error, such as `"layer.kernel"`.
+
+    Raises:
+        TypeError: `variable` is a Variable, and `value` a tensor or array.
+    """
+    if isinstance(variable, Variable) and isinstance(value, _VALUES):
+        kind = "nn.Parameter" if isinstance(value, nn.Parameter) else type(value).__name__
+        raise TypeError(
+            f"{place} is Variable '{variable.path}', which keeps its place: a Variable or a "
+            f"Parameter was expected. Received: a value of type {kind}. Set its value with "
+            f"`{place}.assign(value)`, or change it in place, as in `{place} += value`."
+        )
+
+
+_VALUES = (torch.Tensor, np.ndarray, np.generic)
 
 
 _find_initializer = None
@@ -431,33 +494,89 @@ def _unwrap(x):
 
 
 def _define_operators():
-    def binary(name):
+    """Operators: those of `keras.ops`, with their promotion, since a Variable stands for a tensor.
+
+    `&`, `|` and `^` are logical. In-place operators write to the variable; see `_write_result`.
+    """
+
+    def binary(op_name, reflected=False):
+        def method(self, other):
+            if type(other) not in _READY:
+                if getattr(type(other), "_is_symbolic", False):
+                    return NotImplemented  # the symbol's own operator records it
+                other = _operand(other, self)
+            op = OPS[op_name]
+            return op(other, self.value) if reflected else op(self.value, other)
+
+        return method
+
+    def comparison(name):
         def method(self, other):
             if getattr(type(other), "_is_symbolic", False):
-                return NotImplemented  # the symbol's own operator records it
-            value = self.value
-            if isinstance(other, np.ndarray):  # else NumPy would answer, without a gradient
-                other = convert_to_tensor(other).to(value.device)
-            return getattr(value, name)(_unwrap(other))
+                return NotImplemented
+            if type(other) in (list, tuple):
+                other = np.asarray(_unwrap(other))
+            return getattr(self.value, name)(_operand(other, self))
+
+        return method
+
+    def in_place(op_name):
+        def method(self, other):
+            if getattr(type(other), "_is_symbolic", False) or (self.trainable and _in_a_call()):
+                return NotImplemented  # so that Python takes the operator that makes a new tensor
+            return self._write_result(OPS[op_name](self._store[self._key], _operand(other, self)))
 
         return method
 
     def unary(name):
-        def method(self):
-            return getattr(self.value, name)()
+        return lambda self: getattr(self.value, name)()
 
-        return method
-
-    operators = "add sub mul truediv floordiv mod pow matmul and or xor".split()
-    names = [f"__{name}__" for name in operators] + [f"__r{name}__" for name in operators]
-    for name in [*names, "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"]:
-        method = binary(name)
+    for name, op_name in OPERATORS.items():
+        methods = {
+            f"__{name}__": binary(op_name),
+            f"__r{name}__": binary(op_name, reflected=True),
+            f"__i{name}__": in_place(op_name),
+        }
+        for method_name, method in methods.items():
+            method.__name__ = method_name
+            setattr(Variable, method_name, method)
+    for name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
+        method = comparison(name)
         method.__name__ = name
         setattr(Variable, name, method)
-    for name in ("__neg__", "__pos__", "__abs__", "__invert__"):
+    Variable.__pos__ = lambda self: self.value
+    for name in ("__neg__", "__abs__", "__invert__"):
         method = unary(name)
         method.__name__ = name
         setattr(Variable, name, method)
+
+
+# Operands that an op takes as they are.
+_READY = frozenset({torch.Tensor, nn.Parameter, int, float, bool})
+
+
+def _operand(x, variable):
+    if isinstance(x, np.ndarray):  # else NumPy would answer, without a gradient
+        return convert_to_tensor(x).to(variable._store[variable._key].device)
+    return _unwrap(x)
+
+
+def _in_a_call():
+    """Whether a layer or module is being called.
+
+    There, code written for Keras says `kernel *= mask` of a local name, and means a new tensor.
+    """
+    if torch.compiler.is_compiling() or SCOPE.meta:
+        return True
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _CALL:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_CALL = nn.Module._call_impl.__code__
 
 
 _define_operators()

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from torchkeras.core.variable import Variable
+from torchkeras.core.scopes import SCOPE
+from torchkeras.core.variable import Variable, refuse_replacement
 from torchkeras.layers import tracking
 from torchkeras.layers.fast_path import UNSETTLED
 
@@ -84,15 +85,14 @@ class TrackedModule(nn.Module):
             state[name] = value
             return
         handles = state["_handles"]
-        if isinstance(value, torch.Tensor) and name in handles and handles[name]._key == name:
-            handle = handles[name]
-            handle._store[name] = value
-            if type(value) in (torch.Tensor, nn.Parameter):
-                state[name] = handle
-            else:
-                # FSDP2 puts a DTensor here and reads the attribute again.
-                state.pop(name, None)
-            return
+        held = state.get(name)
+        if isinstance(value, torch.Tensor):
+            own = name in handles and handles[name]._key == name
+            if own or isinstance(held, Variable):
+                self._put_tensor(name, handles[name] if own else held, value)
+                return
+        elif isinstance(held, Variable):
+            refuse_replacement(held, value, f"{self.__dict__.get('name')}.{name}")
         variable, module = isinstance(value, Variable), isinstance(value, nn.Module)
         # An empty list or dict counts: items may come later.
         container = not (variable or module) and (
@@ -103,7 +103,6 @@ class TrackedModule(nn.Module):
         if (variable or module or container) and _is_property(type(self), name):
             object.__setattr__(self, name, value)
             return
-        held = state.get(name)
         if variable:
             if held is not value:
                 self._forget(name, keep=value)
@@ -129,6 +128,35 @@ class TrackedModule(nn.Module):
             ):
                 self._forget(name)
             nn.Module.__setattr__(self, name, value)
+
+    def _put_tensor(self, name, handle, value):
+        """Put a tensor that is assigned to the attribute of a variable into the variable's slot.
+
+        A Parameter may take any weight's place, as in torch, and any tensor that of a weight that
+        is not trained: so do `load_state_dict(assign=True)` and FSDP2. A plain tensor in a
+        Parameter's place would never be trained.
+        """
+        store, key = handle._store, handle._key
+        plain = type(value) is torch.Tensor
+        if isinstance(value, nn.Parameter):
+            if store is not handle._parameters:  # it is to be trained from now on
+                del store[key]
+                self._non_persistent_buffers_set.discard(key)
+                handle._store = store = handle._parameters
+            handle._trainable = True
+        elif plain and isinstance(store.get(key), nn.Parameter):
+            refuse_replacement(handle, value, f"{self.__dict__.get('name')}.{name}")
+        elif plain and key in store and store[key].shape != value.shape:
+            value = handle._as_slot_value(value)  # says what is wrong
+        if SCOPE.stateless is not None:
+            SCOPE.stateless.set(handle, value)
+        elif not SCOPE.meta:
+            store[key] = value
+        if plain or type(value) is nn.Parameter:
+            self.__dict__[name] = handle
+        else:
+            # FSDP2 puts a DTensor here and reads the attribute again.
+            self.__dict__.pop(name, None)
 
     def _track(self, name, value):
         value = tracking.wrap(value, self, name)

@@ -11,7 +11,7 @@ import weakref
 
 from torch import nn
 
-from torchkeras.core.variable import Variable
+from torchkeras.core.variable import Variable, refuse_replacement
 
 
 class TrackedList(list):
@@ -58,6 +58,8 @@ def _report_changes(cls, base):
 
         @functools.wraps(method)
         def changed(self, *args, **kwargs):
+            if name == "__setitem__" and self._owner is not None and self._holds:
+                _check_item(self, *args)
             result = method(self, *args, **kwargs)
             # A long list of numbers must not be gone through at every append.
             one = name in _ONE and not isinstance(args[0], slice)
@@ -72,6 +74,14 @@ def _report_changes(cls, base):
     for name in _ONE | _SEVERAL | _NONE:
         if hasattr(base, name):
             setattr(cls, name, wrapped(name))
+
+
+def _check_item(container, key, value):
+    """Raise where a tensor or array is to take the place of a Variable in a container."""
+    if not isinstance(key, slice):
+        held = container.get(key) if isinstance(container, dict) else container[key]
+        layer, attribute = container._owner
+        refuse_replacement(held, value, f"{layer.__dict__.get('name')}.{attribute}[{key!r}]")
 
 
 _report_changes(TrackedList, list)

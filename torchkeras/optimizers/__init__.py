@@ -9,6 +9,7 @@ from torchkeras.optimizers.adamw import AdamW
 from torchkeras.optimizers.lion import Lion
 from torchkeras.optimizers.lookup import NAMESPACE as _NAMESPACE
 from torchkeras.optimizers.lookup import deserialize, get, serialize
+from torchkeras.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from torchkeras.optimizers.nadam import Nadam
 from torchkeras.optimizers.optimizer import Optimizer
 from torchkeras.optimizers.rmsprop import RMSprop
@@ -23,6 +24,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "RMSprop",

@@ -214,6 +214,10 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         variables = self._given_variables(grads, trainable_variables)
         if SCOPE.replica is not None:
             grads = SCOPE.replica.reduce_gradients(grads, variables)
+        self._apply_whole(grads, variables)
+
+    def _apply_whole(self, grads, variables):
+        """Update by gradients that are those of the whole batch, of all processes."""
         if self._has_ties or len(variables) > len(self._trainable_variables):
             grads, variables = each_tensor_once(grads, variables)
         if type(None) in map(type, grads):  # `None in grads` would compare tensors
@@ -224,6 +228,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
             return
         with torch.no_grad():
             self._apply(grads, variables)
+        # Else a loop inside torch.autocast would go on with the casts of the old weights.
+        torch.clear_autocast_cache()
 
     def _given_variables(self, grads, trainable_variables):
         if trainable_variables is None:
@@ -325,7 +331,7 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
                 "optimizer without variables. Call `optimizer.build(variables)` first."
             )
         for argument, given, own in (
-            ("optimizer_variables", optimizer_variables, self._variables),
+            ("optimizer_variables", optimizer_variables, self.variables),
             ("trainable_variables", trainable_variables, self._trainable_variables),
         ):
             if len(given) != len(own):
@@ -335,13 +341,13 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
                 )
         mapping = [
             *zip(self._trainable_variables, trainable_variables, strict=True),
-            *zip(self._variables, optimizer_variables, strict=True),
+            *zip(self.variables, optimizer_variables, strict=True),
         ]
         with StatelessScope(state_mapping=mapping) as scope:
             self.apply(grads)
         return (
             [scope.get_current_value(v) for v in self._trainable_variables],
-            [scope.get_current_value(v) for v in self._variables],
+            [scope.get_current_value(v) for v in self.variables],
         )
 
     def scale_loss(self, loss):

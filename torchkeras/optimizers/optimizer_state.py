@@ -6,7 +6,7 @@ import torch
 
 from torchkeras.core import config, naming
 from torchkeras.core.dtypes import to_torch_dtype
-from torchkeras.core.variable import Variable
+from torchkeras.core.variable import Variable, refuse_replacement
 from torchkeras.optimizers.slot_plan import place_like
 
 
@@ -28,6 +28,7 @@ class OptimizerState:
                 f"'{type(self).__name__}.__init__' must call `super().__init__(...)` before it "
                 f"sets attributes. Received: the attribute '{name}' first."
             )
+        refuse_replacement(self.__dict__.get(name), value, f"{self.__dict__.get('name')}.{name}")
         # Variables that a subclass keeps as attributes are part of its state.
         if isinstance(value, Variable):
             self._track_variable(value)
@@ -205,7 +206,7 @@ class OptimizerState:
                 "You are calling `set_weights()` on an optimizer that has not yet been built. "
                 f"Received: {len(weights)} weights. Call `optimizer.build(variables)` first."
             )
-        for variable, weight in zip(self._variables, weights, strict=False):
+        for variable, weight in zip(self.variables, weights, strict=False):
             if tuple(variable.shape) != tuple(weight.shape):
                 raise ValueError(
                     f"Optimizer variable '{variable.path}' has shape {variable.shape}. "
@@ -223,7 +224,7 @@ class OptimizerState:
         >>> store
         {'0': array(0, dtype=int32), '1': array(0.5, dtype=float32)}
         """
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             store[str(i)] = variable.numpy()
 
     def load_own_variables(self, store):
@@ -238,16 +239,16 @@ class OptimizerState:
         >>> int(optimizer.iterations)
         3
         """
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(self.variables):
             hint = "" if self.built else " Build it first: `optimizer.build(variables)`."
             warnings.warn(
                 f"Skipping variable loading for optimizer '{self.name}', because it has "
-                f"{len(self._variables)} variables whereas the saved optimizer has "
+                f"{len(self.variables)} variables whereas the saved optimizer has "
                 f"{len(store.keys())} variables.{hint}",
                 stacklevel=2,
             )
             return
-        for i, variable in enumerate(self._variables):
+        for i, variable in enumerate(self.variables):
             variable.assign(store[str(i)])
 
 

@@ -117,6 +117,7 @@ class TorchOptimizer:
         self._step()
         with torch.no_grad():
             constrain(variables)
+        torch.clear_autocast_cache()  # of the old weights, where a loop is inside torch.autocast
         self._iterations.assign_add(1)
 
     def _given(self, grads, trainable_variables):

@@ -74,7 +74,7 @@ def _collect(model, include_optimizer):
         groups[_group(path)] = (name if isinstance(name, str) else None, values)
     optimizer = model.optimizer
     if include_optimizer and optimizer is not None and optimizer.built:
-        tensors, frame = get_optimizer_state(optimizer)
+        tensors, frame = get_optimizer_state(optimizer, model)
         values = {str(index): tensor for index, tensor in enumerate(tensors)}
         if frame is not None:
             values["frame"] = np.frombuffer(json.dumps(frame).encode(), dtype=np.uint8)

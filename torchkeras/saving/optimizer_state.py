@@ -2,19 +2,22 @@
 
 import torch
 
+from torchkeras.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from torchkeras.optimizers.torch_optimizer import TorchOptimizer
 
 # How a torch optimizer computes. The program decides that, not the file.
 _PROGRAM_OPTIONS = ("foreach", "fused", "capturable", "differentiable")
 
 
-def get_optimizer_state(optimizer):
-    """`(tensors, frame)` of an optimizer; the frame is None for torchkeras's own.
+def get_optimizer_state(optimizer, model=None):
+    """`(tensors, frame)` of an optimizer; the frame is None for torchkeras's own, as a rule.
 
-    An optimizer that was not built, or None, has no state.
+    An optimizer that was not built, or None, has no state. Where it was built on other weights
+    than those that are trainable now, since layers were frozen, the frame names them.
 
     Args:
         optimizer: Optimizer, TorchOptimizer or None.
+        model: the model it trains, or None to take its trainable weights for those of the build.
 
     Raises:
         ValueError: a torch optimizer keeps something else than tensors, numbers and strings.
@@ -30,13 +33,16 @@ def get_optimizer_state(optimizer):
     """
     if optimizer is None or not optimizer.built:
         return [], None
+    scale, optimizer = _without_scale(optimizer)
+    names = {} if model is None else _names_where_others(optimizer, model)
     if not isinstance(optimizer, TorchOptimizer):
-        return [variable.value for variable in optimizer.variables], None
-    tensors = []
+        return [variable.value for variable in (scale or optimizer).variables], names or None
+    tensors = [variable.value for variable in scale.variables] if scale else []
     frame = {
         "class_name": type(optimizer.optimizer).__name__,
         "iterations": int(optimizer.iterations),
         "state": _to_frame(optimizer.state_dict(), tensors),
+        **names,
     }
     return tensors, frame
 
@@ -47,24 +53,87 @@ def set_optimizer_state(model, tensors, frame):
     Args:
         model: built and compiled model. Its optimizer is built if it was not.
         tensors: list of tensors.
-        frame: dict for a torch optimizer, or None.
+        frame: dict or None, as `get_optimizer_state` gave it.
 
     Raises:
         ValueError: the state is that of another optimizer or of other variables.
     """
-    optimizer = model.optimizer
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
-    if isinstance(optimizer, TorchOptimizer) is not (frame is not None):
+    scale, optimizer = _without_scale(model.optimizer)
+    of_torch = frame is not None and "class_name" in frame
+    if isinstance(optimizer, TorchOptimizer) is not of_torch:
         raise ValueError(
             "The state must come from the same kind of optimizer. Received: the state of a "
-            f"{'torchkeras' if frame is None else 'torch'} optimizer for {optimizer!r}. Compile "
+            f"{'torch' if of_torch else 'torchkeras'} optimizer for {optimizer!r}. Compile "
             "with the optimizer that was saved."
         )
-    if frame is None:
-        _set_variables(optimizer, tensors)
+    shapes = None if of_torch else [tuple(tensor.shape) for tensor in tensors]
+    _build_on(model, (frame or {}).get("variables"), shapes)
+    if not of_torch:
+        _set_variables(scale or optimizer, tensors)
+        return
+    own = scale.variables if scale else []
+    if [t.shape for t in tensors[: len(own)]] != [v.shape for v in own]:
+        raise ValueError(
+            f"The state of {scale!r} begins with {len(own)} scalars. Received: that of an "
+            "optimizer without a loss scale. Compile with the optimizer that was saved."
+        )
+    _set_torch_state(optimizer, tensors, frame)
+    for variable, tensor in zip(own, tensors, strict=False):
+        variable.assign(tensor)
+
+
+def _names_where_others(optimizer, model):
+    """`{"variables": names}` of what the optimizer was built on, if that is not what is trained."""
+    of_torch = isinstance(optimizer, TorchOptimizer)
+    built_on = optimizer._followed if of_torch else optimizer._trainable_variables
+    held = [variable._store[variable._key] for variable in built_on]
+    trained = [variable._store[variable._key] for variable in model.trainable_variables]
+    if list(map(id, held)) == list(map(id, trained)):
+        return {}
+    names = {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
+    if any(id(tensor) not in names for tensor in held):
+        return {}  # of weights that the model has no more
+    return {"variables": [names[id(tensor)] for tensor in held]}
+
+
+def _build_on(model, names, shapes):
+    """Let the model's optimizer be built on the weights of these names; None for the trainable."""
+    optimizer = model.optimizer
+    if names is None:
+        if not optimizer.built:
+            optimizer.build(model.trainable_variables)
+        return
+    tensors = model.state_dict(keep_vars=True)
+    handles = {id(v._store[v._key]): v for v in model.weights}
+    if not isinstance(names, list) or any(id(tensors.get(str(n))) not in handles for n in names):
+        raise ValueError(
+            "The state of an optimizer must be that of weights of the model. Received: names "
+            f"that '{model.name}' lacks. Load it into the model that was saved."
+        )
+    variables = [handles[id(tensors[name])] for name in names]
+    if not optimizer.built:
+        optimizer.build(variables)
+        return
+    _, inner = _without_scale(optimizer)
+    built_on = inner._followed if isinstance(inner, TorchOptimizer) else inner._trainable_variables
+    if list(map(id, built_on)) == list(map(id, variables)):
+        return
+    if isinstance(inner, TorchOptimizer):
+        if inner._factory is None or inner is not optimizer:
+            return  # whether the state fits is seen when it is set
+        fresh = TorchOptimizer(inner._factory)
     else:
-        _set_torch_state(optimizer, tensors, frame)
+        fresh = type(optimizer).from_config(optimizer.get_config())
+    fresh.build(variables)
+    if shapes is None or shapes == [variable.shape for variable in fresh.variables]:
+        optimizer.__dict__.update(fresh.__dict__)
+
+
+def _without_scale(optimizer):
+    """`(the LossScaleOptimizer or None, the optimizer itself)`."""
+    if isinstance(optimizer, LossScaleOptimizer):
+        return optimizer, optimizer.inner_optimizer
+    return None, optimizer
 
 
 def _set_variables(optimizer, tensors):

@@ -69,7 +69,7 @@ def collect_state(model, include_optimizer):
     for name, tensor in seed_states(model).items():
         tensors[SEEDS + name] = tensor
     if include_optimizer:
-        state, frame = get_optimizer_state(model.optimizer)
+        state, frame = get_optimizer_state(model.optimizer, model)
         tensors.update({f"{OPTIMIZER}{i}": tensor for i, tensor in enumerate(state)})
         if frame is not None:
             metadata["optimizer"] = json.dumps(frame)

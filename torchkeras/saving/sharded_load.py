@@ -155,6 +155,8 @@ def _add_optimizer(model, index, folder, shapes, targets):
 
     def finish():
         set_optimizer_state(model, tensors, frame)
+        if "class_name" not in frame:
+            return
         for parameter, values in optimizer.optimizer.state.items():
             for key, value in values.items():
                 if is_sharded(parameter) and value.shape == parameter.shape and value.dim():

@@ -54,8 +54,9 @@ class Compilation:
             steps_per_execution: int, at least 1; callbacks see every so many batches.
             jit_compile: bool or `"auto"`. True runs the model's call through `torch.compile`;
                 `"auto"` means False.
-            auto_scale_loss: kept for Keras's signature; gradients in float16 are scaled by the
-                optimizer's `loss_scale_factor`.
+            auto_scale_loss: bool, whether the optimizer of a model that computes in
+                `mixed_float16` is put into a `LossScaleOptimizer`, lest small gradients vanish;
+                not one with a `loss_scale_factor` of its own.
 
         Raises:
             ValueError: an unknown name, or an argument of the wrong kind. The model then keeps
@@ -68,6 +69,10 @@ class Compilation:
         """
         _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile)
         chosen = optimizers.get(optimizer)
+        if auto_scale_loss and chosen is not None and _computes_in_float16(self):
+            scales = isinstance(chosen, optimizers.LossScaleOptimizer)
+            if not scales and chosen.loss_scale_factor is None:
+                chosen = optimizers.LossScaleOptimizer(chosen, name="loss_scale_optimizer")
         output_names = getattr(self, "output_names", None)
         compile_loss = None
         if loss is not None:
@@ -101,6 +106,7 @@ class Compilation:
                 "run_eagerly": run_eagerly,
                 "steps_per_execution": steps_per_execution,
                 "jit_compile": jit_compile is True,
+                **({} if auto_scale_loss else {"auto_scale_loss": False}),
             },
         )
 
@@ -206,6 +212,11 @@ class Compilation:
         values = [logs[name] for name in dict.fromkeys(names) if name in logs]
         values += [logs[name] for name in sorted(logs) if name not in names]
         return values[0] if len(values) == 1 else values
+
+
+def _computes_in_float16(model):
+    """Whether the model, or a layer in it, has the policy `mixed_float16`."""
+    return any(layer.dtype_policy.name == "mixed_float16" for layer in model._flatten_layers())
 
 
 def _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile):

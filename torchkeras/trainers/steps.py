@@ -5,6 +5,7 @@ import warnings
 
 import torch
 
+from torchkeras import optimizers
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.layer import Layer
@@ -98,10 +99,7 @@ class Steps(Compilation):
             optimizer = self.optimizer
             if SCOPE.replica is not None:
                 loss = SCOPE.replica.scaled_loss(loss)
-            if optimizer.loss_scale_factor is not None:
-                optimizer.scale_loss(loss).backward()
-            else:
-                loss.backward()
+            optimizer.scale_loss(loss).backward()
             optimizer.apply([v._store[v._key].grad for v in variables], variables)
         if running.own_metrics:
             return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
@@ -192,6 +190,8 @@ class Steps(Compilation):
 
         def checked_step(data):
             logs = step(data)
+            if name == "train_step":
+                _check_scaled(self)
             if not isinstance(logs, dict):
                 raise TypeError(
                     f"`{name}` must return a dict of names to scalars, the logs. Received: "
@@ -207,6 +207,9 @@ class Steps(Compilation):
         return stateless_prediction(self) or self.predict_step
 
     def _clear_gradients(self):
+        # A step of one's own may have updated the weights past our optimizers: inside
+        # torch.autocast the next one must not compute with the casts of the old weights.
+        torch.clear_autocast_cache()
         for variable in self._running.trainable:
             variable._store[variable._key].grad = None
 
@@ -247,6 +250,22 @@ def overrides(model, name):
         name: str, such as `"train_step"`.
     """
     return getattr(type(model), name) is not getattr(Steps, name) or name in model.__dict__
+
+
+def _check_scaled(model):
+    """Raise where a step divides gradients by a loss scale that it has not multiplied by."""
+    optimizer = model.optimizer
+    if (
+        isinstance(optimizer, optimizers.LossScaleOptimizer)
+        and optimizer.built
+        and not optimizer._scaled_losses
+    ):
+        raise ValueError(
+            f"The optimizer of '{model.name}' divides gradients by a loss scale, since the model "
+            "computes in float16. Received: a `train_step` that does not multiply the loss by it. "
+            "Go backward from `self.optimizer.scale_loss(loss)`, or compile with "
+            "auto_scale_loss=False."
+        )
 
 
 def _now(logs):

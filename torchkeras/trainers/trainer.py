@@ -107,6 +107,7 @@ class Trainer(Steps):
         modules = list(self.modules())
         flags = [module.training for module in modules]
         self.train(training)
+        torch.clear_autocast_cache()  # weights may have been set since they were cast
         try:
             with torch.set_grad_enabled(training):
                 yield
