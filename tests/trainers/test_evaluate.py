@@ -241,7 +241,7 @@ def test_an_error_leaves_the_model_usable():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"x": X[:, :2], "y": Y}, r"Received: shape \(20, 2\)"),
+        ({"x": X[:, :2], "y": Y}, r"Received: x of shape \(20, 2\)"),
         ({"x": X, "y": Y[:3]}, "x: 20, y: 3"),
         ({"x": X}, "Received: 0 in `y`"),
         ({"x": X[:0], "y": Y[:0]}, "at least one sample"),

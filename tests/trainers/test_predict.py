@@ -134,11 +134,11 @@ def test_hooks():
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (X[:, :2], r"Received: shape \(20, 2\)"),
+        (X[:, :2], r"Received: x of shape \(20, 2\)"),
         (X[:0], "at least one sample"),
         (None, "x=None"),
         (iter([]), "at least one batch"),
-        (np.array(["a"]), "must hold numbers"),
+        (np.array(["a"]), r"Received: shape \(1,\)"),
     ],
 )
 def test_what_predict_refuses(x, words):

@@ -193,7 +193,7 @@ def test_class_weight_of_a_batch():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"x": X[:, :2], "y": Y}, r"Received: shape \(20, 2\)"),
+        ({"x": X[:, :2], "y": Y}, r"Received: x of shape \(20, 2\)"),
         ({"x": X, "y": Y[:3]}, "x: 20, y: 3"),
         ({"x": X}, "Received: 0 in `y`"),
         ({"x": X, "y": Y, "sample_weight": np.ones(3)}, "sample_weight: 3"),
