@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -198,6 +199,100 @@ def reductions():
             {f"{reduction}_{k}": v for k, v in outcome(model, history, e=evaluated).items()}
         )
     return found
+
+
+def torch_losses():
+    """Sums, weights of classes, ignored classes, and losses of a whole batch."""
+    weight = torch.tensor([0.2, 1.0, 3.0])
+    ignored = LABELS.copy()
+    ignored[::3] = 2
+    cases = {
+        "sum": (torch.nn.MSELoss(reduction="sum"), Y),
+        "none": (torch.nn.MSELoss(reduction="none"), Y),
+        "function": (torch.nn.functional.l1_loss, Y),
+        "partial": (partial(torch.nn.functional.mse_loss, reduction="sum"), Y),
+        "weight": (torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1), LABELS),
+        "ignore": (torch.nn.CrossEntropyLoss(ignore_index=2), ignored),
+        "both": (
+            partial(torch.nn.functional.cross_entropy, weight=weight, ignore_index=2),
+            ignored,
+        ),
+        "sum_of_both": (
+            torch.nn.CrossEntropyLoss(weight=weight, ignore_index=2, reduction="sum"),
+            ignored,
+        ),
+        "one_hot": (torch.nn.CrossEntropyLoss(weight=weight), np.eye(3, dtype="float32")[LABELS]),
+        "kl": (torch.nn.KLDivLoss(reduction="batchmean"), np.abs(Y)),
+        "dice": (keras.losses.Dice(), (Y > 0).astype("float32")),
+        "tversky": (keras.losses.Tversky(0.3, 0.9), (Y > 0).astype("float32")),
+        "dice_by_column": (keras.losses.Dice(axis=0), (Y > 0).astype("float32")),
+    }
+    found = {}
+    for name, (loss, targets) in cases.items():
+        keras.utils.set_random_seed(5)
+        model = regressor(units=targets.shape[1] if targets.ndim > 1 else 3)
+        model.compile(keras.optimizers.SGD(0.01), loss)
+        history = model.fit(X, targets, batch_size=10, epochs=2, verbose=0, shuffle=False)
+        evaluated = model.evaluate(X, targets, batch_size=10, verbose=0)
+        found.update({f"{name}_{k}": v for k, v in outcome(model, history, e=evaluated).items()})
+    return found
+
+
+class Extreme(keras.metrics.Metric):
+    """The largest, or smallest, output."""
+
+    def __init__(self, aggregation, name):
+        super().__init__(name=name)
+        self.sign = 1.0 if aggregation == "max" else -1.0
+        start = keras.initializers.Constant(-100.0 * self.sign)
+        self.value = self.add_weight(initializer=start, aggregation=aggregation)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        new = (self.sign * y_pred).max()
+        self.value.assign(self.sign * torch.maximum(self.sign * self.value.value, new))
+
+    def reset_state(self):
+        self.value.assign(-100.0 * self.sign)
+
+    def result(self):
+        return self.value.value.clone()
+
+
+def extremes():
+    model = regressor()
+    model.compile("sgd", "mse", metrics=[Extreme("max", "largest"), Extreme("min", "smallest")])
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append((logs["largest"], logs["smallest"]))
+    )
+    # The last batch has one row: the other processes run on a copy of it that counts for nothing.
+    history = model.fit(X, Y, batch_size=20, epochs=2, verbose=0, callbacks=[watch])
+    evaluated = model.evaluate(X, Y, batch_size=20, verbose=0)
+    return outcome(model, history, evaluated=evaluated, seen=np.array(seen, dtype="float64"))
+
+
+def torch_metrics():
+    import torchmetrics
+
+    metrics = [
+        torchmetrics.R2Score(),
+        torchmetrics.MeanSquaredError(squared=False),
+        torchmetrics.PearsonCorrCoef(),
+        torchmetrics.SpearmanCorrCoef(),
+        torchmetrics.MeanAbsolutePercentageError(),
+        torchmetrics.MetricCollection(
+            {"mae": torchmetrics.MeanAbsoluteError(), "top": torchmetrics.MinkowskiDistance(3)}
+        ),
+    ]
+    model = regressor(units=1)
+    model.compile("sgd", "mse", metrics=metrics)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append((logs["r2_score"], logs["mae"]))
+    )
+    history = model.fit(X, Y[:, :1], batch_size=20, epochs=2, verbose=0, callbacks=[watch])
+    evaluated = model.evaluate(X, Y[:, :1], batch_size=20, verbose=0)
+    return outcome(model, history, evaluated=evaluated, seen=np.array(seen, dtype="float64"))
 
 
 def masks():

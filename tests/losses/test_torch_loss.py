@@ -1,10 +1,15 @@
 import copy
+import functools
 import pickle
+import warnings
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+import torchkeras as keras
 from torchkeras import losses
 
 LOGITS = torch.tensor([[1.0, 2.0, 0.5], [0.1, -1.0, 3.0]])
@@ -64,3 +69,50 @@ def test_copies_and_config():
         assert torch.equal(again(torch.tensor([1, 0]), LOGITS), expected)
     with pytest.raises(TypeError, match="cannot be described in a config"):
         loss.get_config()
+
+
+def test_functions_of_torch_are_given_input_and_target():
+    y_true = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.3]])
+    cases = [
+        (F.binary_cross_entropy_with_logits, y_true, logits),
+        (F.mse_loss, y_true, logits),
+        (torch.binary_cross_entropy_with_logits, y_true, logits),
+        (F.kl_div, torch.tensor([[0.3, 0.7], [0.6, 0.4]]), logits.log_softmax(-1)),
+        (F.cross_entropy, torch.tensor([[1], [0]]), logits),
+        (F.nll_loss, torch.tensor([1.0, 0.0]), logits.log_softmax(-1)),
+        (functools.partial(F.cross_entropy, label_smoothing=0.2), torch.tensor([1, 0]), logits),
+        (functools.partial(F.huber_loss, reduction="sum", delta=0.5), y_true, logits),
+        (functools.partial(functools.partial(F.mse_loss), reduction="none"), y_true, logits),
+    ]
+    for function, target, y_pred in cases:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, on the mean of kl_div
+            found = keras.losses.get(function)(target, y_pred)
+            if not target.is_floating_point() or function is F.nll_loss:
+                target = target.reshape(-1).long()
+            expected = function(y_pred, target).mean()
+        torch.testing.assert_close(found, expected)
+
+
+def test_functions_of_torch_in_compile():
+    model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(0.0), F.binary_cross_entropy_with_logits)
+    x = np.array([[-1.0], [0.5], [2.0]], "float32")
+    y = np.array([1.0, 0.0, 1.0])
+    expected = (np.log1p(np.exp(x[:, 0])) - y * x[:, 0]).mean()
+    assert model.fit(x, y, batch_size=3, verbose=0).history["loss"][0] == pytest.approx(expected)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
+    weights = np.array([1.0, 2.0, 3.0], "float32")
+    values = (np.log1p(np.exp(x[:, 0])) - y * x[:, 0]) * weights
+    found = model.evaluate(x, y, sample_weight=weights, verbose=0)
+    assert found == pytest.approx(values.mean())
+
+
+def test_functions_of_ones_own_are_given_targets_first():
+    def first(y_true, y_pred):
+        return F.mse_loss(y_pred, y_true, reduction="none").mean(-1) + y_true.sum(-1) * 10
+
+    model = keras.Sequential([keras.layers.Identity()])
+    model.compile(loss=first)
+    assert model.evaluate(np.zeros((2, 1)), np.ones((2, 1)), verbose=0) == pytest.approx(11.0)

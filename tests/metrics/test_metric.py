@@ -9,7 +9,8 @@ import torch
 
 import torchkeras as keras
 from torchkeras import metrics
-from torchkeras.core.scopes import meta_scope
+from torchkeras.core.scopes import SCOPE, meta_scope
+from torchkeras.distribution.state_reduction import reduce_metrics
 
 
 class BookRootMeanSquaredError(metrics.Metric):
@@ -310,3 +311,32 @@ def test_state_made_at_the_first_batch_is_part_of_a_stateless_update():
     expected = 1 - 2 / (26 - 64 / 3)  # squared errors over those about the mean, 8 / 3
     assert metric.stateless_result(state).item() == pytest.approx(expected)
     assert not any(variable.value.any() for variable in metric.variables)
+
+
+class Largest(keras.metrics.Metric):
+    def __init__(self, **arguments):
+        super().__init__(name="largest")
+        self.value = self.add_weight(name="value", **arguments)
+        self.seen = self.add_weight(name="seen")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.value.assign(torch.maximum(self.value.value, y_pred.max()))
+        self.seen.assign_add(1.0)
+
+
+def test_state_that_is_assigned_says_how_processes_combine_it(monkeypatch):
+    metric = Largest()
+    metric.update_state(None, torch.ones(2))
+    reduce_metrics(metric.variables)  # outside of a step of one of several processes: no warning
+    monkeypatch.setattr(SCOPE, "replica", object())
+    metric.update_state(None, torch.ones(2))
+    with pytest.warns(UserWarning, match="'largest/value'.*aggregation='max'"):
+        reduce_metrics(metric.variables)
+    reduce_metrics(metric.variables)  # once
+    for aggregation in ("max", "sum"):
+        metric = Largest(aggregation=aggregation)
+        assert metric.value.aggregation == aggregation
+        metric.update_state(None, torch.ones(2))
+        reduce_metrics(metric.variables)
+    with pytest.raises(ValueError, match="`aggregation` must be one of"):
+        Largest(aggregation="largest")

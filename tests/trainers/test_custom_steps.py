@@ -429,3 +429,62 @@ def test_logs_of_several_results_are_told_apart_by_their_own_names():
     model = make_model(Both)
     model.compile("sgd")
     assert model.fit(X, Y, verbose=0).history == {"loss": [1.0], "a": [2.0]}
+
+
+class OfFour(keras.Model):
+    """A step of one's own whose batches have four items, as in learning by comparison."""
+
+    def train_step(self, data):
+        anchor, positive, negative, margin = data
+        near = (self(anchor) - self(positive)).square().mean()
+        loss = (near - (self(anchor) - self(negative)).square().mean() + margin.mean()).relu()
+        loss.backward()
+        with torch.no_grad():
+            self.optimizer.apply([w.value.grad for w in self.trainable_weights])
+        return {"loss": loss.detach(), "rows": len(anchor)}
+
+    def test_step(self, data):
+        return {"items": len(data), "rows": len(data[0])}
+
+
+def four(count=2):
+    for i in range(count):
+        yield X[:4], X[:4] + i, X[4:], np.ones(4, "float32")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        four,
+        lambda: torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(*[torch.tensor(X[:8])] * 3, torch.ones(8)), batch_size=4
+        ),
+    ],
+)
+def test_batches_of_four_items_are_for_a_step_of_ones_own(make):
+    model = make_model(OfFour)
+    model.compile("sgd", loss="mse")
+    history = model.fit(make(), verbose=0, validation_data=make()).history
+    assert history["rows"] == [4.0] and history["val_items"] == [4.0]
+    plain = make_model()
+    plain.compile("sgd", "mse")
+    for call in (plain.fit, plain.evaluate, plain.predict):
+        with pytest.raises(ValueError, match="4 items.*`train_step` of your own"):
+            call(make(), verbose=0)
+
+
+def test_an_unbuilt_model_is_built_from_the_first_of_four_items():
+    class Sub(keras.Model):
+        train_step = OfFour.train_step
+
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Sub()
+    model.compile("sgd")
+    assert model.fit(four(), verbose=0).history["rows"] == [4.0]
+    assert model.dense.kernel.shape == (3, 1)

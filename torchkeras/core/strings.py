@@ -17,7 +17,8 @@ def is_text(x):
     if isinstance(x, (str, bytes)):
         return True
     if isinstance(x, (list, tuple)):
-        return bool(x) and is_text(x[0])
+        # Of arrays it is a structure of several texts.
+        return bool(x) and not isinstance(x[0], np.ndarray) and is_text(x[0])
     if isinstance(x, np.ndarray):
         if x.dtype.kind == "O":
             return x.size > 0 and isinstance(x.flat[0], (str, bytes))

@@ -157,6 +157,10 @@ class ModelParallelReplica(ShardedReplica):
         """1: a sum over this process's rows is that of all."""
         return 1.0
 
+    def total(self, value):
+        """The value: this process has all rows."""
+        return value
+
     @contextlib.contextmanager
     def _on_share(self, step, share):
         # The rows count for one of as many equal copies.

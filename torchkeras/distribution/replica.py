@@ -363,6 +363,22 @@ class Replica:
         """Factor for a loss that is a sum: so that the mean by shares is the sum of all."""
         return self.share.total / self.share.rows if self.share.rows else 0.0
 
+    def total(self, value):
+        """The sum over all processes of what each has summed over its own rows.
+
+        The gradient of a loss made of it is, as the mean by shares, that of the whole batch.
+
+        Args:
+            value: tensor, of one shape in all processes.
+        """
+        everyone = value.detach().clone()
+        if self.share.is_ghost:
+            everyone.zero_()
+        process_group.all_reduce_([everyone])
+        if self.share.is_ghost:
+            return everyone + 0.0 * value
+        return everyone + (value - value.detach()) / self.share.weight
+
     def normalizer(self, total, least=0.0):
         """What to divide a sum over this process's values by, given its own count or weight.
 

@@ -1,6 +1,7 @@
 """State that processes keep apart, brought together: metrics, statistics of layers, logs."""
 
 import contextlib
+import warnings
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ def reduce_metrics(variables):
     """Replace the state of metrics by that of all processes together, by its `aggregation`.
 
     A sum or count is added up (`"sum"`, as `Metric.add_variable` makes it), a `"mean"` averaged,
-    `"only_first_replica"` taken from process 0, and `"none"` left as it is.
+    of a `"max"` or `"min"` the largest or smallest taken, `"only_first_replica"` taken from
+    process 0, and `"none"` left as it is. State that is `"gathered"` combines itself.
 
     Args:
         variables: list of Variables, the same in every process.
@@ -28,11 +30,32 @@ def reduce_metrics(variables):
     """
     by_rule = {}
     for variable in variables:
+        if variable.aggregation == "gathered":
+            everyone = process_group.all_gather_object(_on_host(variable._store[variable._key]))
+            variable._store[variable._key] = variable.combine(everyone)
+            continue
+        if getattr(variable, "warns", None):
+            _warn_of_sum(variable)
         tensor = variable._store[variable._key]
         by_rule.setdefault(variable.aggregation, []).append(tensor)
-    process_group.all_reduce_(by_rule.get("sum", []), "sum")
-    process_group.all_reduce_(by_rule.get("mean", []), "mean")
+    for rule in ("sum", "mean", "max", "min"):
+        process_group.all_reduce_(by_rule.get(rule, []), rule)
     process_group.broadcast_(by_rule.get("only_first_replica", []))
+
+
+def _on_host(state):
+    return [item.cpu() for item in state] if isinstance(state, list) else state.cpu()
+
+
+def _warn_of_sum(variable):
+    variable.warns = False  # once
+    if process_group.is_chief():
+        warnings.warn(
+            f"The state '{variable.path}' of a metric was written with `assign`, and is added up "
+            "over the processes. Say how to combine it: add_weight(..., aggregation='max'), 'min' "
+            "or 'mean', or aggregation='sum' if the sum is right.",
+            stacklevel=2,
+        )
 
 
 @contextlib.contextmanager
@@ -48,16 +71,24 @@ def metrics_reduced(variables):
 
 def kept(variables):
     """Copies of the values, for `put_back`."""
-    return {id(v): v._store[v._key].clone() for v in variables}
+    return {id(v): _copy(v._store[v._key]) for v in variables}
+
+
+def _copy(state):
+    return list(state) if isinstance(state, list) else state.clone()
 
 
 def put_back(variables, values):
-    """Give variables the values of `kept`; zero to those that did not exist then."""
+    """Give variables the values of `kept`; what they begin with to those that did not exist."""
     with torch.no_grad():
         for variable in variables:
             tensor = variable._store[variable._key]
             value = values.get(id(variable))
-            if value is None:
+            if variable.aggregation == "gathered":  # of another size by now, or a list
+                variable._store[variable._key] = value
+            elif value is None and callable(variable.initializer):
+                tensor.copy_(variable.initializer(tuple(tensor.shape), dtype=variable.dtype))
+            elif value is None:
                 tensor.zero_()
             else:
                 tensor.copy_(value)

@@ -5,7 +5,7 @@ from torch import nn
 from torchkeras.core import serialization
 from torchkeras.core.namespaces import Namespace
 from torchkeras.losses.loss import Loss
-from torchkeras.losses.torch_loss import TorchLoss
+from torchkeras.losses.torch_loss import TorchLoss, is_of_torch
 
 NAMESPACE = Namespace(
     "keras.losses",
@@ -53,7 +53,7 @@ def get(identifier):
     Args:
         identifier: name of a class (which is instantiated) or function, also `"mse"`, `"bce"`
             and the like; a config; a function `(y_true, y_pred)`, Loss instance or class;
-            a loss module of torch, whose argument order is turned around; or None.
+            a loss module or function of torch, whose argument order is turned around; or None.
 
     Returns:
         A Loss, a function, or None.
@@ -69,4 +69,4 @@ def get(identifier):
     True
     """
     found = NAMESPACE.get(identifier)
-    return TorchLoss(found) if isinstance(found, nn.Module) else found
+    return TorchLoss(found) if isinstance(found, nn.Module) or is_of_torch(found) else found

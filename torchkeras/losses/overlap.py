@@ -1,8 +1,19 @@
 """Losses of overlap, for segmentation: Dice and Tversky."""
 
 from torchkeras.core import config
+from torchkeras.core.scopes import SCOPE
 from torchkeras.losses.loss import Loss, match_shapes
 from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
+
+
+def _sum(x, axis):
+    """The sum over `axis`; over the batch of all processes where that is among the axes."""
+    total = x.sum(axis)
+    if SCOPE.replica is None:
+        return total
+    axes = (axis,) if isinstance(axis, int) else axis
+    over_batch = axes is None or 0 in axes or -x.dim() in axes
+    return SCOPE.replica.total(total) if over_batch else total
 
 
 def dice(y_true, y_pred, axis=None):
@@ -25,8 +36,8 @@ def dice(y_true, y_pred, axis=None):
     tensor(0.5000)
     """
     y_true, y_pred = match_shapes(y_true, y_pred)
-    both = (y_true * y_pred).sum(axis)
-    return 1.0 - 2.0 * both / (y_true.sum(axis) + y_pred.sum(axis) + config.epsilon())
+    both = _sum(y_true * y_pred, axis)
+    return 1.0 - 2.0 * both / (_sum(y_true + y_pred, axis) + config.epsilon())
 
 
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
@@ -49,9 +60,9 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     tensor(0.5000)
     """
     y_true, y_pred = match_shapes(y_true, y_pred)
-    both = (y_true * y_pred).sum(axis)
-    missed = (y_true * (1.0 - y_pred)).sum(axis)
-    extra = ((1.0 - y_true) * y_pred).sum(axis)
+    both = _sum(y_true * y_pred, axis)
+    extra = _sum((1.0 - y_true) * y_pred, axis)
+    missed = _sum(y_true * (1.0 - y_pred), axis)
     return 1.0 - both / (both + alpha * extra + beta * missed + config.epsilon())
 
 

@@ -1,8 +1,12 @@
 """Metrics by name and by config."""
 
+from torch import nn
+
 from torchkeras.core import serialization
 from torchkeras.core.namespaces import Namespace
+from torchkeras.losses.torch_loss import ValuesOfTorch, is_of_torch
 from torchkeras.metrics.metric import Metric
+from torchkeras.metrics.torch_metric import TorchMetric, is_torch_metric
 
 NAMESPACE = Namespace(
     "keras.metrics",
@@ -65,7 +69,8 @@ def get(identifier):
     Args:
         identifier: name of a class, as `"RootMeanSquaredError"` or `"root_mean_squared_error"`,
             also `"mse"` and the like; a config; a function `(y_true, y_pred)`, Metric instance
-            or class; or None.
+            or class; a metric of torchmetrics, or a loss module or function of torch, whose
+            argument order is turned around; or None.
 
     Returns:
         A Metric, a function, or None.
@@ -78,4 +83,9 @@ def get(identifier):
     >>> keras.metrics.get("mse")
     <MeanSquaredError name=mean_squared_error>
     """
-    return NAMESPACE.get(identifier)
+    found = NAMESPACE.get(identifier)
+    if is_torch_metric(found):
+        return TorchMetric(found)
+    if isinstance(found, nn.Module) or is_of_torch(found):
+        return ValuesOfTorch(found)
+    return found

@@ -7,6 +7,23 @@ from torchkeras.core.dtypes import NAME_TO_TORCH
 from torchkeras.core.scopes import SCOPE, StatelessScope
 from torchkeras.core.variable import Variable
 
+_AGGREGATIONS = ("sum", "mean", "max", "min", "none", "only_first_replica")
+
+
+class _AddedUp(Variable):
+    """State of a metric that has not said how processes combine it."""
+
+    warns = None  # set by an `assign` in a step of one of several processes
+
+    def assign(self, value):
+        if SCOPE.replica is not None and self.warns is None:
+            self.warns = True
+        return super().assign(value)
+
+
+def _is_ours(cls):
+    return cls.__module__.startswith("torchkeras.")
+
 
 def zeros(shape, dtype=None):
     """Initializer of a metric's state, on the default device."""
@@ -18,7 +35,9 @@ class Metric:
 
     A subclass makes its state with `add_weight` in the constructor and changes it with `assign`
     and `assign_add`, which keep no autograd graph and never wait for the device. Variables and
-    metrics among its attributes, in lists and dicts too, are part of its `variables`.
+    metrics among its attributes, in lists and dicts too, are part of its `variables`. In a job of
+    several processes each has the state of its rows; the states are added up, unless
+    `aggregation` says otherwise: a maximum is one of `aggregation="max"`.
 
     Args:
         dtype: dtype of the state, name or DTypePolicy; None means `floatx()`.
@@ -29,7 +48,7 @@ class Metric:
     >>> class Largest(keras.metrics.Metric):
     ...     def __init__(self, name="largest"):
     ...         super().__init__(name=name)
-    ...         self.value = self.add_weight(name="value", initializer="zeros")
+    ...         self.value = self.add_weight(name="value", aggregation="max")
     ...     def update_state(self, y_true, y_pred, sample_weight=None):
     ...         self.value.assign(torch.maximum(self.value.value, y_pred.max()))
     ...     def result(self):
@@ -60,7 +79,7 @@ class Metric:
 
     # State
 
-    def add_variable(self, shape, initializer=None, dtype=None, aggregation="sum", name=None):
+    def add_variable(self, shape, initializer=None, dtype=None, aggregation=None, name=None):
         """Make a Variable of this metric's state.
 
         Args:
@@ -68,12 +87,20 @@ class Metric:
             initializer: initializer or its name; None for zeros.
             dtype: name of a dtype; None means `floatx()`.
             aggregation: how replicas of a distributed job combine it: `"sum"`, `"mean"`,
-                `"none"` or `"only_first_replica"`.
+                `"max"`, `"min"`, `"none"` or `"only_first_replica"`. None means `"sum"`, with a
+                warning in such a job where an update writes the state with `assign`: what is
+                not added to is seldom to be added up.
             name: str without `/`; None for an automatic one.
 
         Raises:
+            ValueError: an unknown `aggregation`.
             RuntimeError: the constructor has not called `super().__init__()`.
         """
+        if aggregation is not None and aggregation not in _AGGREGATIONS:
+            raise ValueError(
+                f"`aggregation` must be one of {', '.join(map(repr, _AGGREGATIONS))}, or None. "
+                f"Received: aggregation={aggregation!r}."
+            )
         if "_variables" not in self.__dict__:
             raise RuntimeError(
                 f"The constructor of a metric must first call super().__init__(). Received: "
@@ -86,22 +113,23 @@ class Metric:
 
             initializer = initializers.get(initializer)
         with naming.name_scope(self.name.replace("/", ">"), caller=self):
-            variable = Variable(
+            kind = Variable if aggregation or _is_ours(type(self)) else _AddedUp
+            variable = kind(
                 initializer,
                 shape=tuple(shape),
                 dtype=dtype,
                 trainable=False,
                 autocast=False,
-                aggregation=aggregation,
+                aggregation=aggregation or "sum",
                 synchronization="on_read",
-                name=name,
+                name=name or naming.auto_name("Variable"),
             )
         self._variables.append(variable)
         return variable
 
-    def add_weight(self, shape=(), initializer=None, dtype=None, name=None):
+    def add_weight(self, shape=(), initializer=None, dtype=None, name=None, aggregation=None):
         """Make a Variable of this metric's state; arguments as for `add_variable`."""
-        return self.add_variable(shape, initializer, dtype=dtype, name=name)
+        return self.add_variable(shape, initializer, dtype, aggregation, name)
 
     @property
     def variables(self):

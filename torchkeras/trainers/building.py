@@ -7,7 +7,6 @@ import torch
 from torchkeras.core import config, tree
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.steps import overrides
 
 
@@ -29,7 +28,7 @@ def build_for(model, iterator):
             f"A batch is needed to build '{model.name}' for its shapes. Received: data "
             "without any. Check the generator or data set, or call `build(input_shape)`."
         )
-    x, _, _ = unpack_x_y_sample_weight(batch)
+    x = batch[0]  # a batch of a step of one's own may have more than three items
     if model.built or not _build_symbolically(model, x):
         with torch.no_grad():
             model(x, training=False)

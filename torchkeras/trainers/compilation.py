@@ -45,10 +45,12 @@ class Compilation:
         Args:
             optimizer: name, Optimizer, `torch.optim.Optimizer`, or a function from a list of
                 parameters to one; None for a `train_step` that brings its own.
-            loss: name, Loss, function `(y_true, y_pred)`, or torch loss module; a list or dict of
-                them by output; None when `train_step` or `compute_loss` makes its own.
+            loss: name, Loss, function `(y_true, y_pred)`, or loss module or function of torch,
+                which is given `(input, target)`; a list, dict or deeper structure of them by
+                output; None when `train_step` or `compute_loss` makes its own.
             loss_weights: float, or list or dict of floats by output.
-            metrics: list of names, functions or Metrics; a list of lists or dict by output.
+            metrics: list of names, functions, Metrics or metrics of torchmetrics; a list of
+                lists, dict or deeper structure by output.
             weighted_metrics: likewise, for metrics that are given the sample weights.
             run_eagerly: bool, never compile the model's call.
             steps_per_execution: int, at least 1; callbacks see every so many batches.

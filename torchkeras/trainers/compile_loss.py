@@ -228,6 +228,21 @@ def _get_loss(identifier, y_true, y_pred):
     return losses.LossFunctionWrapper(loss, name=name or type(loss).__name__)
 
 
+def reads_labels(loss):
+    """Whether what `compile` was given as a loss takes class numbers as targets.
+
+    Example:
+
+    >>> from torchkeras.trainers.compile_loss import reads_labels
+    >>> reads_labels("sparse_categorical_crossentropy"), reads_labels("mse")
+    (True, False)
+    """
+    flat = [item for item in tree.flatten(loss) if item is not None]
+    if len(flat) != 1 or flat[0] in _BY_SHAPE:
+        return False
+    return bool(getattr(losses.get(flat[0]), "_keeps_integer_targets", False))
+
+
 def _among_processes(loss, value):
     """A process's part of a loss: the mean of the parts by rows is the loss of the batch."""
     return value * SCOPE.replica.sum_scale() if loss.reduction == "sum" else value

@@ -241,6 +241,7 @@ def _get_metric(item, y_true, y_pred):
     if isinstance(found, type):
         found = found(name=item) if isinstance(item, str) else found()
     if isinstance(found, metrics_module.Metric):
+        found.reset_state()
         if isinstance(item, str):
             found.name = item
         return found

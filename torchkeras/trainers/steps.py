@@ -8,6 +8,7 @@ import torch
 from torchkeras import optimizers
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.strings import is_text
 from torchkeras.layers.layer import Layer
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
@@ -283,4 +284,6 @@ def _batch_size(x):
     for leaf in tree.flatten(x):
         if getattr(leaf, "shape", None):
             return leaf.shape[0]
-    return 1
+    if isinstance(x, dict):
+        x = next((value for value in x.values() if is_text(value)), "")
+    return len(x) if isinstance(x, (list, tuple)) and is_text(x) else 1

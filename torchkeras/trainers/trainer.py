@@ -15,7 +15,9 @@ from torchkeras.distribution.one_process import OneProcess
 from torchkeras.trainers.argument_checks import check_count, check_validation, no_batch_error
 from torchkeras.trainers.batch_loop import run_batches
 from torchkeras.trainers.building import build_for, build_optimizer, finish_optimizer
+from torchkeras.trainers.compile_loss import reads_labels
 from torchkeras.trainers.data_adapters.data_adapter_utils import (
+    ClassWeight,
     train_validation_split,
     unpack_x_y_sample_weight,
 )
@@ -82,6 +84,12 @@ class Trainer(Steps):
             **self._replica.division(self._replica_of),
             **arguments,
         )
+
+    def _class_weight(self, class_weight):
+        """Class weights that know whether the compiled loss is one of class numbers."""
+        if isinstance(class_weight, dict) and reads_labels(self.loss):
+            return ClassWeight(class_weight)
+        return class_weight
 
     def _prepare(self):
         """Put in place what every loop needs, once the model is built."""
@@ -154,7 +162,8 @@ class Trainer(Steps):
                 end, that is held out and evaluated after each epoch.
             validation_data: `(x, y)`, `(x, y, sample_weight)`, or a data set, instead.
             shuffle: bool, a new order each epoch, or `"batch"`. Only for arrays.
-            class_weight: dict of class index to weight.
+            class_weight: dict of class index to weight: of labels (each its own), of the largest
+                value of one-hot rows, the mean over the classes of multi-hot rows.
             sample_weight: array of a weight for each sample.
             initial_epoch: int, epoch to start at.
             steps_per_epoch: int, steps that make an epoch; None for one pass.
@@ -194,7 +203,7 @@ class Trainer(Steps):
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
-            class_weight=class_weight,
+            class_weight=self._class_weight(class_weight),
         )
         validation = None
         if validation_data is not None:
@@ -454,6 +463,7 @@ class Trainer(Steps):
 
     def _one_batch(self, x, y=None, sample_weight=None, class_weight=None):
         """All of the arrays as one batch, and its iterator; builds the model if need be."""
+        class_weight = self._class_weight(class_weight)
         iterator = self._batches(x, y, sample_weight, class_weight=class_weight, steps_per_epoch=1)
         build_for(self, iterator)
         batch = iterator.peek()

@@ -140,12 +140,12 @@ def test_rows_of_other_arrays():
 @pytest.mark.parametrize(
     "array, match",
     [
-        (np.array(["a", "b"]), "`x` must hold numbers or booleans. Received: dtype <U1"),
+        (np.array(["a", "b"]), "`y` must hold numbers or booleans. Received: dtype <U1"),
         (np.array([1, None]), "dtype object"),
         (np.array(["2020-01-01"], dtype="M8[D]"), "datetime64"),
-        (np.array(1.0), "`x` needs a first axis"),
-        (torch.tensor(1.0), "`x` needs a first axis"),
-        (["a", "b"], "`x` must be an array, or rows of numbers"),
+        (np.array(1.0), "`y` needs a first axis"),
+        (torch.tensor(1.0), "`y` needs a first axis"),
+        (["a", "b"], "`y` must be an array, or rows of numbers"),
         ([[1], [2, 3]], "pad_sequences"),
         (torch.eye(2).to_sparse(), "dense tensor"),
     ],
@@ -153,7 +153,10 @@ def test_rows_of_other_arrays():
 )
 def test_unusable_arrays_are_errors(array, match):
     with pytest.raises(ValueError, match=match):
-        utils.as_rows(array, "x")
+        utils.as_rows(array, "y")
+    if match.startswith("dtype object"):
+        with pytest.raises(ValueError, match=match):
+            utils.as_rows(array, "x")
 
 
 def test_validation_split_takes_the_last_part():

@@ -85,8 +85,10 @@ def test_empty_generator_is_an_error():
 def test_unusable_first_batch_is_an_error_at_once():
     with pytest.raises(ValueError, match="`x` with items of type set"):
         GeneratorDataAdapter(iter([{1, 2}]))
-    with pytest.raises(ValueError, match="a tuple of 4 items"):
-        GeneratorDataAdapter(iter([(1, 2, 3, 4)]))
+    with pytest.raises(ValueError, match=r"`batch\[3\]` with items of type set"):
+        GeneratorDataAdapter(iter([(np.zeros(1), np.zeros(1), None, {1})]))
+    with pytest.raises(ValueError, match="a tuple of 0 items"):
+        GeneratorDataAdapter(iter([()]))
 
 
 def test_errors_of_the_generator_pass_through():

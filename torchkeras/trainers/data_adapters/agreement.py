@@ -1,8 +1,11 @@
 """What processes tell each other of their data: whether it is the same, and who has how much."""
 
+import zlib
+
 import numpy as np
 import torch
 
+from torchkeras.core.strings import is_text
 from torchkeras.distribution import process_group
 
 # What to do where processes were given different data.
@@ -76,7 +79,8 @@ def differing(named_arrays):
     what roundings of different machines may do.
 
     Args:
-        named_arrays: list of `(name, tensor or SciPy CSR matrix)`, as many in every process.
+        named_arrays: list of `(name, tensor, SciPy CSR matrix or array of strings)`, as many in
+            every process.
 
     Example:
 
@@ -110,6 +114,11 @@ def described(differences):
 
 def _outline(array):
     """Shape, dtype and sample of an array."""
+    if is_text(array):
+        rows = np.linspace(0, len(array) - 1, min(len(array), _ROWS)).astype(np.int64)
+        words = array[rows].reshape(-1)[: _ROWS * _PLACES]
+        sample = np.array([zlib.crc32(word.encode()) for word in words], dtype=np.float64)
+        return tuple(array.shape), "text", sample
     if hasattr(array, "tocsr"):
         parts = [torch.as_tensor(part) for part in (array.indptr, array.indices, array.data)]
         sample = np.concatenate([_sample(part) for part in parts])
@@ -145,6 +154,10 @@ def _difference(ours, theirs):
             return f"{name} has shape {shape} and dtype {dtype}, not {outline[0]} and {outline[1]}"
         if len(sample) != len(other):
             return f"{name} has other nonzero elements"
+        if dtype == "text":
+            if not np.array_equal(sample, other):
+                return f"{name} holds other words"
+            continue
         scale = float(np.abs(other[np.isfinite(other)]).max(initial=0.0))
         close = np.isclose(sample, other, rtol=1e-3, atol=1e-6 * scale, equal_nan=True)
         if not close.all():

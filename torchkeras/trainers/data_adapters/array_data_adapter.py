@@ -9,6 +9,7 @@ import torch
 
 from torchkeras.core import config, tree
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.strings import is_text
 from torchkeras.distribution.random_state import agreed_generator
 from torchkeras.distribution.share import Share
 from torchkeras.trainers.data_adapters import agreement
@@ -33,7 +34,8 @@ class ArrayDataAdapter(DataAdapter):
 
     Args:
         x: structure of arrays (NumPy, tensors, pandas, SciPy sparse, lists of numbers), the
-            inputs; all arrays have the same first axis, the samples.
+            inputs; all arrays have the same first axis, the samples. Text (arrays and lists of
+            strings) comes as NumPy arrays of strings.
         y: like `x`, or None, the targets.
         sample_weight: like `y`, or one array of `(samples,)` or `(samples, 1)` used for each
             array of `y`, or None.
@@ -135,7 +137,7 @@ class ArrayDataAdapter(DataAdapter):
         names, self._to_compare = self._to_compare, None
         if names is None:
             return
-        arrays = [rows.tensor if rows.tensor is not None else rows._sparse for rows in self._rows]
+        arrays = [rows.array for rows in self._rows]
         differences = agreement.differing(list(zip(names, arrays, strict=True)))
         if differences:
             raise ValueError(
@@ -196,8 +198,11 @@ class ArrayDataAdapter(DataAdapter):
         if device is None:
             return tuple(group)
         if device.type == "cuda":
-            group = [utils.pin(t) if t.device.type == "cpu" else t for t in group]
-        return tuple([t if t.device == device else t.to(device, non_blocking=True) for t in group])
+            group = [
+                utils.pin(t) if isinstance(t, torch.Tensor) and t.device.type == "cpu" else t
+                for t in group
+            ]
+        return tuple([utils.to_device(t, device) for t in group])
 
     def _sharded_groups(self):
         """This process's rows of each batch; `share` says which they are."""
@@ -240,12 +245,16 @@ class _Rows:
     """One array and its two ways of giving rows: a span, or the rows of an index tensor.
 
     Read batch by batch are SciPy sparse matrices (made dense), memory-mapped files of another
-    float type than `floatx()` (cast), and spans of read-only arrays (copied).
+    float type than `floatx()` (cast), and spans of read-only arrays (copied). Text stays what it
+    is, a NumPy array, on no device.
     """
 
     def __init__(self, array):
-        self.tensor = self._sparse = self._cast = None
+        self.tensor = self._sparse = self._cast = self._text = None
         self._read_only = False
+        if is_text(array):
+            self._text = array
+            return
         if hasattr(array, "tocsr"):
             self._sparse = array
             return
@@ -264,12 +273,20 @@ class _Rows:
         """Whether a batch is a torch selection, or else a view, of `tensor` and nothing more."""
         return (
             self._sparse is None
+            and self._text is None
             and self._cast is None
             and (selecting or not self._read_only)
             and (device is None or self.tensor.device == device)
         )
 
+    @property
+    def array(self):
+        """The array itself: a tensor, a sparse matrix or text."""
+        return next(x for x in (self.tensor, self._sparse, self._text) if x is not None)
+
     def span(self, start, stop):
+        if self._text is not None:
+            return self._text[start:stop]
         if self._sparse is not None:
             return _dense(self._sparse[start:stop])
         rows = self.tensor[start:stop]
@@ -278,6 +295,8 @@ class _Rows:
         return rows.clone() if self._read_only else rows
 
     def take(self, index):
+        if self._text is not None:
+            return self._text[index.numpy()]
         if self._sparse is not None:
             return _dense(self._sparse[index.numpy()])
         rows = torch.index_select(self.tensor, 0, index.to(self.tensor.device))

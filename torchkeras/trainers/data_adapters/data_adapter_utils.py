@@ -10,6 +10,7 @@ import torch
 from torchkeras.core import config, tree
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.strings import as_text, is_text
 
 DATA_NAMES = ("x", "y", "sample_weight")
 
@@ -64,37 +65,83 @@ def pack_x_y_sample_weight(x, y=None, sample_weight=None):
 
 
 def as_batch_tuple(batch):
-    """`batch` as a tuple of one to three items: a list is read as a tuple, all else is `x`."""
-    if isinstance(batch, list):
-        batch = tuple(batch)
-    elif not isinstance(batch, tuple):
+    """`batch` as a tuple: a list is read as a tuple, all else, a list of strings too, is `x`.
+
+    More items than `(x, y, sample_weight)` are for a `train_step` of one's own.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.data_adapter_utils import as_batch_tuple
+    >>> as_batch_tuple([1, 2]), as_batch_tuple(["one", "two"]), as_batch_tuple(1)
+    ((1, 2), (['one', 'two'],), (1,))
+    """
+    if is_bare(batch):
         return (batch,)
-    if not 1 <= len(batch) <= 3:
+    if not batch:
         raise _wrong_batch_size_error(batch)
-    return batch
+    return tuple(batch) if isinstance(batch, list) else batch
+
+
+def is_bare(batch):
+    """Whether a batch is `x` with no tuple around it: all but lists and tuples.
+
+    A list of strings is `x` too: that is what a DataLoader makes of single strings.
+    """
+    if not isinstance(batch, list):
+        return not isinstance(batch, tuple)
+    return len(batch) > 0 and isinstance(batch[0], (str, bytes))
+
+
+def data_names(batch):
+    """What the items of a batch are called in messages."""
+    return [*DATA_NAMES, *(f"batch[{i}]" for i in range(3, len(batch)))][: len(batch)]
+
+
+def text_as_arrays(part):
+    """Inputs with NumPy arrays in the place of lists and arrays of strings."""
+    if isinstance(part, torch.Tensor):
+        return part
+    if is_text(part):
+        return as_text(part)
+    if isinstance(part, Mapping):
+        if not any(is_text(value) or tree.is_nested(value) for value in part.values()):
+            return part
+        items = {key: text_as_arrays(value) for key, value in part.items()}
+        return like(part, items) if isinstance(part, dict) else items
+    if isinstance(part, (list, tuple)) and not is_array_like(part):
+        return like(part, [text_as_arrays(item) for item in part])
+    return part
 
 
 def _wrong_batch_size_error(batch):
     return ValueError(
         "A batch is `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`. Received: a "
         f"{type(batch).__name__} of {len(batch)} items. Put several inputs into one list or "
-        "dict: `([x1, x2], y)`."
+        "dict: `([x1, x2], y)`; more items are for a `train_step` of your own."
     )
 
 
 def class_weight_to_sample_weights(y, class_weight):
     """Weight of each sample, looked up from its class.
 
-    `result[i] = class_weight[c]`, with `c` the class of sample `i`: `y[i]` itself for integer
-    labels, `argmax(y[i])` for one-hot rows. A class without an entry weighs 1. Nothing is read
-    back from an accelerator.
+    `result[i] = class_weight[c]`, with `c` the class of sample `i`. A class without an entry
+    weighs 1. What `y` holds is seen by its values:
+
+    - labels, in `(samples,)`, `(samples, 1)` or any shape with a value above 1, have a weight
+      each: those of `(samples, steps)` give weights `(samples, steps)`;
+    - rows that add up to 1, one-hot or probabilities, are of the class of their largest value;
+    - rows of several ones, multi-hot, weigh the mean of the weights of their classes, and rows of
+      none weigh 1.
+
+    Nothing is read back from an accelerator for labels of one axis, or with `ClassWeight`.
 
     Args:
         y: array or tensor of labels.
         class_weight: dict of class index (int, 0 or more) -> weight (float).
 
-    Input shape: `(samples,)` or `(samples, 1)` labels, or `(samples, classes)` one-hot.
-    Output shape: `(samples,)`, dtype `floatx()`, a tensor on the device of `y`.
+    Input shape: `(samples, ...)` labels, or `(samples, ..., classes)`.
+    Output shape: that of the labels, or of `y` without its last axis; dtype `floatx()`, a tensor
+    on the device of `y`.
 
     Raises:
         TypeError: `class_weight` is no dict of numbers.
@@ -107,10 +154,24 @@ def class_weight_to_sample_weights(y, class_weight):
     """
     check_class_weight(class_weight, y)
     labels = rows_to_tensor(as_rows(y, "y"))
-    if labels.ndim > 1:
-        labels = labels.argmax(-1) if labels.shape[-1] != 1 else labels.squeeze(-1)
-    labels = labels.round().long() if labels.is_floating_point() else labels.long()
     dtype = to_torch_dtype(config.floatx())
+    if labels.dtype is torch.bool:
+        labels = labels.to(torch.uint8)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels.squeeze(-1)
+    elif labels.ndim > 1 and not getattr(class_weight, "of_labels", False):
+        kind = _kind_of_targets(labels)
+        if kind == "multi-hot":
+            classes = range(labels.shape[-1])
+            weights = [float(class_weight.get(label, 1.0)) for label in classes]
+            weights = torch.tensor(weights, dtype=dtype, device=labels.device)
+            hot = labels.to(dtype)
+            count = hot.sum(-1)
+            mean = (hot * weights).sum(-1) / count.clamp(min=1.0)
+            return torch.where(count > 0, mean, 1.0)
+        if kind == "classes":
+            labels = labels.argmax(-1)
+    labels = labels.round().long() if labels.is_floating_point() else labels.long()
     if not class_weight:
         return torch.ones(labels.shape, dtype=dtype, device=labels.device)
     # A search in the sorted classes: one pass, whatever the number of classes.
@@ -119,6 +180,30 @@ def class_weight_to_sample_weights(y, class_weight):
     weights = torch.tensor([weight for _, weight in items], dtype=dtype, device=labels.device)
     position = torch.searchsorted(classes, labels).clamp_(max=len(items) - 1)
     return torch.where(classes[position] == labels, weights[position], 1.0)
+
+
+class ClassWeight(dict):
+    """Class weights for a loss of class numbers, whose targets are labels whatever they look like.
+
+    Example:
+
+    >>> class_weight_to_sample_weights(np.eye(2, dtype=int), ClassWeight({1: 2.0}))
+    tensor([[2., 1.],
+            [1., 2.]])
+    """
+
+    of_labels = True
+
+
+def _kind_of_targets(y):
+    """Whether targets of several axes are `"labels"`, `"classes"` (one a row) or `"multi-hot"`."""
+    # One reading for all of it; where the data is on an accelerator, this waits.
+    is_binary = ((y == 0) | (y == 1)).all()
+    adds_up = ((y.sum(-1, dtype=torch.float64) - 1.0).abs() < 1e-3).all()
+    is_binary, adds_up, above = torch.stack([is_binary, adds_up, (y > 1).any()]).tolist()
+    if above:
+        return "labels"
+    return "multi-hot" if is_binary and not adds_up else "classes"
 
 
 def check_class_weight(class_weight, y):
@@ -149,6 +234,8 @@ def add_class_weight(batch, class_weight):
     """`batch` with its class weights as sample weights; a batch without targets stays as is."""
     if len(batch) == 1:
         return batch
+    if len(batch) > 3:
+        raise _wrong_batch_size_error(batch)
     if len(batch) == 3 and batch[2] is not None:
         raise both_weights_error()
     return (batch[0], batch[1], class_weight_to_sample_weights(batch[1], class_weight))
@@ -267,7 +354,8 @@ def named_leaves(structure, name):
 def as_rows(array, name):
     """`array` in a form whose rows can be sliced: list to tensor, pandas to NumPy, sparse to CSR.
 
-    A pandas Series of n values becomes `(n, 1)`, as in Keras.
+    A pandas Series of n values becomes `(n, 1)`, as in Keras. Text is a NumPy array of `str`
+    objects, and may be in `x` alone.
 
     Raises:
         ValueError: no sample axis, symbolic input, ragged lists, or anything but numbers.
@@ -275,6 +363,8 @@ def as_rows(array, name):
     if hasattr(array, "_as_tensor"):  # a Variable
         array = array._as_tensor()
     if isinstance(array, (list, tuple)):
+        if name.startswith("x") and is_text(array):
+            return as_text(array)
         array = _from_list(array, name)
     elif hasattr(array, "tocsr"):
         array = array.tocsr()
@@ -283,7 +373,9 @@ def as_rows(array, name):
         array = array[:, None] if array.ndim == 1 else array
     elif not isinstance(array, (np.ndarray, torch.Tensor)):
         array = np.asarray(array)
-    if not isinstance(array, torch.Tensor) and array.dtype.kind in "OUSMm":
+    if name.startswith("x") and is_text(array):
+        return as_text(array)
+    if not isinstance(array, torch.Tensor) and array.dtype.kind in "OUSTMm":
         raise ValueError(
             f"`{name}` must hold numbers or booleans. Received: dtype {array.dtype} and shape "
             f"{tuple(array.shape)}. Convert it first, e.g. with `.astype('float32')`; strings "
@@ -371,7 +463,7 @@ def train_validation_split(arrays, validation_split):
             "`validation_split` needs data as arrays or tensors. Received: data of type "
             f"{', '.join(kinds)}. Give `validation_data` instead."
         )
-    names = DATA_NAMES if len(parts) <= 3 else [f"data[{i}]" for i in range(len(parts))]
+    names = data_names(parts)
     rows = [map_arrays(as_rows, part, name) for part, name in zip(parts, names, strict=False)]
     leaves = []
     for part, name in zip(rows, names, strict=False):
@@ -475,7 +567,7 @@ def batch_to_tensors(batch, pinned=False):
     """`batch` with each array made a tensor; dtypes stay, and NumPy memory is shared.
 
     Args:
-        batch: tuple of one to three structures of arrays, lists of numbers, tensors or None.
+        batch: tuple of structures of arrays, lists of numbers, tensors or None; text in `x` stays.
         pinned: bool, put the tensors made here into page-locked memory.
 
     Raises:
@@ -490,7 +582,10 @@ def batch_to_tensors(batch, pinned=False):
     def convert(array, name):
         if isinstance(array, torch.Tensor):
             return array
-        tensor = rows_to_tensor(as_rows(array, name))
+        rows = as_rows(array, name)
+        if is_text(rows):
+            return rows
+        tensor = rows_to_tensor(rows)
         return pin(tensor) if pinned else tensor
 
     def convert_part(part, name):
@@ -504,4 +599,6 @@ def batch_to_tensors(batch, pinned=False):
             )
         return map_arrays(convert, part, name)
 
-    return tuple([convert_part(part, name) for part, name in zip(batch, DATA_NAMES, strict=False)])
+    return tuple(
+        [convert_part(part, name) for part, name in zip(batch, data_names(batch), strict=True)]
+    )

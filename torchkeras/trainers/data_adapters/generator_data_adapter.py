@@ -45,7 +45,7 @@ class GeneratorDataAdapter(DataAdapter):
                 f"{type(source).__name__}. A generator that was read before is empty: call the "
                 "generator function again."
             ) from None
-        self.bare_batches = not isinstance(first, (tuple, list))
+        self.bare_batches = utils.is_bare(first)
         self._convert(first)
         self._iterator = itertools.chain([first], iterator)
 

@@ -191,7 +191,7 @@ class PyDatasetAdapter(DataAdapter):
             return torch.randperm(count, generator=generator).tolist()
 
     def _convert(self, batch):
-        self.bare_batches = not isinstance(batch, (tuple, list))
+        self.bare_batches = utils.is_bare(batch)
         device = self._device
         batch = utils.batch_to_tensors(
             utils.as_batch_tuple(batch), pinned=device is not None and device.type == "cuda"

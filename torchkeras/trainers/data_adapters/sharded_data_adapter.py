@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from torchkeras.core import tree
+from torchkeras.core.strings import is_text
 from torchkeras.distribution import process_group, random_state
 from torchkeras.distribution.share import Share
 from torchkeras.trainers.data_adapters import agreement
@@ -121,7 +122,7 @@ class ShardedDataAdapter(DataAdapter):
             (f"`{name}`", leaf)
             for name, part in list(zip(utils.DATA_NAMES, batch, strict=False))[first:]
             for leaf in tree.flatten(part)
-            if isinstance(leaf, torch.Tensor) and leaf.dim()
+            if _has_rows(leaf)
         ]
         differences = agreement.differing(named)
         if not differences:
@@ -143,7 +144,7 @@ class ShardedDataAdapter(DataAdapter):
 
 
 def as_tensors(batch):
-    """`batch` with tensors in the place of NumPy arrays of numbers.
+    """`batch` with tensors in the place of NumPy arrays of numbers; inputs of strings are arrays.
 
     Example:
 
@@ -151,6 +152,7 @@ def as_tensors(batch):
     >>> as_tensors((np.arange(2), ["a", "b"]))
     (tensor([0, 1]), ['a', 'b'])
     """
+    batch = (utils.text_as_arrays(batch[0]), *batch[1:])
     return tree.map_structure(
         lambda x: (
             utils.rows_to_tensor(x)
@@ -162,13 +164,13 @@ def as_tensors(batch):
 
 
 def rows_of(batch):
-    """Number of samples in a batch: the first axis of its first tensor.
+    """Number of samples in a batch: the first axis of its first tensor, or text.
 
     Raises:
         ValueError: the batch has no tensor with an axis.
     """
     for leaf in tree.flatten(batch):
-        if isinstance(leaf, torch.Tensor) and leaf.dim():
+        if _has_rows(leaf):
             return leaf.shape[0]
     kinds = sorted({type(leaf).__name__ for leaf in tree.flatten(batch)})
     raise ValueError(
@@ -194,6 +196,11 @@ def _listed(ranks):
 
 
 def _rows(x, first, stop):
-    if isinstance(x, torch.Tensor):
-        return x[first:stop] if x.dim() else x
-    return x
+    return x[first:stop] if _has_rows(x) else x
+
+
+def _has_rows(x):
+    """Whether `x` is a tensor with an axis, or text as the adapters give it."""
+    return (isinstance(x, torch.Tensor) and x.dim() > 0) or (
+        isinstance(x, np.ndarray) and x.ndim > 0 and is_text(x)
+    )

@@ -4,6 +4,7 @@ import numbers
 
 import torch
 
+from torchkeras.core.strings import as_text, is_text
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -12,7 +13,8 @@ class TorchDataLoaderAdapter(DataAdapter):
     """Batches of a `torch.utils.data.DataLoader`; its workers, sampler and pinning are its own.
 
     A list batch becomes a tuple, anything else that is no tuple becomes `(batch,)`. Contents
-    are only moved to `device`, without waiting where the loader pins memory. Samplers with
+    are only moved to `device`, without waiting where the loader pins memory; an `x` of strings
+    becomes a NumPy array. Samplers with
     `set_epoch` (a DistributedSampler, inside a batch sampler too) are told the number of the
     pass, from 0.
 
@@ -56,9 +58,11 @@ class TorchDataLoaderAdapter(DataAdapter):
         self._passes += 1
         device, class_weight = self._device, self._class_weight
         for batch in self._dataloader:
-            if type(batch) is not tuple:
-                self.bare_batches = not isinstance(batch, (list, tuple))
-            batch = utils.as_batch_tuple(batch)
+            if type(batch) is not tuple or not isinstance(batch[0], torch.Tensor):
+                self.bare_batches = utils.is_bare(batch)
+                batch = utils.as_batch_tuple(batch)
+                if is_text(batch[0]):
+                    batch = (as_text(batch[0]), *batch[1:])
             if class_weight is not None:
                 batch = utils.add_class_weight(batch, class_weight)
             yield batch if device is None else utils.to_device(batch, device)
