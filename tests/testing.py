@@ -320,7 +320,7 @@ def _check_random(cls, init_kwargs, inputs, kwargs):
 
 
 def _check_sequential(layer, inputs, outputs):
-    sequential = torch.nn.Sequential(layer)
+    sequential = torch.nn.Sequential(layer).eval()
     assert_close(sequential(inputs), outputs)
     assert set(sequential.state_dict()) == {f"0.{key}" for key in layer.state_dict()}
 
