@@ -4,6 +4,7 @@ import torch
 
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE, FastToken
+from torchkeras.layers import training_mode
 
 _Tensor = torch.Tensor
 
@@ -93,6 +94,8 @@ def fast_path_of(layer, spec):
         return UNSETTLED  # what a trace sets is a reason to compile again
     if not all(part.built and not part._adds_losses for part in layer._flatten_layers()):
         return UNSETTLED
+    if not training_mode._warned and layer._shares_training_layer():
+        return UNSETTLED  # its next call tells of it
     token = SCOPE.token(layer._autocast_dtype)
     input_spec = layer._input_spec
     if (

@@ -432,6 +432,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         settled = self._fast.token is SCOPE.token(self._autocast_dtype)
         if not settled and SCOPE.depth == 0 and SCOPE.stateless is None:
             self._clear_losses()
+            if training is None and not torch.compiler.is_compiling():
+                self._warn_of_shared_layers()
         SCOPE.depth += 1
         try:
             if settled:

@@ -7,9 +7,10 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.core.variable import Variable, refuse_replacement
 from torchkeras.layers import tracking
 from torchkeras.layers.fast_path import UNSETTLED
+from torchkeras.layers.training_mode import TrainingMode
 
 
-class TrackedModule(nn.Module):
+class TrackedModule(TrainingMode, nn.Module):
     """The half of a layer that owns things; the other half, `Layer`, computes.
 
     Whatever is assigned to an attribute is put where torch looks for it: tensors of Variables
@@ -25,7 +26,7 @@ class TrackedModule(nn.Module):
         # ahead of super().__init__(), as in Keras.
         module = super().__new__(cls)
         nn.Module.__init__(module)
-        module.training = False
+        module.__dict__["training"] = False  # a choice of nobody's, see training_mode.py
         module._handles = {}  # name of slot or attribute -> Variable
         module._tracked = {}  # attribute -> the modules, metrics and seeds in it
         module._fast = UNSETTLED  # see Layer.forward
@@ -82,6 +83,9 @@ class TrackedModule(nn.Module):
     def __setattr__(self, name, value):
         state = self.__dict__
         if name in self._plain_attributes:
+            if name == "training" and value is not self.training:
+                # A wrapper such as torch.compile's only repeats what is there.
+                state["_mode_is_set"] = True
             state[name] = value
             return
         handles = state["_handles"]
@@ -110,8 +114,7 @@ class TrackedModule(nn.Module):
         elif module:
             if name in state["_tracked"] or name in handles or isinstance(held, Variable):
                 self._forget(name)
-            if not isinstance(value, TrackedModule):
-                value.train(self.training)
+            self._hand_down_mode(value)
             state.pop(name, None)
             nn.Module.__setattr__(self, name, value)
             self._fast = UNSETTLED
@@ -202,8 +205,7 @@ class TrackedModule(nn.Module):
             if key not in modules:
                 self._modules.pop(key, None)
         for key, module in modules.items():
-            if not isinstance(module, TrackedModule):
-                module.train(self.training)
+            self._hand_down_mode(module)
             self._modules[key] = module
         self._tracked[name] = {"modules": tuple(modules), **items}
         now = {id(variable) for variable in _held_variables(items)}

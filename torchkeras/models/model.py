@@ -354,6 +354,7 @@ def register_layers(model, layers):
             number += 1
             key = f"{base}_{number}"
         numbers[base] = number
+        model._hand_down_mode(layer)
         modules[key] = layer
         taken.add(key)
         keys.append(key)

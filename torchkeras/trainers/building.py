@@ -1,6 +1,7 @@
 """Building a model, and its optimizer, for the data that it is given."""
 
 import contextlib
+import threading
 
 import torch
 
@@ -8,6 +9,8 @@ from torchkeras.core import config, tree
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.trainers.steps import overrides
+
+_BUILDING = threading.RLock()
 
 
 def build_for(model, iterator):
@@ -20,8 +23,18 @@ def build_for(model, iterator):
     Raises:
         ValueError: the data has no batch to build from.
     """
-    if all(layer.built for layer in model._flatten_layers()):
+    if _is_built(model):
         return
+    with _BUILDING:  # several threads may predict with a new model
+        if not _is_built(model):
+            _build_on(model, iterator)
+
+
+def _is_built(model):
+    return all(layer.built for layer in model._flatten_layers())
+
+
+def _build_on(model, iterator):
     batch = iterator.peek()
     if batch is None:
         raise ValueError(

@@ -26,6 +26,7 @@ class Steps(Compilation):
     def __init__(self):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
+        self.__dict__["_loop_mode"] = None  # the LoopMode of the innermost loop that runs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The scalar that a step minimizes: the compiled loss and what layers added.

@@ -22,6 +22,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     unpack_x_y_sample_weight,
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
+from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
@@ -46,6 +47,7 @@ class Trainer(Steps):
         return {
             **super().__getstate__(),
             "_running": None,
+            "_loop_mode": None,
             "_compiled_call_impl": None,
             "_replica": None,
             "_replica_of": None,
@@ -109,23 +111,16 @@ class Trainer(Steps):
     def _mode(self, training):
         """Training or inference mode for the whole model; afterwards each part has its own again.
 
-        After training every part is in inference mode, unless a loop around it is to go on.
+        After training every part is in inference mode, unless a loop around it is to go on, or
+        the model is part of a plain torch module.
         """
-        outer = self._running
-        modules = list(self.modules())
-        flags = [module.training for module in modules]
-        self.train(training)
+        mode = LoopMode.begin(self, training)
         torch.clear_autocast_cache()  # weights may have been set since they were cast
         try:
             with torch.set_grad_enabled(training):
                 yield
         finally:
-            self.__dict__["_running"] = outer
-            if training and outer is None:
-                self.eval()
-            else:
-                for module, flag in zip(modules, flags, strict=True):
-                    module.__dict__["training"] = flag
+            mode.end()
 
     # Loops
 
