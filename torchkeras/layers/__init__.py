@@ -9,12 +9,16 @@ from torchkeras.layers.activations import ReLU as ReLU
 from torchkeras.layers.activations import Softmax as Softmax
 from torchkeras.layers.convolutional import Conv2D as Conv2D
 from torchkeras.layers.core import Dense as Dense
+from torchkeras.layers.core import EinsumDense as EinsumDense
+from torchkeras.layers.core import Embedding as Embedding
 from torchkeras.layers.core import Identity as Identity
 from torchkeras.layers.core import Input as Input
 from torchkeras.layers.core import InputLayer as InputLayer
 from torchkeras.layers.core import Lambda as Lambda
 from torchkeras.layers.core import Masking as Masking
+from torchkeras.layers.core import ReversibleEmbedding as ReversibleEmbedding
 from torchkeras.layers.core import TorchModuleWrapper as TorchModuleWrapper
+from torchkeras.layers.core import Wrapper as Wrapper
 from torchkeras.layers.input_spec import InputSpec as InputSpec
 from torchkeras.layers.layer import Layer as Layer
 from torchkeras.layers.merging import Add as Add
