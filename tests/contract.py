@@ -579,7 +579,7 @@ def check_random(subject):
 
 def check_sequential(subject):
     """torch's own container takes the layer."""
-    sequential = torch.nn.Sequential(subject.layer)
+    sequential = torch.nn.Sequential(subject.layer).eval()
     with kept_state(sequential):
         assert_close(sequential(*subject.args), subject.outputs)
     assert set(sequential.state_dict()) == {f"0.{key}" for key in subject.layer.state_dict()}

@@ -8,8 +8,8 @@ from tests.testing import HELD_CLASSES
 from torchkeras import layers
 
 FOLDER = pathlib.Path(__file__).parent
-# `Layer` has no `call`, and a graph starts at `InputLayer`, which takes no input.
-OUTSIDE = {layers.Layer, layers.InputLayer}
+# `Layer` and `Wrapper` have no `call`, and a graph starts at `InputLayer`, which takes no input.
+OUTSIDE = {layers.Layer, layers.InputLayer, layers.Wrapper}
 
 
 def directly_held(source):

@@ -18,12 +18,16 @@ from torchkeras.layers.convolutional import DepthwiseConv2D as DepthwiseConv2D
 from torchkeras.layers.convolutional import SeparableConv1D as SeparableConv1D
 from torchkeras.layers.convolutional import SeparableConv2D as SeparableConv2D
 from torchkeras.layers.core import Dense as Dense
+from torchkeras.layers.core import EinsumDense as EinsumDense
+from torchkeras.layers.core import Embedding as Embedding
 from torchkeras.layers.core import Identity as Identity
 from torchkeras.layers.core import Input as Input
 from torchkeras.layers.core import InputLayer as InputLayer
 from torchkeras.layers.core import Lambda as Lambda
 from torchkeras.layers.core import Masking as Masking
+from torchkeras.layers.core import ReversibleEmbedding as ReversibleEmbedding
 from torchkeras.layers.core import TorchModuleWrapper as TorchModuleWrapper
+from torchkeras.layers.core import Wrapper as Wrapper
 from torchkeras.layers.input_spec import InputSpec as InputSpec
 from torchkeras.layers.layer import Layer as Layer
 from torchkeras.layers.merging import Add as Add
