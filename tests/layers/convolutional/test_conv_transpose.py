@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from tests.testing import assert_close, case, layer_cases
+from tests.testing import case, layer_cases
 
 layers = keras.layers
 SIZES = {1: (5,), 2: (4, 3), 3: (2, 3, 2)}
@@ -55,7 +55,9 @@ def test_is_the_transpose_of_a_convolution(rank, data_format, padding):
         ]
         expected = transposed(inputs, kernel, sizes, **geometry) + bias
         # Sums of up to 5 * 5 * 3 products, taken in another order.
-        assert_close(outputs.movedim(1, -1) if first else outputs, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            outputs.movedim(1, -1) if first else outputs, expected, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_output_padding_is_the_rest_that_a_convolution_leaves():
@@ -64,7 +66,7 @@ def test_output_padding_is_the_rest_that_a_convolution_leaves():
     outputs = layer(inputs)
     assert outputs.shape == (2, 10, 17, 2)
     expected = transposed(inputs, layer.kernel.value.detach(), (10, 17), strides=(2, 3))
-    assert_close(outputs, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-5)
 
 
 def conv(rank, shape, weights=2, **arguments):
