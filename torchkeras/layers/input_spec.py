@@ -98,6 +98,8 @@ class InputSpec:
             if ndim is not None:
                 return lambda x: x.dim() == ndim and x.size(axis) == size
             return lambda x: x.dim() >= least and x.size(axis) == size
+        if ndim is not None and not sizes:
+            return lambda x: x.dim() == ndim
         if ndim is not None:
             return lambda x: x.dim() == ndim and all(x.size(a) == size for a, size in sizes)
         return lambda x: x.dim() >= least and all(x.size(a) == size for a, size in sizes)
