@@ -17,6 +17,7 @@ EQUAL = {
     "adam_with_clipping": 1e-5,
     "accumulation": 1e-5,
     "tied_weights": 1e-5,
+    "sparse_gradients": 1e-5,
     "all_at_once": 1e-5,
     "batch_normalization": 1e-5,
     "batch_normalization_of_few": 1e-5,
