@@ -45,6 +45,7 @@ EQUAL = {
 ALIKE = [
     "moving_averages_of_each",
     "loss_scale",
+    "closures",
     "unused_in_some_processes",
     "unused_later",
     "divided_data",
@@ -108,6 +109,10 @@ def test_all_processes_skip_the_same_steps_until_a_loss_scale_fits(results):
         assert 1 < found[f"{steps}_scale"] < 2.0**25
         losses = found[f"{steps}_log_loss"]
         assert losses[-1] < 0.7 * losses[0]
+
+
+def test_an_optimizer_that_computes_the_loss_itself_is_refused(results):
+    assert "LBFGS in one of several processes" in str(results["closures"]["message"])
 
 
 def test_random_numbers_differ_inside_fit_only(results, processes):
