@@ -279,8 +279,8 @@ def _check_scaled(model):
     optimizer = model.optimizer
     if (
         isinstance(optimizer, optimizers.LossScaleOptimizer)
-        and optimizer.built
-        and not optimizer._scaled_losses
+        and optimizer._has_divided
+        and not optimizer._has_scaled
     ):
         raise ValueError(
             f"The optimizer of '{model.name}' divides gradients by a loss scale, since the model "
