@@ -76,6 +76,14 @@ def test_it_cannot_be_iterated_over(use, shape):
         use(KerasTensor(shape))
 
 
+def test_rounding_becomes_a_step():
+    x = keras.Input((2,))
+    model = keras.Model(x, [round(x), round(x, 1)])
+    whole, tenths = model(torch.tensor([[0.5, 1.26]]))
+    assert whole.tolist() == [[0.0, 1.0]]
+    torch.testing.assert_close(tenths, torch.tensor([[0.5, 1.3]]))
+
+
 RESULTS = {
     "add": (lambda x, y: x + y, "float32"),
     "radd": (lambda x, y: 1 + x, "float32"),

@@ -105,6 +105,67 @@ def loss_scale():
     return found
 
 
+class Words(keras.Model):
+    """A plain embedding whose gradient holds the rows that a batch has used."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(20, 4, sparse=True)
+        self.out = layers.Dense(1)
+
+    def call(self, x):
+        return self.out(self.table(x).mean(1))
+
+
+class WordsInOwnSteps(Words):
+    """By an optimizer for sparse gradients, and one for the others."""
+
+    def train_step(self, data):
+        x, y = data
+        if "own" not in self.__dict__:
+            self.__dict__["own"] = [
+                torch.optim.SparseAdam(list(self.table.parameters()), lr=0.05),
+                torch.optim.SGD(self.out.parameters(), lr=0.05),
+            ]
+        loss = ((self(x) - y) ** 2).mean()
+        loss.backward()
+        for optimizer in self.own:
+            optimizer.step()
+        self._loss_tracker.update_state(loss.detach(), sample_weight=len(x))
+        return self.get_metrics_result()
+
+
+def sparse_gradients():
+    words = np.random.default_rng(1).integers(0, 18, (101, 3))
+    targets = words.sum(1, keepdims=True).astype("float32") / 10
+    found = {}
+    for name, cls, optimizer in [
+        ("sgd", Words, keras.optimizers.SGD(0.1, momentum=0.5)),
+        ("adam", Words, keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)),
+        ("torch", Words, lambda parameters: torch.optim.SGD(parameters, lr=0.1)),
+        ("own", WordsInOwnSteps, None),
+    ]:
+        model = cls()
+        model.compile(optimizer, "mse")
+        history = model.fit(words, targets, batch_size=10, epochs=2, verbose=0)
+        found.update({f"{name}_{k}": v for k, v in outcome(model, history).items()})
+    return found
+
+
+def closures():
+    """An optimizer that computes the loss itself would do so in each process in its own way."""
+    model = regressor()
+    model.compile(lambda parameters: torch.optim.LBFGS(parameters), "mse")
+    before = model.get_weights()
+    try:
+        model.fit(X, Y, batch_size=10, verbose=0)
+        message = "none"
+    except ValueError as error:
+        message = str(error)
+    same = all(map(np.array_equal, before, model.get_weights()))
+    return {"message": np.array(message), "same": np.array(same)}
+
+
 def tied_weights():
     found = {}
     for name, optimizer in {

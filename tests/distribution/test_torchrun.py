@@ -17,6 +17,7 @@ EQUAL = {
     "adam_with_clipping": 1e-5,
     "accumulation": 1e-5,
     "tied_weights": 1e-5,
+    "sparse_gradients": 1e-5,
     "all_at_once": 1e-5,
     "batch_normalization": 1e-5,
     "batch_normalization_of_few": 1e-5,
@@ -49,6 +50,7 @@ if importlib.util.find_spec("torchmetrics") is None:
 ALIKE = [
     "moving_averages_of_each",
     "loss_scale",
+    "closures",
     "unused_in_some_processes",
     "unused_later",
     "divided_data",
@@ -113,6 +115,10 @@ def test_all_processes_skip_the_same_steps_until_a_loss_scale_fits(results):
         assert 1 < found[f"{steps}_scale"] < 2.0**25
         losses = found[f"{steps}_log_loss"]
         assert losses[-1] < 0.7 * losses[0]
+
+
+def test_an_optimizer_that_computes_the_loss_itself_is_refused(results):
+    assert "LBFGS in one of several processes" in str(results["closures"]["message"])
 
 
 def test_random_numbers_differ_inside_fit_only(results, processes):

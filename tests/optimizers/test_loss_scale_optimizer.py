@@ -225,6 +225,22 @@ def test_a_step_of_ones_own_scales_its_loss():
     forgetful.fit(x, y, batch_size=4, verbose=0)
 
 
+def test_a_step_of_ones_own_that_has_its_own_optimizer_need_not_scale():
+    class Aside(OwnStep):
+        def train_step(self, data):
+            x, y = data
+            loss = ((self(x, training=True) - y) ** 2).float().mean()
+            loss.backward()
+            torch.optim.SGD(self.parameters(), lr=0.125).step()
+            return {"loss": loss}
+
+    keras.config.set_dtype_policy("mixed_float16")
+    model = Aside()
+    model.compile()
+    model.fit(np.ones((4, 1)), np.full((4, 1), 0.5), batch_size=4, verbose=0)
+    assert model.dense.kernel.numpy().item() == 1 - 0.125
+
+
 @pytest.mark.parametrize("ending", [".keras", ".safetensors"])
 def test_files_go_on_where_training_stopped(ending, tmp_path):
     keras.config.set_dtype_policy("mixed_float16")

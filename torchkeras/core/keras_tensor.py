@@ -232,6 +232,7 @@ def _define_operators():
         "invert": "logical_not",
     }.items():
         setattr(KerasTensor, f"__{python_name}__", unary(op_name))
+    KerasTensor.__round__ = lambda self, ndigits=None: _apply_op("round", self, ndigits or 0)
     KerasTensor.__getitem__ = lambda self, index: _apply_op("get_item", self, index)
     KerasTensor.__hash__ = object.__hash__
 

@@ -6,8 +6,6 @@ does not know (path, initializer, regularizer, constraint), so whatever torch do
 (`.to`, `functional_call`, sharding) shows in the handle at once.
 """
 
-import sys
-
 import numpy as np
 import torch
 from torch import nn
@@ -15,9 +13,10 @@ from torch import nn
 from torchkeras.core import naming
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import standardize_dtype
-from torchkeras.core.keras_tensor import OPERATORS, OPS
+from torchkeras.core.keras_tensor import OPS
 from torchkeras.core.scopes import SCOPE, meta_scope
 from torchkeras.core.sharding import is_sharded, shard_like
+from torchkeras.core.variable_operators import define_operators, unwrap
 
 
 class Variable:
@@ -52,6 +51,8 @@ class Variable:
     >>> v.shape, v.dtype
     ((2,), 'float32')
     """
+
+    _is_variable = True
 
     def __init__(
         self,
@@ -356,7 +357,7 @@ class Variable:
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        return func(*_unwrap(args), **_unwrap(kwargs or {}))
+        return func(*unwrap(args), **unwrap(kwargs or {}))
 
     def __array__(self, dtype=None, copy=None):
         array = convert_to_numpy(self._store[self._key])
@@ -392,7 +393,7 @@ class Variable:
         return iter(self.value)
 
     def __getitem__(self, index):
-        return self.value[_unwrap(index)]
+        return self.value[unwrap(index)]
 
     def __setitem__(self, index, value):
         tensor = self._store[self._key]
@@ -404,10 +405,10 @@ class Variable:
             value = convert_to_tensor(value, tensor.dtype).to(tensor.device)
         if SCOPE.stateless is not None:
             changed = tensor.clone()
-            changed[_unwrap(index)] = value
+            changed[unwrap(index)] = value
             SCOPE.stateless.set(self, changed)
         elif not SCOPE.meta:
-            self._write(lambda value: tensor.__setitem__(_unwrap(index), value), value)
+            self._write(lambda value: tensor.__setitem__(unwrap(index), value), value)
 
     def __round__(self, ndigits=None):
         return OPS["round"](self.value, ndigits or 0)
@@ -483,100 +484,4 @@ def _is_concrete(tensor):
     return type(tensor) in (torch.Tensor, nn.Parameter) and tensor.device.type != "meta"
 
 
-def _unwrap(x):
-    if isinstance(x, Variable):
-        return x.value
-    if type(x) in (list, tuple):
-        return type(x)([_unwrap(item) for item in x])
-    if type(x) is dict:
-        return {key: _unwrap(item) for key, item in x.items()}
-    return x
-
-
-def _define_operators():
-    """Operators: those of `keras.ops`, with their promotion, since a Variable stands for a tensor.
-
-    `&`, `|` and `^` are logical. In-place operators write to the variable; see `_write_result`.
-    """
-
-    def binary(op_name, reflected=False):
-        def method(self, other):
-            if type(other) not in _READY:
-                if getattr(type(other), "_is_symbolic", False):
-                    return NotImplemented  # the symbol's own operator records it
-                other = _operand(other, self)
-            op = OPS[op_name]
-            return op(other, self.value) if reflected else op(self.value, other)
-
-        return method
-
-    def comparison(name):
-        def method(self, other):
-            if getattr(type(other), "_is_symbolic", False):
-                return NotImplemented
-            if type(other) in (list, tuple):
-                other = np.asarray(_unwrap(other))
-            return getattr(self.value, name)(_operand(other, self))
-
-        return method
-
-    def in_place(op_name):
-        def method(self, other):
-            if getattr(type(other), "_is_symbolic", False) or (self.trainable and _in_a_call()):
-                return NotImplemented  # so that Python takes the operator that makes a new tensor
-            return self._write_result(OPS[op_name](self._store[self._key], _operand(other, self)))
-
-        return method
-
-    def unary(name):
-        return lambda self: getattr(self.value, name)()
-
-    for name, op_name in OPERATORS.items():
-        methods = {
-            f"__{name}__": binary(op_name),
-            f"__r{name}__": binary(op_name, reflected=True),
-            f"__i{name}__": in_place(op_name),
-        }
-        for method_name, method in methods.items():
-            method.__name__ = method_name
-            setattr(Variable, method_name, method)
-    for name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
-        method = comparison(name)
-        method.__name__ = name
-        setattr(Variable, name, method)
-    Variable.__pos__ = lambda self: self.value
-    for name in ("__neg__", "__abs__", "__invert__"):
-        method = unary(name)
-        method.__name__ = name
-        setattr(Variable, name, method)
-
-
-# Operands that an op takes as they are.
-_READY = frozenset({torch.Tensor, nn.Parameter, int, float, bool})
-
-
-def _operand(x, variable):
-    if isinstance(x, np.ndarray):  # else NumPy would answer, without a gradient
-        return convert_to_tensor(x).to(variable._store[variable._key].device)
-    return _unwrap(x)
-
-
-def _in_a_call():
-    """Whether a layer or module is being called.
-
-    There, code written for Keras says `kernel *= mask` of a local name, and means a new tensor.
-    """
-    if torch.compiler.is_compiling() or SCOPE.meta:
-        return True
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _CALL:
-            return True
-        frame = frame.f_back
-    return False
-
-
-_CALL = nn.Module._call_impl.__code__
-
-
-_define_operators()
+define_operators(Variable)

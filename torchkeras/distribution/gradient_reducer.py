@@ -37,6 +37,7 @@ class GradientReducer:
         self._bucket_cap_mb = bucket_cap_mb
         self._find_unused = find_unused
         self._parameters = []
+        self._sparse = set()  # ids of those whose gradients travel as rows
         self._handles = []
         self._ddp = None
         self._finds_unused = False
@@ -62,6 +63,7 @@ class GradientReducer:
             return
         self.release()
         self._parameters = parameters
+        self._sparse = set(map(id, _with_sparse_gradients(self._model)))
         self._decided = False
 
     def release(self):
@@ -184,14 +186,17 @@ class GradientReducer:
         with torch.no_grad():
             chosen = self._agree([id(p) in ids for p in self._parameters], self._parameters)
             for p in chosen:
-                if p.grad is None:
+                if p.grad is None and id(p) not in self._sparse:
                     p.grad = torch.zeros_like(p)
             for p in self._laid.keys() - set(chosen):
                 p.grad = None
-            grads = [p.grad for p in chosen]
+            grads = [p.grad for p in chosen if id(p) not in self._sparse]
             if grads:
                 torch._foreach_mul_(grads, self._weight)
                 process_group.all_reduce_(grads)
+            for p in chosen:
+                if id(p) in self._sparse:
+                    p.grad = self._sum_of_rows(p.grad, p)
         self._reduced.update((id(p), p.grad) for p in chosen)
 
     def _averaged(self, grads, tensors):
@@ -200,6 +205,8 @@ class GradientReducer:
             flags = [g is not None for g in grads]
             chosen = set(map(id, self._agree(flags, tensors)))
             places = [i for i, t in enumerate(tensors) if id(t) in chosen]
+            rows = [i for i in places if id(tensors[i]) in self._sparse]
+            places = [i for i in places if id(tensors[i]) not in self._sparse]
             parts = [
                 torch.zeros_like(tensors[i])
                 if grads[i] is None
@@ -207,10 +214,27 @@ class GradientReducer:
                 for i in places
             ]
             process_group.all_reduce_(parts)
+            parts += [self._sum_of_rows(grads[i], tensors[i]) for i in rows]
         averaged = list(grads)
-        for i, part in zip(places, parts, strict=True):
+        for i, part in zip([*places, *rows], parts, strict=True):
             averaged[i] = part
         return averaged
+
+    def _sum_of_rows(self, grad, tensor):
+        """The average of gradients of which each process has some rows, as it has its own."""
+        dense = grad is not None and grad.layout is torch.strided
+        mine = None
+        if grad is not None:
+            grad = (grad.detach().to_sparse(1) if dense else grad.detach()).coalesce()
+            mine = grad.indices().cpu(), (grad.values() * self._weight).cpu()
+        parts = [part for part in process_group.all_gather_object(mine) if part is not None]
+        indices, values = zip(*parts, strict=True)
+        indices, values = torch.cat(indices, 1), torch.cat(values, 0)
+        total = torch.sparse_coo_tensor(
+            indices, values, tensor.shape, check_invariants=False
+        ).coalesce()
+        total = total.to(tensor.device)
+        return total.to_dense() if dense else total
 
     def _agree(self, flags, items):
         """The items that are flagged in any process."""
@@ -221,7 +245,7 @@ class GradientReducer:
     # By torch's DistributedDataParallel
 
     def _decide(self):
-        regular = self._backward_passes == 1 and not self._irregular
+        regular = self._backward_passes == 1 and not self._irregular and not self._sparse
         all_used = len(self._used) == len(self._parameters)
         verdict = torch.tensor([regular, all_used], dtype=torch.uint8)
         process_group.all_reduce_([verdict], "min")
@@ -270,6 +294,11 @@ class GradientReducer:
         )
         with torch.enable_grad():
             sum((p.reshape(-1)[:1] * 0).sum() for p in missing).backward()
+
+
+def _with_sparse_gradients(model):
+    kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    return [m.weight for m in model.modules() if isinstance(m, kinds) and m.sparse]
 
 
 def _slot(variable):

@@ -85,7 +85,8 @@ class LossScaleOptimizer(Optimizer):
         self.dynamic_growth_steps = dynamic_growth_steps
         if isinstance(self.inner_optimizer, Optimizer):
             self.inner_optimizer.loss_scale_factor = None  # else it would divide once more
-        self._scaled_losses = 0
+        # Whether a loss was scaled, and gradients were divided: a step must do both.
+        self._has_scaled = self._has_divided = False
         self._verdicts = []  # of steps that the device was left to take back
 
     def build(self, variables):
@@ -135,7 +136,7 @@ class LossScaleOptimizer(Optimizer):
         >>> optimizer.scale_loss(0.5)
         4.0
         """
-        self._scaled_losses += 1
+        self._has_scaled = True
         return loss * (self.dynamic_scale.value if self.built else self.initial_scale)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
@@ -155,6 +156,7 @@ class LossScaleOptimizer(Optimizer):
             self.inner_optimizer._place_state()
 
     def _apply_whole(self, grads, variables):
+        self._has_divided = True
         self._take_back(wait=SCOPE.replica is not None)
         if SCOPE.stateless is not None:
             self._apply_or_keep(grads, variables)

@@ -60,6 +60,8 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     4.0
     """
 
+    needs_closure = False  # whether a step computes the loss itself, as torch's LBFGS does
+
     def __init__(
         self,
         learning_rate,

@@ -1,5 +1,6 @@
 """TorchOptimizer: a torch.optim optimizer where a model expects one of ours."""
 
+import inspect
 import operator
 
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 from torchkeras.core import config
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers.constrain import constrain
+
+_NEEDS_CLOSURE = {}  # class of a torch optimizer -> bool
 
 
 class TorchOptimizer:
@@ -106,15 +109,69 @@ class TorchOptimizer:
 
         Raises:
             ValueError: not built and no variables given, or the lists differ in length.
+            TypeError: the optimizer evaluates the loss itself, as LBFGS does.
         """
         grads = list(grads)
         variables = self._given(grads, trainable_variables)
+        if self.needs_closure:
+            name = type(self.optimizer).__name__
+            raise TypeError(
+                f"torch's {name} computes the loss several times a step, by a function. Received: "
+                "gradients alone. `fit` gives it one in the Trainer's own `train_step`; in one of "
+                "your own call `self.optimizer.apply_closure(closure, variables)`."
+            )
         tensors = [v._store[v._key] for v in variables]
         for grad, tensor in zip(grads, tensors, strict=True):
             if tensor.grad is not grad:
                 tensor.grad = grad
         self._follow(variables, tensors)
         self._step()
+        self._end_step(variables)
+
+    def apply_closure(self, closure, trainable_variables):
+        """Take one step of an optimizer that computes the loss itself, several times, as LBFGS.
+
+        Args:
+            closure: function without arguments that clears the gradients, computes the loss, goes
+                backward from it and returns it.
+            trainable_variables: list of Variables; the others stay as they are.
+
+        Example:
+
+        >>> v = keras.Variable(1.0)
+        >>> optimizer = keras.optimizers.get(lambda p: torch.optim.LBFGS(p, lr=0.5))
+        >>> def closure():
+        ...     v.grad = None
+        ...     loss = (v - 3.0) ** 2
+        ...     loss.backward()
+        ...     return loss
+        >>> optimizer.apply_closure(closure, [v])
+        >>> abs(float(v) - 3.0) < 0.01
+        True
+        """
+        variables = list(trainable_variables)
+        self.build(variables)
+        self._follow(variables, [v._store[v._key] for v in variables])
+
+        def current():
+            torch.clear_autocast_cache()  # the optimizer has moved the weights
+            return closure()
+
+        self._step(current)
+        self._end_step(variables)
+
+    @property
+    def needs_closure(self):
+        """Whether the optimizer cannot step without a function that computes the loss."""
+        if self.optimizer is None:
+            return False
+        if type(self.optimizer) not in _NEEDS_CLOSURE:
+            parameter = inspect.signature(self.optimizer.step).parameters.get("closure")
+            needs = parameter is not None and parameter.default is parameter.empty
+            _NEEDS_CLOSURE[type(self.optimizer)] = needs
+        return _NEEDS_CLOSURE[type(self.optimizer)]
+
+    def _end_step(self, variables):
         with torch.no_grad():
             constrain(variables)
         torch.clear_autocast_cache()  # of the old weights, where a loop is inside torch.autocast
@@ -177,6 +234,9 @@ class TorchOptimizer:
 
     def _add(self, tensors):
         """Take in parameters, in groups as the function makes them."""
+        if self.needs_closure:  # LBFGS: its state is of all parameters in a row
+            self.optimizer.state.clear()
+            self.optimizer._numel_cache = None
         for group in self._make(tensors).param_groups:
             options = _options(group)
             if options in self._first_options:  # its rate may be another one by now
@@ -186,13 +246,13 @@ class TorchOptimizer:
                 self._first_options.append(options)
                 self.optimizer.add_param_group(group)
 
-    def _step(self):
+    def _step(self, *closure):
         """Step with the gradients of the other parameters out of sight."""
         hidden = [(p, p.grad) for p in self._others if p.grad is not None]
         for param, _ in hidden:
             param.grad = None
         try:
-            self.optimizer.step()
+            self.optimizer.step(*closure)
         finally:
             for param, grad in hidden:
                 param.grad = grad

@@ -99,13 +99,44 @@ class Steps(Compilation):
             self._update_metrics(y, y_pred, sample_weight)
         if variables:
             optimizer = self.optimizer
+            if optimizer.needs_closure:
+                self._step_by_closure(loss, variables, (x, y, sample_weight), running)
+                return self._logs_of(x, y, y_pred, sample_weight, running)
             if SCOPE.replica is not None:
                 loss = SCOPE.replica.scaled_loss(loss)
             optimizer.scale_loss(loss).backward()
             optimizer.apply([v._store[v._key].grad for v in variables], variables)
+        return self._logs_of(x, y, y_pred, sample_weight, running)
+
+    def _logs_of(self, x, y, y_pred, sample_weight, running):
         if running.own_metrics:
             return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
         return self.get_metrics_result
+
+    def _step_by_closure(self, loss, variables, data, running):
+        """Let an optimizer step that computes the loss several times, such as torch's LBFGS."""
+        if SCOPE.replica is not None:
+            name = type(self.optimizer.optimizer).__name__
+            raise ValueError(
+                f"torch's {name} computes the loss several times a step, which each process would "
+                f"do in its own way. Received: {name} in one of several processes. Train in one, "
+                "or with another optimizer."
+            )
+        x, y, sample_weight = data
+        first = [loss]  # of the outputs that the metrics have seen
+
+        def closure():
+            if first:
+                now = first.pop()
+            else:
+                for variable in variables:
+                    variable._store[variable._key].grad = None
+                y_pred = self(x) if self.training else self(x, training=True)
+                now = self._loss_of(x, y, y_pred, sample_weight, True, running)
+            now.backward()
+            return now
+
+        self.optimizer.apply_closure(closure, variables)
 
     def test_step(self, data):
         """Evaluate one batch: forward, loss, metrics.
@@ -259,8 +290,8 @@ def _check_scaled(model):
     optimizer = model.optimizer
     if (
         isinstance(optimizer, optimizers.LossScaleOptimizer)
-        and optimizer.built
-        and not optimizer._scaled_losses
+        and optimizer._has_divided
+        and not optimizer._has_scaled
     ):
         raise ValueError(
             f"The optimizer of '{model.name}' divides gradients by a loss scale, since the model "
