@@ -144,7 +144,7 @@ class Trainer(Steps):
 
         Example:
 
-        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")], "m")
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")], name="m")
         >>> tree = model.get_state_tree("numpy_array")
         >>> tree["trainable_variables"]["m"]["d"]["bias"]
         array([0.], dtype=float32)
