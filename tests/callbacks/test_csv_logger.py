@@ -100,3 +100,42 @@ def test_file_is_readable_after_a_crash(tmp_path):
 def test_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         fit([CSVLogger(tmp_path / "nowhere" / "log.csv")])
+
+
+def written(path, *epochs, **arguments):
+    log = keras.callbacks.CSVLogger(path, append=True, **arguments)
+    log.on_train_begin()
+    for number, logs in enumerate(epochs):
+        log.on_epoch_end(number, logs)
+    log.on_train_end()
+    return path.read_text().splitlines()
+
+
+def test_appended_values_go_into_their_columns(tmp_path):
+    path = tmp_path / "log.csv"
+    written(path, {"loss": 1.0, "mae": 2.0, "val_loss": 3.0})
+    lines = written(path, {"val_loss": 6.0, "loss": 4.0, "mae": 5.0}, {"loss": 7.0})
+    assert lines == ["epoch,loss,mae,val_loss", "0,1.0,2.0,3.0", "0,4.0,5.0,6.0", "1,7.0,NA,NA"]
+
+
+def test_appended_names_become_columns(tmp_path):
+    path = tmp_path / "log.csv"
+    written(path, {"loss": 1.0, "val_loss": 2.0}, separator=";")
+    lines = written(
+        path, {"accuracy": 3.0, "loss": 4.0, "val_loss": 5.0}, {"loss": 6.0}, separator=";"
+    )
+    assert lines == [
+        "epoch;loss;val_loss;accuracy",
+        "0;1.0;2.0;NA",
+        "0;4.0;5.0;3.0",
+        "1;6.0;NA;NA",
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_a_file_of_another_kind_is_not_appended_to(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"the columns \['a', 'b'\]"):
+        written(path, {"loss": 1.0})
+    assert path.read_text() == "a,b\n1,2\n"

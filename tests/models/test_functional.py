@@ -62,6 +62,7 @@ def test_single_output_in_a_list_comes_alone_as_in_keras():
     assert list(keras.Model(x, [{"y": x}])(ONE)) == ["y"]
 
 
+@pytest.mark.filterwarnings("ignore:Model .* expects inputs in the structure")
 def test_dict_by_names_reaches_a_model_made_of_a_list_and_back():
     by_list, by_dict = difference(STRUCTURES["list"]), difference(STRUCTURES["dict"])
     assert torch.equal(by_list({"b": THREE, "a": ONE}), ONE - THREE)
@@ -96,6 +97,7 @@ def test_wrong_inputs_are_errors_that_change_nothing(structure, given, message):
     assert torch.equal(model(STRUCTURES[structure](ONE, THREE)), ONE - THREE)
 
 
+@pytest.mark.filterwarnings("ignore:Model .* expects inputs in the structure")
 def test_optional_input_may_be_none_or_left_out_of_a_dict():
     class Add(layers.Layer):
         def call(self, x, y=None):
@@ -609,3 +611,15 @@ def test_a_copy_owns_its_graph():
     deeper = keras.Model(copied.input, layers.Dense(1)(copied.output))
     assert deeper(ONE).shape == (4, 1)
     assert copied.layers[1].output is copied.output
+
+
+def test_inputs_of_another_structure_are_warned_of_once():
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    for given in ([ONE, THREE], (ONE, THREE), {"a": ONE, "b": THREE, "c": ONE}):
+        model = keras.Model({"a": a, "b": b}, keras.layers.Subtract()([a, b]))
+        with pytest.warns(UserWarning, match=r"structure \{'a': 'a', 'b': 'b'\}. Received"):
+            assert torch.equal(model(given), ONE - THREE)
+        model(given)
+    by_list = keras.Model([a, b], keras.layers.Subtract()([a, b]))
+    for given in ((ONE, THREE), {"b": THREE, "a": ONE}):
+        by_list(given)

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 import time
@@ -390,7 +391,7 @@ def test_moving_averages_are_put_in_at_the_end():
     np.testing.assert_allclose(model.get_weights()[0], average.numpy())
 
 
-@pytest.mark.parametrize(("size", "ends"), [(1, [0, 1, 2, 3, 4]), (2, [1, 3, 4]), (9, [4])])
+@pytest.mark.parametrize(("size", "ends"), [(1, [0, 1, 2, 3, 4]), (2, [1, 3, 5]), (9, [8])])
 def test_steps_per_execution(size, ends):
     calls = {"train": [], "test": [], "predict": []}
 
@@ -877,3 +878,89 @@ def test_a_refused_fit_does_not_build_the_model():
         assert not model.built and model.weights == [] and not model.optimizer.built
     model.fit(X, Y, verbose=0)
     assert model.built
+
+
+class _Nothing(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+def test_data_that_yields_nothing_is_an_error():
+    empty = torch.utils.data.DataLoader(_Nothing(), batch_size=2)
+    for arguments in ({}, {"steps_per_epoch": 2, "epochs": 2}):
+        model = linear()
+        with pytest.warns() if arguments else contextlib.nullcontext():
+            with pytest.raises(ValueError, match="`fit` needs at least one batch"):
+                model.fit(empty, verbose=0, **arguments)
+    with pytest.raises(ValueError, match="validation of `fit` needs at least one batch"):
+        linear().fit(X, Y, validation_data=empty, verbose=0)
+    with pytest.raises(ValueError, match="`evaluate` needs at least one batch"):
+        linear().evaluate(empty, verbose=0)
+    with pytest.raises(ValueError, match="`predict` needs at least one batch"):
+        linear().predict(empty, verbose=0)
+
+
+def test_a_metric_called_loss_does_not_hide_the_loss():
+    model = linear(metrics=[keras.metrics.MeanAbsoluteError(name="loss")])
+    error = X @ model.get_weights()[0] + model.get_weights()[1] - Y
+    found = model.evaluate(X, Y, verbose=0, return_dict=True)
+    expected = {"loss": (error**2).mean(), "loss_1": np.abs(error).mean()}
+    assert found == pytest.approx(expected, rel=1e-5)
+    history = model.fit(X, Y, verbose=0, validation_data=(X, Y)).history
+    assert sorted(history) == ["loss", "loss_1", "val_loss", "val_loss_1"]
+    assert model.train_on_batch(X, Y, return_dict=True).keys() == expected.keys()
+
+
+def test_a_metric_called_like_the_loss_of_an_output_does_not_hide_it():
+    x = keras.Input((1,))
+    model = keras.Model(x, [keras.layers.Identity(name=name)(x) for name in "ab"])
+    model.compile(loss="mse", metrics=[[keras.metrics.MeanAbsoluteError(name="loss")], None])
+    x, y = np.full((2, 1), 3.0), np.zeros((2, 1))
+    found = model.evaluate(x, [y, y], verbose=0, return_dict=True)
+    assert found == {"loss": 18.0, "a_loss": 9.0, "a_loss_1": 3.0, "b_loss": 9.0}
+
+
+def test_a_metric_of_a_layer_called_loss_does_not_hide_it():
+    class Watched(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seen = keras.metrics.Mean(name="loss")
+
+        def call(self, x):
+            self.seen.update_state(x.detach().abs().sum() * 0 + 7)
+            return x
+
+    model = keras.Sequential([Watched()])
+    model.compile(loss="mse")
+    found = model.evaluate(np.full((2, 1), 3.0), np.zeros((2, 1)), verbose=0, return_dict=True)
+    assert found == {"loss": 9.0, "loss_1": 7.0}
+
+
+class _WithoutLength(keras.utils.PyDataset):
+    def __getitem__(self, index):
+        return X[:4] + index, Y[:4]
+
+
+class _Endless(_WithoutLength):
+    num_batches = None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", [_WithoutLength, _Endless])
+def test_a_dataset_without_a_length_is_read_in_counted_steps(kind, workers):
+    model = linear(Recorder)
+    model.fit(kind(workers=workers), steps_per_epoch=2, epochs=2, verbose=0)
+    firsts = [batch[0] - X[0, 0] for batch in model.trained]
+    assert firsts == pytest.approx([0, 1, 2, 3])
+    assert model.predict(kind(workers=workers), steps=3, verbose=0).shape == (12, 1)
+    assert np.isfinite(model.evaluate(kind(workers=workers), steps=2, verbose=0))
+    history = model.fit(
+        X, Y, verbose=0, validation_data=kind(workers=workers), validation_steps=2
+    ).history
+    assert "val_loss" in history
+
+
+def test_a_dataset_without_a_length_needs_steps():
+    for call in (linear().fit, linear().evaluate, linear().predict):
+        with pytest.raises(NotImplementedError, match="`steps_per_epoch`"):
+            call(_WithoutLength(), verbose=0)

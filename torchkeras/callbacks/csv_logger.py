@@ -21,10 +21,13 @@ class CSVLogger(Callback):
     Args:
         filename: str or path. Its folder must exist.
         separator: str of one character between columns.
-        append: bool, go on in an existing file, rather than start it anew at each `fit`.
+        append: bool, go on in an existing file, rather than start it anew at each `fit`. Values
+            go into the columns of its header; new names become further columns, with `NA` in the
+            lines that are there, for which the file is written anew.
 
     Raises:
         OSError: in `fit`, the file cannot be written.
+        ValueError: in `fit`, the file to append to has no header of this class.
 
     Example:
 
@@ -58,18 +61,50 @@ class CSVLogger(Callback):
             self.append_header = not (
                 os.path.exists(self.filename) and os.path.getsize(self.filename)
             )
+        self.keys = None
+        if self.append and not self.append_header:
+            self._read_header()
         # newline="": the csv module writes its own ends of lines.
         self.csv_file = open(self.filename, "a" if self.append else "w", newline="")
-        self.keys = None
+
+    def _read_header(self):
+        """Take the columns of the file that is appended to."""
+        with open(self.filename, newline="") as file:
+            header = next(csv.reader(file, delimiter=self.sep), [])
+        if header[:1] != ["epoch"]:
+            raise ValueError(
+                "CSVLogger(append=True) goes on in a file that CSVLogger has written, with the "
+                f"header 'epoch{self.sep}...'. Received: {self.filename}, whose first line has "
+                f"the columns {header}. Give another file name, or the separator of that file."
+            )
+        self.keys = header[1:]
+
+    def _add_columns(self, names):
+        """Write the file anew with further columns."""
+        self.csv_file.close()
+        with open(self.filename, newline="") as file:
+            lines = list(csv.reader(file, delimiter=self.sep))
+        self.keys += names
+        part = f"{self.filename}.part"
+        with open(part, "w", newline="") as file:
+            writer = csv.writer(file, delimiter=self.sep)
+            writer.writerow(["epoch", *self.keys])
+            size = len(self.keys) + 1
+            writer.writerows([*line, *["NA"] * (size - len(line))] for line in lines[1:])
+        os.replace(part, self.filename)
+        self.csv_file = open(self.filename, "a", newline="")
 
     def on_epoch_end(self, epoch, logs=None):
         if self.csv_file is None:
             return  # another process writes
         logs = logs or {}
         if self.writer is None:
-            self.keys = sorted(logs)
-            if not any(key.startswith("val_") for key in self.keys):
-                self.keys += [f"val_{key}" for key in self.keys]
+            if self.keys is None:
+                self.keys = sorted(logs)
+                if not any(key.startswith("val_") for key in self.keys):
+                    self.keys += [f"val_{key}" for key in self.keys]
+            elif further := sorted(set(logs) - set(self.keys)):
+                self._add_columns(further)
             self.writer = csv.writer(self.csv_file, delimiter=self.sep)
             if self.append_header:
                 self.writer.writerow(["epoch", *self.keys])

@@ -98,7 +98,7 @@ class ProgbarLogger(Callback):
         )
 
     def _step(self, batch, logs):
-        self.seen = batch + 1
+        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)
         progbar = self.progbar
         if self.seen > 1 and time.perf_counter() < progbar.next_draw:
             return

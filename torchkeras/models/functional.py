@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 
 import torch
 
@@ -231,7 +232,12 @@ class Functional(Model):
             ready = inputs.dtype is dtype and inputs.dim() == len(self._inputs[0].shape)
         else:
             ready = False
-        tensors = [inputs] if ready else self._standardize(self._arrange(inputs))
+        if ready:
+            tensors = [inputs]
+        else:
+            tensors = self._standardize(self._arrange(inputs))
+            if not self.__dict__.get("_has_warned_of_structure"):
+                self._warn_of_structure(inputs)
         if mask is not None:
             tensors = _with_masks(tensors, self._arrange(mask))
         results = self._graph.run(tensors)
@@ -296,6 +302,31 @@ class Functional(Model):
                 f"{self.input_names}. Received: {len(flat)} ({describe(inputs)})."
             )
         return flat
+
+    def _warn_of_structure(self, inputs):
+        """Warn, once, where inputs in another structure may have been meant otherwise.
+
+        That is a list for a dict of inputs, and a dict with keys that no input has.
+        """
+        struct = self._inputs_struct
+        if (
+            not isinstance(struct, dict)
+            or (len(self._inputs) == 1 and not isinstance(inputs, dict))
+            or _nests_alike(struct, inputs)
+            or torch.compiler.is_compiling()
+        ):
+            return
+        if isinstance(inputs, dict) and all(
+            key in struct or key in self.input_names for key in inputs
+        ):
+            return  # one that is optional was left out
+        self.__dict__["_has_warned_of_structure"] = True
+        names = tree.map_structure(lambda x: self._origin(x).name, struct)
+        warnings.warn(
+            f"Model '{self.name}' expects inputs in the structure {names!r}. Received: "
+            f"{describe(inputs)}, of which it took what fits. Give them in that structure.",
+            stacklevel=2,
+        )
 
     def _arrange_dict(self, inputs):
         """The values of a dict by the keys of the model's inputs, or by their names."""
@@ -537,3 +568,16 @@ def _any_batch(shape):
 def _shapes(struct):
     found = tree.map_structure(lambda x: x.shape, struct)
     return found[0] if isinstance(struct, (list, tuple)) and len(struct) == 1 else found
+
+
+def _nests_alike(struct, inputs):
+    """Whether `inputs` are nested as `struct`, lists and tuples being alike."""
+    if not tree.is_nested(struct):
+        return not tree.is_nested(inputs)
+    if isinstance(struct, dict):
+        if not isinstance(inputs, dict) or struct.keys() != inputs.keys():
+            return False
+        return all(_nests_alike(struct[key], inputs[key]) for key in struct)
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(struct):
+        return False
+    return all(_nests_alike(part, given) for part, given in zip(struct, inputs, strict=True))

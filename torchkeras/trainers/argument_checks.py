@@ -41,8 +41,8 @@ def check_validation(validation_split, validation_freq):
 
 
 def no_batch_error(method, name):
-    """What `evaluate` and `predict` raise for the model `name` where there was nothing to read."""
+    """What a loop raises for the model `name` where there was nothing to read."""
     return ValueError(
-        f"`{method}` needs at least one batch. Received: data without any, for '{name}'. Check "
+        f"{method} needs at least one batch. Received: data without any, for '{name}'. Check "
         "the generator or data set; a generator can be read only once."
     )

@@ -11,7 +11,9 @@ _STOP_FLAGS = {"train": "stop_training", "test": "stop_evaluating", "predict": "
 def run_batches(model, kind, step, iterator, callbacks):
     """Run a step on each batch of an epoch, with the batch hooks of callbacks around it.
 
-    Hooks are called, and a wish to stop is heeded, once for `steps_per_execution` batches.
+    Hooks are called, and a wish to stop is heeded, once for `steps_per_execution` batches: with
+    the number of the first of them, and that of the last, counted as if it were not cut short by
+    the end of the data (as in Keras).
 
     Args:
         model: Trainer, prepared for a pass of this kind.
@@ -22,7 +24,7 @@ def run_batches(model, kind, step, iterator, callbacks):
         callbacks: CallbackList.
 
     Returns:
-        What the last step has returned; an empty dict if there was no batch.
+        What the last step has returned; None if there was no batch.
     """
     replica, group, flag = model._replica, model.steps_per_execution, _STOP_FLAGS[kind]
     begin, end = f"on_{kind}_batch_begin", f"on_{kind}_batch_end"
@@ -38,7 +40,7 @@ def run_batches(model, kind, step, iterator, callbacks):
         logs = {"outputs": logs} if predicts else replica.batch_logs(end, logs)
         getattr(callbacks, end)(number, logs)
 
-    logs, done = {}, 0
+    logs, done = None, 0
     with contextlib.closing(iterator.enumerate_epoch()) as batches, written_back(step):
         for number, batch in batches:
             if wants_begin and done == 0:
@@ -55,6 +57,6 @@ def run_batches(model, kind, step, iterator, callbacks):
                     break
         if done:
             if wants_end:
-                call_end(number, logs)
+                call_end(number + group - done, logs)
             agree(end, flag)
     return logs

@@ -195,9 +195,15 @@ class Compilation:
             result = metric.result()
             if isinstance(result, dict):
                 results.update(result)
+            elif metric.name in results and not self._has_own_steps():
+                results[_free_name(metric.name, results)] = result  # the loss stays the loss
             else:
                 results[metric.name] = result
         return results
+
+    def _has_own_steps(self):
+        """Whether a step of the user's own reports metrics, by names of its choice."""
+        return False
 
     def _move_metrics(self, device):
         for metric in self.metrics:
@@ -219,6 +225,13 @@ class Compilation:
 def _computes_in_float16(model):
     """Whether the model, or a layer in it, has the policy `mixed_float16`."""
     return any(layer.dtype_policy.name == "mixed_float16" for layer in model._flatten_layers())
+
+
+def _free_name(name, taken):
+    number = 1
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
 
 
 def _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile):

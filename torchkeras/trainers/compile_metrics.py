@@ -141,7 +141,9 @@ class CompileMetrics(metrics_module.Metric):
     def result(self):
         """Results by name, as in Keras's logs: `<output>_<metric>` where there are several
         outputs, `weighted_<metric>` where a plain metric has the name already."""
-        results, seen = {}, {}
+        # The names of the losses are taken: a metric "loss" must not hide the loss.
+        losses = () if self.compile_loss is None else self.compile_loss.metrics
+        results, seen = {}, {"loss": 1, **{loss.name: 1 for loss in losses}}
         for kind, entries in (("plain", self._plain or ()), ("weighted", self._weighted)):
             for *_, output_name, metric in entries:
                 prefix = f"{output_name}_" if output_name else ""

@@ -210,6 +210,9 @@ class Steps(Compilation):
             with torch.no_grad():
                 self._compile_metrics.update_state(y, y_pred, sample_weight)
 
+    def _has_own_steps(self):
+        return overrides(self, "train_step") or overrides(self, "test_step")
+
     def _step_function(self, name, default):
         """The function of a batch that gives its logs, for one kind of step.
 

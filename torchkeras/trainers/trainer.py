@@ -24,6 +24,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions
+from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
 
@@ -121,6 +122,42 @@ class Trainer(Steps):
                 yield
         finally:
             mode.end()
+
+    # State
+
+    def get_state_tree(self, value_format="backend_tensor"):
+        """All variables of the model and of its training, as nested dicts by their paths.
+
+        Args:
+            value_format: `"backend_tensor"` for the tensors themselves, `"numpy_array"` for
+                copies.
+
+        Returns:
+            dict of `"trainable_variables"`, `"non_trainable_variables"`,
+            `"optimizer_variables"` and `"metrics_variables"`.
+
+        Raises:
+            ValueError: an unknown format, or a path that two variables have.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")], name="m")
+        >>> tree = model.get_state_tree("numpy_array")
+        >>> tree["trainable_variables"]["m"]["d"]["bias"]
+        array([0.], dtype=float32)
+        """
+        return state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree):
+        """Assign values from nested dicts by path; see `get_state_tree`.
+
+        Args:
+            state_tree: dict as `get_state_tree` returns, or a part of one.
+
+        Raises:
+            ValueError: a path or shape that the model does not have; nothing is changed then.
+        """
+        assign_state_tree(self, state_tree)
 
     # Loops
 
@@ -230,6 +267,8 @@ class Trainer(Steps):
                     if validation is not None and _is_due(epoch, validation_freq):
                         validation.reset()  # the same samples each time
                         evaluated = self._evaluate(validation, callbacks)
+                        if not evaluated and not validation.exhausted:
+                            raise no_batch_error("The validation of `fit`", self.name)
                         logs.update({f"val_{name}": v for name, v in evaluated.items()})
                     callbacks.on_epoch_end(epoch, logs)
                     if replica.agree():
@@ -251,6 +290,10 @@ class Trainer(Steps):
         forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)
         logs = run_batches(self, "train", train_on, iterator, callbacks)
+        if logs is None:
+            if not iterator.exhausted:
+                raise no_batch_error("`fit`", self.name)
+            logs = {}  # a generator at its end, of which there was a warning
         self._replica.synchronize_state()
         return self._replica.epoch_logs(logs)
 
@@ -318,7 +361,7 @@ class Trainer(Steps):
         finally:
             iterator.reset()
         if not logs:
-            raise no_batch_error("evaluate", self.name)
+            raise no_batch_error("`evaluate`", self.name)
         return self._numbers(logs, return_dict)
 
     def _evaluate(self, iterator, callbacks):
@@ -329,7 +372,7 @@ class Trainer(Steps):
             callbacks.on_test_begin()
             self.reset_metrics()
             test_on = self._step_function("test_step", self._test_on)
-            logs = run_batches(self, "test", test_on, iterator, callbacks)
+            logs = run_batches(self, "test", test_on, iterator, callbacks) or {}
             logs = self._replica.epoch_logs(logs)
             callbacks.on_test_end(logs)
         return logs
@@ -378,7 +421,7 @@ class Trainer(Steps):
         finally:
             iterator.reset()
         if not len(predictions):
-            raise no_batch_error("predict", self.name)
+            raise no_batch_error("`predict`", self.name)
         return predictions.join()
 
     def _collecting(self, predictions):

@@ -132,7 +132,7 @@ def _adapter(
         return TorchDataLoaderAdapter(x, class_weight, device)
     if isinstance(x, PyDataset):
         _refuse("PyDataset", y, sample_weight, batch_size, shuffle == "batch")
-        return PyDatasetAdapter(x, class_weight, shuffle, device)
+        return PyDatasetAdapter(x, class_weight, shuffle, device, counted=bool(steps_per_epoch))
     if isinstance(x, torch.utils.data.Dataset):
         raise ValueError(
             "A torch Dataset gives single samples; batches were expected. Received: x of type "

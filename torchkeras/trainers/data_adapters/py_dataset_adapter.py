@@ -16,7 +16,8 @@ class PyDataset:
     """Base class of a dataset written in Python that is read batch by batch, in parallel.
 
     A subclass defines `__getitem__(index)`, which returns a whole batch, and `__len__()`, the
-    number of batches (or the property `num_batches`; None there means endless). Batches come in
+    number of batches (or the property `num_batches`; None there means endless). One without
+    either needs `steps_per_epoch` in `fit`, and `steps` elsewhere. Batches come in
     order whatever the number of workers, and an error in a worker reaches the caller of `fit`.
 
     A batch is `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or one array or dict: `x`.
@@ -104,7 +105,7 @@ class PyDataset:
         raise NotImplementedError(
             f"{type(self).__name__} must define `__len__()` or the property `num_batches`, the "
             "number of batches. Received: neither. An endless dataset returns None from "
-            "`num_batches`."
+            "`num_batches`, or give `steps_per_epoch` (`steps` in `evaluate` and `predict`)."
         )
 
     def on_epoch_begin(self):
@@ -127,6 +128,7 @@ class PyDatasetAdapter(DataAdapter):
         shuffle: bool, read the batches in a new random order in each pass, drawn from torch's
             default generator; the samples inside a batch keep theirs.
         device: torch device of the batches, or None to leave them where they are.
+        counted: bool, whether steps are counted elsewhere, so that no length is needed.
 
     Example:
 
@@ -140,13 +142,20 @@ class PyDatasetAdapter(DataAdapter):
     [(tensor([2, 2, 2]),)]
     """
 
-    def __init__(self, x, class_weight=None, shuffle=False, device=None):
+    def __init__(self, x, class_weight=None, shuffle=False, device=None, counted=False):
         self._dataset = x
         self._class_weight = class_weight
         self._shuffle = bool(shuffle)
         self._device = utils.full_device(device)
         self._reader = None
-        if x.num_batches == 0:
+        self._has_length = True
+        try:
+            count = x.num_batches
+        except NotImplementedError:
+            if not counted:
+                raise
+            self._has_length, count = False, None
+        if count == 0:
             raise ValueError(
                 "The data must give at least one batch. Received: a "
                 f"{type(x).__name__} of length 0. Check its `__len__`, and the files it found."
@@ -154,7 +163,7 @@ class PyDatasetAdapter(DataAdapter):
 
     @property
     def num_batches(self):
-        return self._dataset.num_batches
+        return self._dataset.num_batches if self._has_length else None
 
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()
@@ -170,7 +179,7 @@ class PyDatasetAdapter(DataAdapter):
 
     def batches(self):
         self.close()
-        count = self._dataset.num_batches
+        count = self.num_batches
         order = None
         if count is not None:
             order = self._order(count)
