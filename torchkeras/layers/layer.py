@@ -17,6 +17,7 @@ from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
+from torchkeras.layers.entry_points import set_entry_points
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
 from torchkeras.layers.layer_config import LayerConfig
@@ -122,6 +123,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             cls._makes_masks = True
         if "build" in cls.__dict__:
             cls.build = _around_build(cls.__dict__["build"])
+        set_entry_points(cls, Layer)
         if "call" in cls.__dict__ and callable(cls.__dict__["call"]):
             cls._call_spec = CallSpec(cls.__dict__["call"])
 
@@ -390,6 +392,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             f"'{self.name}' without one."
         )
 
+    call._is_default = True
+
     def forward(self, *args, **kwargs):
         """What `nn.Module.__call__` runs: `call`, with Keras's protocol around it.
 
@@ -412,6 +416,9 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
                 raise
         return self._keras_call(args, kwargs)
 
+    forward._is_way_in = True
+    _call_is_forward = False  # whether `call` is the `forward` of a class written for torch
+
     def _check_initialized(self):
         if "_dtype_policy" not in self.__dict__:
             raise RuntimeError(
@@ -430,6 +437,9 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         if any_symbolic(args, kwargs):
             return self._symbolic_call(spec, args, kwargs, training)
         settled = self._fast.token is SCOPE.token(self._autocast_dtype)
+        if settled and torch.compiler.is_compiling():
+            # No losses to clear, so that the depth does not matter, and the trace has no effects.
+            return self._call_in_mode(spec, args, kwargs, training)
         if not settled and SCOPE.depth == 0 and SCOPE.stateless is None:
             self._clear_losses()
             if training is None and not torch.compiler.is_compiling():

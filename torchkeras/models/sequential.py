@@ -15,7 +15,7 @@ from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
 from torchkeras.layers.fast_path import UNSETTLED
 from torchkeras.layers.layer import Layer
-from torchkeras.models.functional import Functional
+from torchkeras.models.functional import Functional, inputs_by_name
 from torchkeras.models.model import Model, register_layers
 
 _GRAPH_PARTS = frozenset(
@@ -246,6 +246,12 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def _keras_call(self, args, kwargs):
+        if not args and "inputs" not in kwargs and self._passes_on():
+            args, kwargs = inputs_by_name(self._functional, kwargs)
+            args = tuple(args[0].values())  # a stack has one input
+        return super()._keras_call(args, kwargs)
 
     def _passes_on(self):
         """Whether a call is nothing but a call of the functional model inside."""
