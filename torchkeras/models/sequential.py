@@ -321,6 +321,9 @@ class Sequential(Model):
             )
         return getattr(self._functional, name)
 
+    def _node_end(self, name):
+        return getattr(Layer, name).fget(self)
+
     @property
     def inputs(self):
         """The symbolic input, in a list."""
@@ -333,13 +336,13 @@ class Sequential(Model):
 
     @property
     def input(self):
-        """The symbolic input."""
-        return self._graph_part("input")
+        """The symbolic input: of the first call, where it is part of another model's graph."""
+        return self._node_end("input") if self._inbound_nodes else self._graph_part("input")
 
     @property
     def output(self):
-        """The symbolic output."""
-        return self._graph_part("output")
+        """The symbolic output: of the first call, where it is part of another model's graph."""
+        return self._node_end("output") if self._inbound_nodes else self._graph_part("output")
 
     @property
     def input_shape(self):
