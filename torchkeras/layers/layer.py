@@ -22,7 +22,13 @@ from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
 from torchkeras.layers.layer_config import LayerConfig
 from torchkeras.layers.layer_losses import LayerLosses
-from torchkeras.layers.masks import any_mask, attach_mask, find_masks, mask_of
+from torchkeras.layers.masks import (
+    any_mask,
+    attach_mask,
+    find_masks,
+    mask_of,
+    warn_of_lost_mask,
+)
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
@@ -95,6 +101,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         "_input_spec",
         "_input_torch_dtype",
         "_losses",
+        "_lost_mask",
         "_outbound_nodes",
         "_path",
         "_supports_masking",
@@ -349,6 +356,27 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         self._adopt(variable, self._free_slot(variable.name))
         return variable
 
+    def add_variable(self, shape, initializer, dtype=None, trainable=True, name=None, **kwargs):
+        """`add_weight`, under the name that metrics and optimizers have for it.
+
+        Args:
+            shape, initializer, dtype, trainable, name: as for `add_weight`.
+            **kwargs: further ones of its arguments.
+
+        Example:
+
+        >>> keras.layers.Layer(name="norm").add_variable((2,), "ones", name="scale").path
+        'norm/scale'
+        """
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=trainable,
+            name=name,
+            **kwargs,
+        )
+
     def add_state(self, shape=(), initializer="zeros", dtype=None, name=None):
         """Create a variable that belongs to a run and not to the model, and return it.
 
@@ -497,8 +525,11 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             self._finish_build(shapes_of(arguments))
         if self._activity_regularizer is not None:
             self._add_activity_losses(outputs)
-        if self._supports_masking and (self._makes_masks or any_mask(mask)):
-            attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
+        if self._supports_masking:
+            if self._makes_masks or any_mask(mask):
+                attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
+        elif mask is not None and any_mask(mask):
+            warn_of_lost_mask(self)
         return outputs
 
     def _check_input(self, first):
