@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import torchkeras as keras
 from torchkeras import ops
 
 X = np.arange(24.0, dtype="float32").reshape(2, 3, 4)

@@ -178,7 +178,7 @@ def roll(x, shift, axis=None):
     tensor([3, 1, 2])
     """
     x = convert_to_tensor(x)
-    shifts = [int(s) for s in shift] if isinstance(shift, (list, tuple)) else [int(shift)]
+    shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift]
     if axis is None:
         return torch.roll(x, sum(shifts))
     axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
