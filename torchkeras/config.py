@@ -2,11 +2,14 @@
 
 from torchkeras.core.config import backend as backend
 from torchkeras.core.config import disable_interactive_logging as disable_interactive_logging
+from torchkeras.core.config import disable_traceback_filtering as disable_traceback_filtering
 from torchkeras.core.config import enable_interactive_logging as enable_interactive_logging
+from torchkeras.core.config import enable_traceback_filtering as enable_traceback_filtering
 from torchkeras.core.config import epsilon as epsilon
 from torchkeras.core.config import floatx as floatx
 from torchkeras.core.config import image_data_format as image_data_format
 from torchkeras.core.config import is_interactive_logging_enabled as is_interactive_logging_enabled
+from torchkeras.core.config import is_traceback_filtering_enabled as is_traceback_filtering_enabled
 from torchkeras.core.config import max_epochs as max_epochs
 from torchkeras.core.config import max_steps_per_epoch as max_steps_per_epoch
 from torchkeras.core.config import set_epsilon as set_epsilon

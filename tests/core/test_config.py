@@ -94,3 +94,11 @@ def test_torchs_default_device_counts():
         assert config.default_device().type == "meta"
     finally:
         torch.set_default_device(None)
+
+
+def test_traceback_filtering_is_a_switch_that_is_remembered():
+    assert keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()
+    assert not keras.config.is_traceback_filtering_enabled()
+    keras.config.enable_traceback_filtering()
+    assert keras.config.is_traceback_filtering_enabled()

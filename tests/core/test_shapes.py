@@ -282,3 +282,55 @@ def test_calls_on_symbols_raise_what_a_trace_raises():
 
     with pytest.raises(ValueError, match=r"no 3, \(None, 3\)"):
         shapes.infer_on_symbols(fails, (keras.Input((3,)),), {})
+
+
+class Doubling(keras.layers.Layer):
+    """A Python loop on values: on zeros it never ends."""
+
+    def call(self, x):
+        while torch.sum(x) < 10:
+            x = x * 2
+        return x
+
+
+def test_a_loop_that_never_ends_on_zeros_explains_itself():
+    with pytest.raises(RuntimeError, match="does not end.*keras.ops.while_loop.*keeps_shape"):
+        Doubling()(keras.Input((3,)))
+
+    class Function(keras.layers.Layer):
+        def call(self, x):
+            while keras.ops.sum(x) < 10:
+                x = x * 2
+            return x
+
+    with pytest.raises(RuntimeError, match="does not end"):
+        keras.Sequential([keras.Input((3,)), Function()])
+    with pytest.raises(TypeError, match="no truth value"):
+        x = keras.Input((3,))
+        while keras.ops.sum(x) < 10:
+            x = x * 2
+
+
+def test_a_loop_on_values_is_fine_where_the_class_says_its_shape():
+    class Says(Doubling):
+        keeps_shape = True
+
+    model = keras.Sequential([keras.Input((3,)), Says()])
+    assert model(torch.ones(1, 3)).tolist() == [[4.0, 4.0, 4.0]]
+
+
+def test_a_loop_that_ends_on_zeros_is_run():
+    class Halving(keras.layers.Layer):
+        def call(self, x):
+            while x.max() > 1:
+                x = x / 2
+            return x
+
+    assert Halving()(keras.Input((3,))).shape == (None, 3)
+
+
+def test_while_loop_on_a_symbol_ends():
+    x = keras.Input((3,))
+    y = keras.ops.while_loop(lambda v: keras.ops.sum(v) < 10, lambda v: v * 2, (x,))
+    assert y[0].shape == (None, 3)
+    torch.testing.assert_close(keras.Model(x, y)(torch.ones(1, 3)), torch.full((1, 3), 4.0))

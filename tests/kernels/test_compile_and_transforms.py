@@ -329,7 +329,7 @@ def _check_has_no_ops(program):
 def test_an_exported_program_runs_without_torchkeras(strict):
     model, x = _model().eval(), torch.randn(130, 160)
     model(x)  # the kernels have been used
-    shapes = (({0: torch.export.Dim("batch", min=2)},),)
+    shapes = ({0: torch.export.Dim("batch", min=2)},)
     program = torch.export.export(model, (x,), dynamic_shapes=shapes, strict=strict)
     _check_has_no_ops(program)
     for batch in (7, 2000):  # on both sides of the sizes by which eager calls decide

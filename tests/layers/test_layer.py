@@ -592,11 +592,16 @@ def test_a_mask_survives_the_cast_of_its_tensor():
 
 
 def test_a_layer_without_support_drops_the_mask():
-    assert not hasattr(Scale()(masked()), "_keras_mask")
+    with pytest.warns(UserWarning, match="does not support masking"):
+        assert not hasattr(Scale()(masked()), "_keras_mask")
 
 
 def test_each_argument_gets_its_own_mask():
     class Two(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
         def call(self, query, value, query_mask=None, value_mask=None):
             self.seen = query_mask, value_mask
             return query
@@ -1205,3 +1210,11 @@ def test_a_state_in_a_list_is_no_weight():
     assert layer.weights == [] and layer.variables == [state] and not layer.state_dict()
     layer.states = None
     assert layer.variables == [] and not list(layer.buffers())
+
+
+def test_add_variable_is_add_weight():
+    layer = layers.Layer(name="norm")
+    scale = layer.add_variable((2,), "ones", name="scale", regularizer="l2")
+    steps = layer.add_variable(shape=(), initializer="zeros", dtype="int32", trainable=False)
+    assert layer.weights[0] is scale and layer.non_trainable_weights == [steps]
+    assert float(layer.losses[0].detach()) == pytest.approx(0.02)  # 0.01 * (1 + 1)

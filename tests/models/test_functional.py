@@ -579,7 +579,7 @@ def test_export(kind, strict):
     torch._dynamo.reset()
     model, x = built_models()[kind], torch.randn(4, 3)
     batch = torch.export.Dim("batch", min=2, max=64)
-    program = torch.export.export(model, (x,), dynamic_shapes=(({0: batch},),), strict=strict)
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: batch},), strict=strict)
     more = torch.randn(7, 3)
     torch.testing.assert_close(program.module()(more), model(more))
     torch._dynamo.reset()

@@ -364,3 +364,17 @@ def test_a_layer_that_needs_a_size_says_so():
         model(torch.ones(2, 7, 3))
     with pytest.raises(ValueError, match="expects an input of rank 3"):
         model(torch.ones(2, 7, 3, 1, 1))
+
+
+def test_an_inner_stack_gives_the_symbols_of_its_first_call():
+    for inner in (
+        keras.Sequential([layers.Dense(2), layers.Dense(3)]),
+        keras.Sequential([keras.Input((4,)), layers.Dense(3)]),
+    ):
+        model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(1)])
+        features = keras.Model(model.inputs, model.layers[0].output)
+        x = torch.randn(2, 4)
+        torch.testing.assert_close(features(x), inner(x))
+        head = keras.Model(inner.output, model.output)
+        torch.testing.assert_close(head(features(x)), model(x))
+        torch.testing.assert_close(keras.Model(inner.input, inner.output)(x), inner(x))

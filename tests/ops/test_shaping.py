@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import torchkeras as keras
 from torchkeras import ops
 
 X = np.arange(24.0, dtype="float32").reshape(2, 3, 4)
@@ -87,3 +88,19 @@ def test_joining_promotes():
 def test_reshape_views():
     assert ops.reshape(T, (6, 4)).data_ptr() == T.data_ptr()
     assert ops.size(T).item() == 24 and ops.size(T).dtype is torch.int32
+
+
+@pytest.mark.parametrize(
+    "shift, axis",
+    [((1, 1), 0), ((1, 2), 0), ((1, 2), (0, 1)), (2, (0, 1)), ((1, 2), None), (1, None)],
+)
+def test_roll_of_several_shifts_is_numpys(shift, axis):
+    x = np.arange(12).reshape(3, 4)
+    y = keras.ops.roll(torch.from_numpy(x), shift, axis=axis)
+    np.testing.assert_array_equal(y, np.roll(x, shift, axis))
+    assert keras.ops.roll(keras.Input((4,)), shift, axis=axis).shape == (None, 4)
+
+
+def test_roll_of_shifts_that_go_with_no_axes():
+    with pytest.raises(ValueError, match=r"Received: shift=\(1, 2\), axis=\(0, 1, 1\)"):
+        keras.ops.roll(torch.zeros(2, 2), (1, 2), axis=(0, 1, 1))

@@ -15,6 +15,7 @@ _settings = {
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
     "interactive_logging": True,
+    "traceback_filtering": True,
     "max_epochs": None,
     "max_steps_per_epoch": None,
 }
@@ -196,6 +197,38 @@ def is_interactive_logging_enabled():
     True
     """
     return _settings["interactive_logging"]
+
+
+def enable_traceback_filtering():
+    """Kept for Keras's name (the default there): errors here keep their own, short traceback.
+
+    Example:
+
+    >>> keras.config.enable_traceback_filtering()
+    """
+    _settings["traceback_filtering"] = True
+
+
+def disable_traceback_filtering():
+    """Kept for Keras's name: nothing of a traceback is ever left out.
+
+    Example:
+
+    >>> keras.config.disable_traceback_filtering()
+    >>> keras.config.enable_traceback_filtering()
+    """
+    _settings["traceback_filtering"] = False
+
+
+def is_traceback_filtering_enabled():
+    """What the two switches were last set to; it changes nothing.
+
+    Example:
+
+    >>> keras.config.is_traceback_filtering_enabled()
+    True
+    """
+    return _settings["traceback_filtering"]
 
 
 def is_notebook():

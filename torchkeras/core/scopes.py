@@ -27,16 +27,17 @@ _TOKENS = _Tokens()
 
 
 class _Scope(threading.local):
-    read = None  # None, or a function (variable, tensor) -> tensor
-    autocast = None  # None, or the torch dtype that float weights are read in
-    stateless = None  # the innermost StatelessScope
-    meta = False  # True during shape inference
-    spec = False  # True where calls on symbols record nothing
-    trace = None  # the trace that runs a function on stand-ins of unknown sizes
-    replica = None  # the Replica whose step runs, in one of several processes
-    depth = 0  # nesting of layer calls outside their fast path
-
     def __init__(self):
+        # In the instance and not in the class: torch.compile guards the absence of what a trace
+        # then sets, and the next trace in the process would fail by it.
+        self.read = None  # None, or a function (variable, tensor) -> tensor
+        self.autocast = None  # None, or the torch dtype that float weights are read in
+        self.stateless = None  # the innermost StatelessScope
+        self.meta = False  # True during shape inference
+        self.spec = False  # True where calls on symbols record nothing
+        self.trace = None  # the trace that runs a function on stand-ins of unknown sizes
+        self.replica = None  # the Replica whose step runs, in one of several processes
+        self.depth = 0  # nesting of layer calls outside their fast path
         self.fast_token = self.token(None)
 
     @property

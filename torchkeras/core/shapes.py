@@ -13,6 +13,7 @@ import re
 import threading
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchkeras.core import config
 from torchkeras.core.arguments import leaves_of, map_leaves, symbols_of
@@ -38,6 +39,33 @@ class _Question(BaseException):
 
 class _Indefinite(ValueError):
     """The result has as many parts as an unknown size is long."""
+
+
+class _Endless(RuntimeError):
+    """Code reads values again and again, and does not end for the zeros it is given."""
+
+
+class _Patience(TorchDispatchMode):
+    """Counts how often code asks for a value, as a loop does for its condition."""
+
+    most = 10_000
+
+    def __init__(self):
+        super().__init__()
+        self._reads = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self._reads += 1
+            if self._reads > self.most:
+                raise _Endless(
+                    "The shapes of symbolic results are found by a run on zeros where `call` needs "
+                    "values, and this run does not end. Received: a loop that has asked for "
+                    f"{self.most} values. A loop whose condition depends on data is written with "
+                    "keras.ops.while_loop; or say the shape of the output, by `keeps_shape = True` "
+                    "or `compute_output_shape`."
+                )
+        return func(*args, **(kwargs or {}))
 
 
 class _Exact:
@@ -98,7 +126,7 @@ def infer(function, args, kwargs, modules=()):
     def with_data(sizes):
         device = _device(modules)
         devices = [device] if device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices), _copied_slots(modules):
+        with torch.no_grad(), torch.random.fork_rng(devices), _copied_slots(modules), _Patience():
             return _run_twice(function, args, kwargs, sizes, device)
 
     first_error, told = None, []
@@ -120,6 +148,8 @@ def infer(function, args, kwargs, modules=()):
                 break
             try:
                 return with_data(sizes)
+            except _Endless:
+                raise
             except Exception:
                 continue
     raise first_error from None

@@ -17,11 +17,18 @@ from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
+from torchkeras.layers.entry_points import set_entry_points
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
 from torchkeras.layers.layer_config import LayerConfig
 from torchkeras.layers.layer_losses import LayerLosses
-from torchkeras.layers.masks import any_mask, attach_mask, find_masks, mask_of
+from torchkeras.layers.masks import (
+    any_mask,
+    attach_mask,
+    find_masks,
+    mask_of,
+    warn_of_lost_mask,
+)
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
@@ -94,6 +101,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         "_input_spec",
         "_input_torch_dtype",
         "_losses",
+        "_lost_mask",
         "_outbound_nodes",
         "_path",
         "_supports_masking",
@@ -122,6 +130,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             cls._makes_masks = True
         if "build" in cls.__dict__:
             cls.build = _around_build(cls.__dict__["build"])
+        set_entry_points(cls, Layer)
         if "call" in cls.__dict__ and callable(cls.__dict__["call"]):
             cls._call_spec = CallSpec(cls.__dict__["call"])
 
@@ -347,6 +356,27 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         self._adopt(variable, self._free_slot(variable.name))
         return variable
 
+    def add_variable(self, shape, initializer, dtype=None, trainable=True, name=None, **kwargs):
+        """`add_weight`, under the name that metrics and optimizers have for it.
+
+        Args:
+            shape, initializer, dtype, trainable, name: as for `add_weight`.
+            **kwargs: further ones of its arguments.
+
+        Example:
+
+        >>> keras.layers.Layer(name="norm").add_variable((2,), "ones", name="scale").path
+        'norm/scale'
+        """
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=trainable,
+            name=name,
+            **kwargs,
+        )
+
     def add_state(self, shape=(), initializer="zeros", dtype=None, name=None):
         """Create a variable that belongs to a run and not to the model, and return it.
 
@@ -390,6 +420,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             f"'{self.name}' without one."
         )
 
+    call._is_default = True
+
     def forward(self, *args, **kwargs):
         """What `nn.Module.__call__` runs: `call`, with Keras's protocol around it.
 
@@ -412,6 +444,9 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
                 raise
         return self._keras_call(args, kwargs)
 
+    forward._is_way_in = True
+    _call_is_forward = False  # whether `call` is the `forward` of a class written for torch
+
     def _check_initialized(self):
         if "_dtype_policy" not in self.__dict__:
             raise RuntimeError(
@@ -430,6 +465,9 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         if any_symbolic(args, kwargs):
             return self._symbolic_call(spec, args, kwargs, training)
         settled = self._fast.token is SCOPE.token(self._autocast_dtype)
+        if settled and torch.compiler.is_compiling():
+            # No losses to clear, so that the depth does not matter, and the trace has no effects.
+            return self._call_in_mode(spec, args, kwargs, training)
         if not settled and SCOPE.depth == 0 and SCOPE.stateless is None:
             self._clear_losses()
             if training is None and not torch.compiler.is_compiling():
@@ -487,8 +525,11 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
             self._finish_build(shapes_of(arguments))
         if self._activity_regularizer is not None:
             self._add_activity_losses(outputs)
-        if self._supports_masking and (self._makes_masks or any_mask(mask)):
-            attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
+        if self._supports_masking:
+            if self._makes_masks or any_mask(mask):
+                attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
+        elif mask is not None and any_mask(mask):
+            warn_of_lost_mask(self)
         return outputs
 
     def _check_input(self, first):

@@ -1,5 +1,7 @@
 """Masks: how they ride on tensors as `_keras_mask` and reach the arguments of `call`."""
 
+import warnings
+
 import torch
 
 from torchkeras.core import tree
@@ -98,6 +100,19 @@ def attach_mask(layer, inputs, outputs, previous_mask):
         return
     mask = layer.compute_mask(inputs, previous_mask)
     put_masks(flat, mask)
+
+
+def warn_of_lost_mask(layer):
+    """Tell, once for each layer, that the mask of its input ends there."""
+    if layer.__dict__.get("_lost_mask") or torch.compiler.is_compiling():
+        return
+    layer._lost_mask = True
+    warnings.warn(
+        f"Layer '{layer.name}' of class {type(layer).__name__} was given an input with a mask, and "
+        "does not support masking: the layers after it will not see the mask. Set "
+        "`supports_masking = True` in its __init__ to pass it on, or define `compute_mask`.",
+        stacklevel=2,
+    )
 
 
 def put_masks(flat, mask):

@@ -8,7 +8,7 @@ from torchkeras.core import shapes, tree
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.call_spec import call_spec, shapes_of
-from torchkeras.layers.masks import any_mask, mask_of, put_masks
+from torchkeras.layers.masks import any_mask, mask_of, put_masks, warn_of_lost_mask
 
 
 def output_symbols(layer, spec, args, kwargs):
@@ -102,7 +102,11 @@ def _promoted(dtypes):
 
 def _mask_symbols(layer, first, outputs, mask):
     """Put symbols for masks on `outputs`; nothing but `compute_mask` runs for that."""
-    if not layer.supports_masking or not (layer._makes_masks or any_mask(mask)):
+    if not layer.supports_masking:
+        if any_mask(mask):
+            warn_of_lost_mask(layer)
+        return
+    if not (layer._makes_masks or any_mask(mask)):
         return
     if layer._makes_masks or not _is_default(type(layer).compute_mask):
         mask = shapes.infer(layer.compute_mask, (first, mask), {}, modules=(layer,))

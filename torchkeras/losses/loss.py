@@ -278,11 +278,26 @@ def reduce_weighted_values(
         sample_weight = on_device_of(values, convert_to_tensor(sample_weight, values.dtype))
     if mask is not None:
         mask = on_device_of(values, convert_to_tensor(mask, "bool"))
+        _check_mask(mask, values)
     weights = apply_mask(sample_weight, mask, values.dtype, reduction)
     if weights is not None:
         values, weights = align_weights(values, weights)
         values = values * weights
     return _reduce(values, weights, reduction)
+
+
+def _check_mask(mask, values):
+    if mask.shape == values.shape[: mask.dim()]:
+        return
+    try:
+        align_weights(values, mask)
+    except ValueError:
+        raise ValueError(
+            "The mask of y_pred must have the shape of the loss values, or a leading part of it "
+            f"such as (batch,). Received: a mask of shape {tuple(mask.shape)} for values of "
+            f"shape {tuple(values.shape)}. A layer that changes the shape of its input gives the "
+            "new mask in `compute_mask(inputs, mask)`, or None."
+        ) from None
 
 
 def _reduce(values, weights, reduction):

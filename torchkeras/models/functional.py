@@ -243,6 +243,16 @@ class Functional(Model):
         results = self._graph.run(tensors)
         return self._packed(results)
 
+    def _keras_call(self, args, kwargs):
+        if not args and "inputs" not in kwargs and type(self).call is Functional.call:
+            args, kwargs = inputs_by_name(self, kwargs)
+        return super()._keras_call(args, kwargs)
+
+    def _names_in_dict(self):
+        """The keys that a dict of inputs has."""
+        struct = self._inputs_struct
+        return sorted(struct) if isinstance(struct, dict) else self.input_names
+
     def _packed(self, results):
         if self._plain_output:
             return results[0]
@@ -330,8 +340,7 @@ class Functional(Model):
 
     def _arrange_dict(self, inputs):
         """The values of a dict by the keys of the model's inputs, or by their names."""
-        struct = self._inputs_struct
-        names = sorted(struct) if isinstance(struct, dict) else self.input_names
+        names = self._names_in_dict()
         missing = [
             name
             for name, symbol in zip(names, self._inputs, strict=True)
@@ -467,6 +476,28 @@ class Functional(Model):
         record = state.pop("_graph_record")
         super().__setstate__(state)
         self._set_ends(*replay_graph(record))
+
+
+def inputs_by_name(model, kwargs):
+    """The arguments of a call `model(a=x, b=y)` as those of `model({"a": x, "b": y})`.
+
+    Args:
+        model: Functional.
+        kwargs: keyword arguments of a call without `inputs`.
+
+    Raises:
+        TypeError: there is none that names an input, or one that names nothing.
+    """
+    names = model._names_in_dict()
+    inputs = {key: value for key, value in kwargs.items() if key in names}
+    rest = {key: value for key, value in kwargs.items() if key not in inputs}
+    unknown = [key for key in rest if key not in ("training", "mask")]
+    if unknown or not inputs:
+        raise TypeError(
+            f"Model '{model.name}' takes its inputs in one structure, or by their names, {names}. "
+            f"Received: the keyword arguments {list(kwargs)}."
+        )
+    return (inputs,), rest
 
 
 def _empty_functional(cls):

@@ -83,6 +83,8 @@ class Model(Trainer, Layer):
             f"'{self.name}' without one. Or give `inputs` and `outputs` to its constructor."
         )
 
+    call._is_default = True
+
     def __setattr__(self, name, value):
         # Only models made of a graph or a stack have such keys.
         keys = self.__dict__.get("_layer_keys", ())

@@ -15,7 +15,7 @@ from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
 from torchkeras.layers.fast_path import UNSETTLED
 from torchkeras.layers.layer import Layer
-from torchkeras.models.functional import Functional
+from torchkeras.models.functional import Functional, inputs_by_name
 from torchkeras.models.model import Model, register_layers
 
 _GRAPH_PARTS = frozenset(
@@ -247,6 +247,12 @@ class Sequential(Model):
             x = layer(x)
         return x
 
+    def _keras_call(self, args, kwargs):
+        if not args and "inputs" not in kwargs and self._passes_on():
+            args, kwargs = inputs_by_name(self._functional, kwargs)
+            args = tuple(args[0].values())  # a stack has one input
+        return super()._keras_call(args, kwargs)
+
     def _passes_on(self):
         """Whether a call is nothing but a call of the functional model inside."""
         return self._functional is not None and type(self).call is Sequential.call
@@ -315,6 +321,9 @@ class Sequential(Model):
             )
         return getattr(self._functional, name)
 
+    def _node_end(self, name):
+        return getattr(Layer, name).fget(self)
+
     @property
     def inputs(self):
         """The symbolic input, in a list."""
@@ -327,13 +336,13 @@ class Sequential(Model):
 
     @property
     def input(self):
-        """The symbolic input."""
-        return self._graph_part("input")
+        """The symbolic input: of the first call, where it is part of another model's graph."""
+        return self._node_end("input") if self._inbound_nodes else self._graph_part("input")
 
     @property
     def output(self):
-        """The symbolic output."""
-        return self._graph_part("output")
+        """The symbolic output: of the first call, where it is part of another model's graph."""
+        return self._node_end("output") if self._inbound_nodes else self._graph_part("output")
 
     @property
     def input_shape(self):

@@ -177,7 +177,19 @@ def roll(x, shift, axis=None):
     >>> keras.ops.roll(torch.tensor([1, 2, 3]), 1)
     tensor([3, 1, 2])
     """
-    return torch.roll(convert_to_tensor(x), shift, axis)
+    x = convert_to_tensor(x)
+    shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift]
+    if axis is None:
+        return torch.roll(x, sum(shifts))
+    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    if len(shifts) != len(axes):  # one shift for each axis, or several for the one
+        if 1 not in (len(shifts), len(axes)):
+            raise ValueError(
+                "`shift` and `axis` must be single ints, or of one length. Received: "
+                f"shift={shift}, axis={axis}."
+            )
+        shifts, axes = shifts * len(axes), axes * len(shifts)
+    return torch.roll(x, shifts, axes)
 
 
 @op(shape=rules.concatenate)

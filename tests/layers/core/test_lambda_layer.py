@@ -62,7 +62,8 @@ def test_arguments_mask_and_training_reach_the_function():
         return x * factor
 
     layer = layers.Lambda(function, arguments={"factor": 3})
-    y = layer(layers.Masking()(torch.tensor([[[1.0], [0.0]]])), training=True)
+    with pytest.warns(UserWarning, match="does not support masking"):
+        y = layer(layers.Masking()(torch.tensor([[[1.0], [0.0]]])), training=True)
     assert y.flatten().tolist() == [3.0, 0.0]
     assert seen["mask"].tolist() == [[True, False]]
     assert seen["training"] is True
@@ -87,3 +88,26 @@ def test_functions_written_in_c():
 def test_not_a_function():
     with pytest.raises(TypeError, match="function.*Received"):
         layers.Lambda(3)
+
+
+@pytest.mark.parametrize("function", [keras.ops.square, keras.activations.softplus, keras.ops.relu])
+@pytest.mark.parametrize("ending", [".keras", ".safetensors"])
+def test_a_function_of_this_package_is_saved_by_its_place(function, ending, tmp_path):
+    x = torch.tensor([[-3.0, 2.0]])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(function)])
+    model.save(tmp_path / f"m{ending}")
+    again = keras.models.load_model(tmp_path / f"m{ending}")
+    torch.testing.assert_close(again(x), function(x))
+    assert keras.models.model_from_json(model.to_json()).layers[0].function is function
+
+
+def test_a_users_function_is_not_taken_for_one_of_the_same_name():
+    def square(x):
+        return x
+
+    config = keras.layers.Lambda(square).get_config()
+    with pytest.raises(ValueError, match="not known here"):
+        keras.layers.Lambda.from_config(config)
+    config["function"] = {**config["function"], "module": "keras.ops", "config": "_op_name"}
+    with pytest.raises(ValueError, match="not known here"):
+        keras.layers.Lambda.from_config(config)

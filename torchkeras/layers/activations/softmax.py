@@ -16,7 +16,8 @@ class Softmax(Layer):
     Call arguments:
         inputs: tensor of logits.
         mask: tensor that broadcasts to `inputs`: True, or above 0.5, where a position counts.
-            The others get probability 0, also where a whole axis is masked.
+            The others get probability 0, also where a whole axis is masked. A mask that rides on
+            the inputs, as Masking makes it, is one of steps: it has the leading axes.
 
     Input shape: any, floating point.
     Output shape: that of the input.
@@ -41,6 +42,9 @@ class Softmax(Layer):
 
     def call(self, inputs, mask=None):
         if mask is not None:
+            if mask is getattr(inputs, "_keras_mask", None) and mask.dim() < inputs.dim():
+                # It rides on the inputs, as that of the steps: it has their leading axes.
+                mask = mask.reshape(*mask.shape, *[1] * (inputs.dim() - mask.dim()))
             mask = self._check_mask(mask, inputs)
             # Finite, so that a row without any position gives no NaN, here or in its gradient.
             low = -3e4 if inputs.dtype is torch.float16 else -1e9

@@ -1,7 +1,9 @@
 """Lambda: a function as a layer."""
 
 import inspect
+import types
 
+from torchkeras import activations, ops
 from torchkeras.core import tree
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
@@ -75,7 +77,7 @@ class Lambda(Layer):
         return super().compute_output_spec(inputs, **kwargs)
 
     def get_config(self):
-        config = {**super().get_config(), "function": serialize_keras_object(self.function)}
+        config = {**super().get_config(), "function": _described(self.function)}
         if self._output_shape is not None:
             given = self._output_shape
             config["output_shape"] = serialize_keras_object(given) if callable(given) else given
@@ -108,7 +110,25 @@ class Lambda(Layer):
         return super().from_config(config)
 
 
+_PUBLIC = {"keras.ops": ops, "keras.activations": activations}
+
+
+def _described(function):
+    """The config of a function: those of this package are named with the module they are in."""
+    config = serialize_keras_object(function)
+    name = getattr(function, "__name__", None)
+    for module, namespace in _PUBLIC.items():
+        if name and getattr(namespace, name, None) is function:
+            return {**config, "module": module}
+    return config
+
+
 def _function(config, custom_objects):
+    name, namespace = config.get("config"), _PUBLIC.get(config.get("module"))
+    if namespace is not None and isinstance(name, str) and not name.startswith("_"):
+        found = getattr(namespace, name, None)
+        if isinstance(found, types.FunctionType):
+            return found
     found = deserialize_keras_object(config, custom_objects=custom_objects)
     if isinstance(found, str):
         raise ValueError(

@@ -1,6 +1,7 @@
 """BatchNormalization: mean 0 and variance 1 of each channel over the batch."""
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.input_spec import InputSpec
@@ -15,7 +16,7 @@ from torchkeras.layers.normalization.batch_moments import (
 from torchkeras.layers.weight_arguments import set_weight_arguments
 
 
-class BatchNormalization(BaseNormalization):
+class BatchNormalization(BaseNormalization, _BatchNorm):
     """Normalizes each channel: by the batch in training, by moving statistics at inference.
 
     Computes `(x - mean) / sqrt(variance + epsilon) * gamma + beta`. In training, mean and
@@ -105,6 +106,7 @@ class BatchNormalization(BaseNormalization):
         set_weight_arguments(self, locals(), "beta", "gamma", "moving_mean", "moving_variance")
         self.axis = axis
         self.momentum = float(momentum)
+        self._batches_seen = 0
         self.epsilon = float(epsilon)
         self.renorm = renorm
         self.renorm_clipping = _check_clipping(renorm_clipping or {}) if renorm else renorm_clipping
@@ -211,6 +213,7 @@ class BatchNormalization(BaseNormalization):
     def _by_whole_batch(self, x, gamma, beta):
         """torch's fused training step, with the moving variance that Keras keeps."""
         moving_mean, moving_variance = self.moving_mean.value, self.moving_variance.value
+        momentum = self._share_kept()
         count = x.numel() // x.shape[1]
         if count == 0:
             return self._batch_norm(x, gamma, beta, moving_mean, moving_variance, False, 0.0)
@@ -223,14 +226,88 @@ class BatchNormalization(BaseNormalization):
         unbiased = count / (count - 1)
         variance = moving_variance * unbiased
         if SCOPE.stateless is None:
-            y = self._batch_norm(x, gamma, beta, moving_mean, variance, True, 1 - self.momentum)
-            torch.mul(variance, 1 / unbiased, out=moving_variance)
+            try:
+                y = self._batch_norm(x, gamma, beta, moving_mean, variance, True, 1 - momentum)
+            except RuntimeError as error:
+                raise (self._no_place_for_statistics() if _is_mapped(x) else error) from error
+            try:
+                torch.mul(variance, 1 / unbiased, out=moving_variance)
+            except RuntimeError:
+                if not _is_mapped(moving_variance):
+                    raise
+                moving_variance.copy_(variance / unbiased)  # vmap takes no `out`
             return y
         mean = moving_mean.clone()
-        y = self._batch_norm(x, gamma, beta, mean, variance, True, 1 - self.momentum)
+        try:
+            y = self._batch_norm(x, gamma, beta, mean, variance, True, 1 - momentum)
+        except RuntimeError:
+            if not _is_mapped(x):
+                raise
+            axes = [axis for axis in range(x.dim()) if axis != 1]
+            variance, mean = torch.var_mean(x, axes, correction=0)
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving.value * momentum + batch.detach() * (1 - momentum))
+            return self._batch_norm(x, gamma, beta, None, None, True, 0.0)
         self.moving_mean.assign(mean)
         self.moving_variance.assign(variance / unbiased)
         return y
+
+    def _no_place_for_statistics(self):
+        return RuntimeError(
+            f"Layer '{self.name}' keeps one moving mean and variance, and torch.vmap makes several "
+            "in training. Received: a mapped input, and statistics that are not mapped. Call it "
+            "with training=False, use `stateless_call`, or map the buffers too, as "
+            "torch.func.functional_call with stack_module_state does."
+        )
+
+    # What torch's own functions for batch normalization (`update_bn` and its like) ask for.
+
+    track_running_stats = True
+
+    def _share_kept(self):
+        """`momentum`; where torch.optim.swa_utils.update_bn has taken it away, for a plain mean."""
+        if self.momentum is not None:
+            return self.momentum
+        self._batches_seen += 1
+        return 1 - 1 / self._batches_seen
+
+    def reset_running_stats(self):
+        """Forget the moving statistics, as torch.optim.swa_utils.update_bn does at its start.
+
+        Example:
+
+        >>> layer = keras.layers.BatchNormalization()
+        >>> layer.build((None, 1))
+        >>> _ = layer(torch.full((4, 1), 7.0), training=True)
+        >>> layer.reset_running_stats()
+        >>> layer.moving_mean.numpy()
+        array([0.], dtype=float32)
+        """
+        self._batches_seen = 0
+        if self.built:
+            with torch.no_grad():
+                for name in ("moving_mean", "renorm_mean"):
+                    if hasattr(self, name):
+                        getattr(self, name).assign(torch.zeros_like(getattr(self, name).value))
+                for name in ("moving_variance", "moving_stddev", "renorm_stddev"):
+                    if hasattr(self, name):
+                        getattr(self, name).assign(torch.ones_like(getattr(self, name).value))
+
+    @property
+    def num_features(self):
+        """Raises: torch's SyncBatchNorm.convert_sync_batchnorm asks it of what it replaces."""
+        raise RuntimeError(
+            f"Layer '{self.name}' is not converted to torch.nn.SyncBatchNorm. Received: a request "
+            "for `num_features`. Make it keras.layers.BatchNormalization(..., synchronized=True), "
+            "which takes the batches of all processes as one."
+        )
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        torch.nn.Module._load_from_state_dict(self, *args, **kwargs)  # no counter of batches
+
+    def extra_repr(self):
+        """Nothing: the layer says its name itself."""
+        return ""
 
     def _by_moments(self, x, gamma, beta, counted, synchronized):
         moments = count, mean, variance = batch_moments(x, counted, synchronized)
@@ -241,8 +318,9 @@ class BatchNormalization(BaseNormalization):
             gamma, beta = factor * gamma, offset * gamma + beta
             self._move_renorm(count, mean, variance)
         else:
-            self._move(self.moving_mean, mean, count, self.momentum)
-            self._move(self.moving_variance, variance, count, self.momentum)
+            momentum = self._share_kept()
+            self._move(self.moving_mean, mean, count, momentum)
+            self._move(self.moving_variance, variance, count, momentum)
         if x.dtype is not mean.dtype and self.moving_mean.value.dtype is not mean.dtype:
             x = x.to(mean.dtype)  # a layer in half precision throughout
         return normalize_by_moments(x, gamma, beta, counted, moments, self.epsilon, synchronized)
@@ -272,8 +350,9 @@ class BatchNormalization(BaseNormalization):
         stddev = (variance + self.epsilon).sqrt()
         self._move(self.renorm_mean, mean, count, self.renorm_momentum)
         self._move(self.renorm_stddev, stddev, count, self.renorm_momentum)
-        self._move(self.moving_mean, mean, count, self.momentum)
-        self._move(self.moving_stddev, stddev, count, self.momentum)
+        momentum = self._share_kept()
+        self._move(self.moving_mean, mean, count, momentum)
+        self._move(self.moving_stddev, stddev, count, momentum)
         # Rounding may leave a square below epsilon.
         moved = (self.moving_stddev.value.square() - self.epsilon).clamp_min(0)
         self.moving_variance.assign(torch.where(count > 0, moved, self.moving_variance.value))
@@ -289,6 +368,11 @@ class BatchNormalization(BaseNormalization):
             "renorm_momentum": self.renorm_momentum,
             "synchronized": self.synchronized,
         }
+
+
+def _is_mapped(x):
+    """Whether torch.vmap runs over `x`."""
+    return torch._C._functorch.is_batchedtensor(x)
 
 
 def _check_clipping(limits):
