@@ -7,7 +7,16 @@ from torchkeras.layers.activations import LeakyReLU as LeakyReLU
 from torchkeras.layers.activations import PReLU as PReLU
 from torchkeras.layers.activations import ReLU as ReLU
 from torchkeras.layers.activations import Softmax as Softmax
+from torchkeras.layers.convolutional import Conv1D as Conv1D
+from torchkeras.layers.convolutional import Conv1DTranspose as Conv1DTranspose
 from torchkeras.layers.convolutional import Conv2D as Conv2D
+from torchkeras.layers.convolutional import Conv2DTranspose as Conv2DTranspose
+from torchkeras.layers.convolutional import Conv3D as Conv3D
+from torchkeras.layers.convolutional import Conv3DTranspose as Conv3DTranspose
+from torchkeras.layers.convolutional import DepthwiseConv1D as DepthwiseConv1D
+from torchkeras.layers.convolutional import DepthwiseConv2D as DepthwiseConv2D
+from torchkeras.layers.convolutional import SeparableConv1D as SeparableConv1D
+from torchkeras.layers.convolutional import SeparableConv2D as SeparableConv2D
 from torchkeras.layers.core import Dense as Dense
 from torchkeras.layers.core import Identity as Identity
 from torchkeras.layers.core import Input as Input
@@ -54,6 +63,16 @@ from torchkeras.layers.reshaping import Permute as Permute
 from torchkeras.layers.reshaping import RepeatVector as RepeatVector
 from torchkeras.layers.reshaping import Reshape as Reshape
 from torchkeras.layers.rnn import LSTM as LSTM
+
+# Second names, as in Keras.
+Convolution1D = Conv1D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+Convolution3D = Conv3D
+Convolution3DTranspose = Conv3DTranspose
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D
 
 
 def serialize(layer):

@@ -1,39 +1,13 @@
 """Conv2D against its formula, written as loops."""
 
-import itertools
-
 import pytest
 import torch
 
 import torchkeras as keras
+from tests.layers.definitions import convolved, given_to
 from tests.testing import assert_close, case, layer_cases
 
-
-def convolved(images, kernel, bias, strides=(1, 1), dilation_rate=(1, 1), groups=1, same=False):
-    """The definition, pixel by pixel, for channels last; zeros are added as TensorFlow does."""
-    batch, *sizes, channels = images.shape
-    kernel_size, filters = kernel.shape[:2], kernel.shape[3]
-    pads, outs = [], []
-    for n, k, s, d in zip(sizes, kernel_size, strides, dilation_rate, strict=True):
-        reach = (k - 1) * d + 1
-        outs.append(-(-n // s) if same else -(-(n - reach + 1) // s))
-        total = max((outs[-1] - 1) * s + reach - n, 0) if same else 0
-        pads.append((total // 2, total - total // 2))
-    padded = torch.zeros(batch, sizes[0] + sum(pads[0]), sizes[1] + sum(pads[1]), channels)
-    padded[:, pads[0][0] : pads[0][0] + sizes[0], pads[1][0] : pads[1][0] + sizes[1]] = images
-    result = torch.zeros(batch, *outs, filters)
-    inside, made = channels // groups, filters // groups
-    for y, x, f in itertools.product(range(outs[0]), range(outs[1]), range(filters)):
-        first = f // made * inside
-        for i, j in itertools.product(range(kernel_size[0]), range(kernel_size[1])):
-            row = y * strides[0] + i * dilation_rate[0]
-            column = x * strides[1] + j * dilation_rate[1]
-            pixels = padded[:, row, column, first : first + inside]
-            result[:, y, x, f] += pixels @ kernel[i, j, :, f]
-    return result + bias
-
-
-CASES = {
+GEOMETRIES = {
     "plain": {},
     "one_pixel": {"kernel_size": 1},
     "strides": {"strides": (2, 3)},
@@ -49,10 +23,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GEOMETRIES)
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_values_are_those_of_the_definition(case, data_format):
-    arguments = {"kernel_size": 3, **CASES[case]}
+    arguments = {"kernel_size": 3, **GEOMETRIES[case]}
     layer = keras.layers.Conv2D(8, **arguments, data_format=data_format, bias_initializer="normal")
     images = torch.randn(2, 7, 6, 4, generator=torch.Generator().manual_seed(0))
     first = data_format == "channels_first"
@@ -60,12 +34,12 @@ def test_values_are_those_of_the_definition(case, data_format):
     expected = convolved(
         images,
         layer.kernel.value.detach(),
-        layer.bias.value.detach(),
         layer.strides,
         layer.dilation_rate,
         layer.groups,
-        layer.padding == "same",
+        layer.padding,
     )
+    expected += layer.bias.value.detach()
     assert_close(outputs.permute(0, 2, 3, 1) if first else outputs, expected)
     inputs = images.permute(0, 3, 1, 2) if first else images
     assert layer.compute_output_shape(tuple(inputs.shape)) == tuple(outputs.shape)
@@ -112,16 +86,12 @@ def test_sizes_that_are_unknown_stay_unknown():
     assert layer(keras.Input((3, None, None))).shape == (None, 4, None, None)
 
 
-def test_channels_last_images_reach_torch_without_a_copy(monkeypatch):
-    seen = []
-    conv2d = torch.nn.functional.conv2d
-    monkeypatch.setattr(
-        torch.nn.functional, "conv2d", lambda x, *rest: seen.append(x) or conv2d(x, *rest)
-    )
+def test_channels_last_images_reach_torch_without_a_copy():
     images = torch.ones(2, 5, 5, 3)
-    keras.layers.Conv2D(4, 3, padding="same", data_format="channels_last")(images)
-    assert seen[0].data_ptr() == images.data_ptr()
-    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    layer = keras.layers.Conv2D(4, 3, padding="same", data_format="channels_last")
+    seen = given_to(torch.conv2d, layer, images)
+    assert seen.data_ptr() == images.data_ptr()
+    assert seen.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_integer_pixels_become_floats():
