@@ -76,10 +76,19 @@ from torchkeras.layers.regularization import GaussianNoise as GaussianNoise
 from torchkeras.layers.regularization import SpatialDropout1D as SpatialDropout1D
 from torchkeras.layers.regularization import SpatialDropout2D as SpatialDropout2D
 from torchkeras.layers.regularization import SpatialDropout3D as SpatialDropout3D
+from torchkeras.layers.reshaping import Cropping1D as Cropping1D
+from torchkeras.layers.reshaping import Cropping2D as Cropping2D
+from torchkeras.layers.reshaping import Cropping3D as Cropping3D
 from torchkeras.layers.reshaping import Flatten as Flatten
 from torchkeras.layers.reshaping import Permute as Permute
 from torchkeras.layers.reshaping import RepeatVector as RepeatVector
 from torchkeras.layers.reshaping import Reshape as Reshape
+from torchkeras.layers.reshaping import UpSampling1D as UpSampling1D
+from torchkeras.layers.reshaping import UpSampling2D as UpSampling2D
+from torchkeras.layers.reshaping import UpSampling3D as UpSampling3D
+from torchkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
+from torchkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
+from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchkeras.layers.rnn import LSTM as LSTM
 
 # Second names, as in Keras.
