@@ -52,6 +52,24 @@ from torchkeras.layers.normalization import LayerNormalization as LayerNormaliza
 from torchkeras.layers.normalization import RMSNormalization as RMSNormalization
 from torchkeras.layers.normalization import SpectralNormalization as SpectralNormalization
 from torchkeras.layers.normalization import UnitNormalization as UnitNormalization
+from torchkeras.layers.pooling import AdaptiveAveragePooling1D as AdaptiveAveragePooling1D
+from torchkeras.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
+from torchkeras.layers.pooling import AdaptiveAveragePooling3D as AdaptiveAveragePooling3D
+from torchkeras.layers.pooling import AdaptiveMaxPooling1D as AdaptiveMaxPooling1D
+from torchkeras.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
+from torchkeras.layers.pooling import AdaptiveMaxPooling3D as AdaptiveMaxPooling3D
+from torchkeras.layers.pooling import AveragePooling1D as AveragePooling1D
+from torchkeras.layers.pooling import AveragePooling2D as AveragePooling2D
+from torchkeras.layers.pooling import AveragePooling3D as AveragePooling3D
+from torchkeras.layers.pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
+from torchkeras.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
+from torchkeras.layers.pooling import GlobalAveragePooling3D as GlobalAveragePooling3D
+from torchkeras.layers.pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
+from torchkeras.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
+from torchkeras.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
+from torchkeras.layers.pooling import MaxPooling1D as MaxPooling1D
+from torchkeras.layers.pooling import MaxPooling2D as MaxPooling2D
+from torchkeras.layers.pooling import MaxPooling3D as MaxPooling3D
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
@@ -62,10 +80,19 @@ from torchkeras.layers.regularization import GaussianNoise as GaussianNoise
 from torchkeras.layers.regularization import SpatialDropout1D as SpatialDropout1D
 from torchkeras.layers.regularization import SpatialDropout2D as SpatialDropout2D
 from torchkeras.layers.regularization import SpatialDropout3D as SpatialDropout3D
+from torchkeras.layers.reshaping import Cropping1D as Cropping1D
+from torchkeras.layers.reshaping import Cropping2D as Cropping2D
+from torchkeras.layers.reshaping import Cropping3D as Cropping3D
 from torchkeras.layers.reshaping import Flatten as Flatten
 from torchkeras.layers.reshaping import Permute as Permute
 from torchkeras.layers.reshaping import RepeatVector as RepeatVector
 from torchkeras.layers.reshaping import Reshape as Reshape
+from torchkeras.layers.reshaping import UpSampling1D as UpSampling1D
+from torchkeras.layers.reshaping import UpSampling2D as UpSampling2D
+from torchkeras.layers.reshaping import UpSampling3D as UpSampling3D
+from torchkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
+from torchkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
+from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchkeras.layers.rnn import LSTM as LSTM
 
 # Second names, as in Keras.
@@ -77,6 +104,18 @@ Convolution3D = Conv3D
 Convolution3DTranspose = Conv3DTranspose
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalMaxPool3D = GlobalMaxPooling3D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D
 
 
 def serialize(layer):

@@ -51,6 +51,38 @@ def sizes_argument(value, rank, argument, least=1):
     return tuple(sizes)
 
 
+def sides_argument(value, rank, argument):
+    """Pairs of ints of at least 0, one for each axis: places before it and after it.
+
+    Args:
+        value: int for all sides; or one item for each axis, an int for both sides or two. For one
+            axis the two stand alone.
+        rank: int, number of spatial axes.
+        argument: str, the argument's name, for the message.
+
+    Raises:
+        ValueError: anything else was given.
+
+    Example:
+
+    >>> sides_argument((1, (2, 3)), 2, "padding")
+    ((1, 1), (2, 3))
+    """
+    sides = (value,) if rank == 1 else value
+    sides = (value,) * rank if isinstance(value, int) else sides
+    valid = isinstance(sides, (tuple, list)) and len(sides) == rank
+    pairs = [(side, side) if isinstance(side, int) else side for side in sides] if valid else ()
+    for pair in pairs:
+        valid = valid and isinstance(pair, (tuple, list)) and len(pair) == 2
+        valid = valid and all(isinstance(places, int) and places >= 0 for places in pair)
+    if not valid:
+        many = "two of them" if rank == 1 else f"{rank} of them, or {rank} pairs of them"
+        raise ValueError(
+            f"`{argument}` must be an int of at least 0, or {many}. Received: {argument}={value!r}."
+        )
+    return tuple(tuple(pair) for pair in pairs)
+
+
 def choice_argument(value, argument, choices):
     """One of the names in `choices`, in lower case; else a ValueError.
 
