@@ -1,0 +1,5 @@
+"""Layers that look things up: queries among keys and values."""
+
+from torchkeras.layers.attention.multi_head_attention import (
+    MultiHeadAttention as MultiHeadAttention,
+)
