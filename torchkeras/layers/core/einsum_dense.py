@@ -120,16 +120,13 @@ class EinsumDense(Layer):
             outputs = torch.einsum(self.equation, inputs.to(kernel.dtype), kernel)
             return self.activation(outputs if bias is None else outputs + bias)
         # A product of two matrices, which torch is much faster at than at sums of its own.
-        if count > 1:
-            inputs = inputs.flatten(-count)
-        sizes = kernel.shape[count:]
-        kernel = kernel.reshape(math.prod(kernel.shape[:count]), math.prod(sizes))
+        made = (*inputs.shape[:-count], *kernel.shape[count:])
+        kernel = kernel.reshape(math.prod(kernel.shape[:count]), -1)
+        inputs = inputs.reshape(-1, kernel.shape[0])
         bias = None if bias is None else bias.reshape(-1)
         code = kernel_code(self.activation)
         fused = code is not None and code != codes.SIGMOID  # which leaves its logits to the loss
-        outputs = dense(inputs, kernel, bias, code if fused else codes.NONE)
-        if len(sizes) > 1:
-            outputs = outputs.unflatten(-1, sizes)
+        outputs = dense(inputs, kernel, bias, code if fused else codes.NONE).reshape(made)
         return outputs if fused else self.activation(outputs)
 
     def compute_output_shape(self, input_shape):
