@@ -1,4 +1,4 @@
-"""Attention layers with heads against real Keras on its torch backend."""
+"""Attention layers against real Keras on its torch backend."""
 
 import json
 
@@ -255,3 +255,36 @@ def test_errors_of_calls_have_keras_types():
         with pytest.raises(ValueError):
             layer = library.layers.MultiHeadAttention(2, 4)
             layer(*(library.Input((n, 6)) for n in (3, 4, 5)))
+
+
+PLAIN = {
+    "dot": ("Attention", {}),
+    "scaled": ("Attention", {"use_scale": True}),
+    "concat": ("Attention", {"score_mode": "concat"}),
+    "additive": ("AdditiveAttention", {}),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("with_scores", [False, True])
+@pytest.mark.parametrize("masked", [(False, False), (True, True), (True, False), (False, True)])
+def test_masks_of_attention_without_heads(case, causal, with_scores, masked):
+    name, arguments = PLAIN[case]
+    query, value = data(2, 3, 6), data(2, 4, 6, seed=1)
+    query[0, 1:], value[0, 2:], value[1] = 0, 0, 0  # the second sample has only padding
+    layers = [getattr(lib.layers, name)(**arguments) for lib in (torchkeras, keras)]
+    results = []
+    for library, layer in zip((torchkeras, keras), layers, strict=True):
+        layer([query, value])
+        for weight in layer.weights:
+            weight.assign(data(*weight.shape, seed=3))
+        inputs = [
+            library.layers.Masking()(x.clone()) if has else x.clone()
+            for x, has in zip((query, value), masked, strict=True)
+        ]
+        outputs = flat(layer(inputs, use_causal_mask=causal, return_attention_scores=with_scores))
+        results.append([(y, getattr(y, "_keras_mask", None)) for y in outputs])
+    for (ours, mask), (theirs, their_mask) in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        assert repr(mask) == repr(their_mask)
