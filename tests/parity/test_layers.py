@@ -299,6 +299,20 @@ CASES = {
         (2, 3, 5, 6),
     ),
     "up_sampling3d": ("UpSampling3D", {"size": (1, 2, 3)}, (2, 2, 3, 4, 3)),
+    "attention": ("Attention", {}, [(2, 3, 5), (2, 4, 5)]),
+    "attention_key": ("Attention", {"use_scale": True}, [(2, 3, 5), (2, 4, 6), (2, 4, 5)]),
+    "attention_concat": (
+        "Attention",
+        {"score_mode": "concat", "use_scale": True, "dropout": 0.5, "seed": 3},
+        [(2, 3, 5), (2, 4, 5)],
+    ),
+    "attention_mixed": ("Attention", {"dtype": "mixed_bfloat16"}, [(2, 3, 5), (2, 4, 5)]),
+    "additive_attention": ("AdditiveAttention", {}, [(2, 3, 5), (2, 4, 5)]),
+    "additive_attention_plain": (
+        "AdditiveAttention",
+        {"use_scale": False, "dropout": 0.5},
+        [(2, 3, 5), (2, 4, 6), (2, 4, 5)],
+    ),
     "identity": ("Identity", {}, (2, 3)),
     "masking": ("Masking", {"mask_value": 0.0}, (2, 3, 4)),
     "lambda": ("Lambda", {"function": named, "arguments": {"factor": 3.0}}, (2, 3)),
@@ -611,6 +625,12 @@ REFUSED = {
     "embedding_output_dim": lambda lib: lib.layers.Embedding(2, True),
     "embedding_weights": lambda lib: lib.layers.Embedding(3, 2, weights=np.ones((3, 3))),
     "wrapper": lambda lib: lib.layers.Wrapper("dense"),
+    "attention_mode": lambda lib: lib.layers.Attention(score_mode="sum"),
+    "attention_tensor": lambda lib: lib.layers.Attention()(torch.ones(2, 3, 4)),
+    "attention_one": lambda lib: lib.layers.AdditiveAttention()([torch.ones(2, 3, 4)]),
+    "attention_mask": lambda lib: lib.layers.Attention()(
+        [torch.ones(2, 3, 4)] * 2, mask=torch.ones(2, 3)
+    ),
     "dropout_rate": lambda lib: lib.layers.Dropout(1.5),
     "dropout_noise_shape": lambda lib: lib.layers.Dropout(0.5, noise_shape=(0, 1)),
     "gaussian_noise": lambda lib: lib.layers.GaussianNoise(2.0),

@@ -42,9 +42,10 @@ def _exposed(module, name):
 
 def _public_name(cls):
     """`(module, name)` of a class in the public namespaces, or None."""
+    name = cls.__dict__.get("_exported_name", cls.__name__)
     for module, (namespace, only) in _namespaces.items():
-        if namespace.get(cls.__name__) is cls and (only is None or cls.__name__ in only):
-            return module, cls.__name__
+        if namespace.get(name) is cls and (only is None or name in only):
+            return module, name
     return None
 
 

@@ -7,6 +7,10 @@ from torchkeras.layers.activations import LeakyReLU as LeakyReLU
 from torchkeras.layers.activations import PReLU as PReLU
 from torchkeras.layers.activations import ReLU as ReLU
 from torchkeras.layers.activations import Softmax as Softmax
+from torchkeras.layers.attention import AdditiveAttention as AdditiveAttention
+from torchkeras.layers.attention import Attention as Attention
+from torchkeras.layers.attention import GroupedQueryAttention as GroupQueryAttention  # noqa: F401
+from torchkeras.layers.attention import MultiHeadAttention as MultiHeadAttention
 from torchkeras.layers.convolutional import Conv1D as Conv1D
 from torchkeras.layers.convolutional import Conv1DTranspose as Conv1DTranspose
 from torchkeras.layers.convolutional import Conv2D as Conv2D

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.layers.core.lora import LowRankUpdate
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
@@ -125,10 +126,12 @@ def _own_values(part):
 
 def _is_custom(part, method):
     """Whether a layer has its own way to save or load its variables."""
-    return isinstance(part, TrackedModule) and (
-        getattr(type(part), method) is not getattr(TrackedModule, method)
-        and torch_module(part) is None
-    )
+    if not isinstance(part, TrackedModule) or torch_module(part) is not None:
+        return False
+    own = getattr(type(part), method)
+    if own is getattr(LowRankUpdate, method):
+        return part.lora_enabled
+    return own is not getattr(TrackedModule, method)
 
 
 # Reading

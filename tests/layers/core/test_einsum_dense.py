@@ -89,8 +89,8 @@ def test_what_does_not_fit_is_an_error(arguments, shape, message):
 
 
 def test_unsupported_arguments_are_errors():
-    with pytest.raises(ValueError, match="Received: lora_rank=2"):
-        keras.layers.EinsumDense("ab,bc->ac", 4, lora_rank=2)
+    with pytest.raises(ValueError, match="Received: gptq_unpacked_column_size=2"):
+        keras.layers.EinsumDense("ab,bc->ac", 4, gptq_unpacked_column_size=2)
 
 
 def einsum(name, **arguments):

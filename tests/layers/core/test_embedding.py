@@ -66,8 +66,8 @@ def test_sizes_are_positive_ints(size, name):
 
 
 def test_unsupported_arguments_are_errors():
-    with pytest.raises(ValueError, match="Received: lora_rank=2"):
-        Embedding(2, 2, lora_rank=2)
+    with pytest.raises(ValueError, match="Received: quantization_config=2"):
+        Embedding(2, 2, quantization_config=2)
 
 
 def test_integer_without_a_row_is_an_error():

@@ -4,6 +4,7 @@ from torchkeras import activations
 from torchkeras.activations.kernel_codes import kernel_code
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
+from torchkeras.layers.core.lora import LowRankUpdate
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.known_sizes import known_sizes
 from torchkeras.layers.layer import Layer
@@ -14,7 +15,7 @@ from torchkeras.layers.weight_arguments import (
 )
 
 
-class Dense(Layer):
+class Dense(LowRankUpdate, Layer):
     """Fully connected layer: `activation(x @ kernel + bias)` over the last axis.
 
     Args:
@@ -25,7 +26,9 @@ class Dense(Layer):
         kernel_regularizer, bias_regularizer: regularizers, by name or instance, or None.
         activity_regularizer: regularizer of the output, by name or instance, or None.
         kernel_constraint, bias_constraint: constraints, by name or instance, or None.
-        lora_rank, lora_alpha, quantization_config: kept for Keras's signature; only None works.
+        lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
+            layer is built; None for no LoRA.
+        quantization_config: kept for Keras's signature; only None works.
 
     Input shape: `(batch, ..., features)`; `features` is known at build. Integers are computed
         in the dtype of the kernel.
@@ -62,22 +65,17 @@ class Dense(Layer):
     ):
         if not isinstance(units, int) or units <= 0:
             raise ValueError(f"`units` must be an int of at least 1. Received: units={units!r}.")
-        unsupported = {
-            "lora_rank": lora_rank,
-            "lora_alpha": lora_alpha,
-            "quantization_config": quantization_config,
-        }
-        for argument, value in unsupported.items():
-            if value is not None:
-                raise ValueError(
-                    f"Dense supports no other value than None for `{argument}`. Received: "
-                    f"{argument}={value!r}. Leave it out."
-                )
+        if quantization_config is not None:
+            raise ValueError(
+                "Dense supports no other value than None for `quantization_config`. Received: "
+                f"quantization_config={quantization_config!r}. Leave it out."
+            )
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         set_weight_arguments(self, locals(), "kernel", "bias")
+        self._set_lora(lora_rank, lora_alpha)
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -92,6 +90,8 @@ class Dense(Layer):
                 name="bias", shape=(self.units,), **weight_arguments(self, "bias")
             )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs):
         activation = self.activation
@@ -99,7 +99,8 @@ class Dense(Layer):
         if code is None or code == codes.SIGMOID:  # the function leaves its logits to the loss
             code = activation
         bias = self.bias
-        return dense(inputs, self.kernel.value, None if bias is None else bias.value, code)
+        kernel = self._merged() if self.lora_enabled else self.kernel.value
+        return dense(inputs, kernel, None if bias is None else bias.value, code)
 
     def call_with_dropout(self, inputs, rate, seed_generator):
         """`call` and a dropout of its result, in one operation where the kernels have one.
@@ -118,7 +119,7 @@ class Dense(Layer):
         bias = self.bias
         return dense(
             inputs,
-            self.kernel.value,
+            self._merged() if self.lora_enabled else self.kernel.value,
             None if bias is None else bias.value,
             self.activation if code is None else code,
             rate,
@@ -136,4 +137,5 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             **weight_config(self),
             "quantization_config": None,
+            **self._lora_config(),
         }

@@ -10,6 +10,7 @@ from torchkeras.initializers.random_initializers import VarianceScaling
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
 from torchkeras.layers.core.einsum_shapes import einsum_shapes
+from torchkeras.layers.core.lora import LowRankUpdate
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.weight_arguments import (
@@ -19,7 +20,7 @@ from torchkeras.layers.weight_arguments import (
 )
 
 
-class EinsumDense(Layer):
+class EinsumDense(LowRankUpdate, Layer):
     """Dense layer over axes of choice: `activation(einsum(equation, x, kernel) + bias)`.
 
     Args:
@@ -33,8 +34,10 @@ class EinsumDense(Layer):
             with the numbers of inputs and outputs takes them from the equation.
         kernel_regularizer, bias_regularizer: regularizers, by name or instance, or None.
         kernel_constraint, bias_constraint: constraints, by name or instance, or None.
-        lora_rank, lora_alpha, gptq_unpacked_column_size, quantization_config: kept for Keras's
-            signature; only None works.
+        lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
+            layer is built; None for no LoRA.
+        gptq_unpacked_column_size, quantization_config: kept for Keras's signature; only None
+            works.
 
     Input shape: as `equation` says; the sizes that the kernel has are known at build. Integers
         are computed in the dtype of the kernel.
@@ -74,8 +77,6 @@ class EinsumDense(Layer):
         **kwargs,
     ):
         unsupported = {
-            "lora_rank": lora_rank,
-            "lora_alpha": lora_alpha,
             "gptq_unpacked_column_size": gptq_unpacked_column_size,
             "quantization_config": quantization_config,
         }
@@ -92,6 +93,7 @@ class EinsumDense(Layer):
         self.bias_axes = bias_axes
         self.activation = activations.get(activation)
         set_weight_arguments(self, locals(), "kernel", "bias")
+        self._set_lora(lora_rank, lora_alpha)
         self._contracted = None
 
     def build(self, input_shape):
@@ -108,28 +110,27 @@ class EinsumDense(Layer):
         if count is not None and shapes.bias in (None, shapes.kernel[count:]):
             self._contracted = count
         self.input_spec = InputSpec(ndim=len(input_shape))
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def _shapes(self, input_shape):
         return einsum_shapes(self.equation, self.bias_axes, input_shape, self.partial_output_shape)
 
     def call(self, inputs):
-        kernel = self.kernel.value
+        kernel = self._merged() if self.lora_enabled else self.kernel.value
         bias = None if self.bias is None else self.bias.value
         count = self._contracted
         if count is None:
             outputs = torch.einsum(self.equation, inputs.to(kernel.dtype), kernel)
             return self.activation(outputs if bias is None else outputs + bias)
         # A product of two matrices, which torch is much faster at than at sums of its own.
-        if count > 1:
-            inputs = inputs.flatten(-count)
-        sizes = kernel.shape[count:]
-        kernel = kernel.reshape(math.prod(kernel.shape[:count]), math.prod(sizes))
+        made = (*inputs.shape[:-count], *kernel.shape[count:])
+        kernel = kernel.reshape(math.prod(kernel.shape[:count]), -1)
+        inputs = inputs.reshape(-1, kernel.shape[0])
         bias = None if bias is None else bias.reshape(-1)
         code = kernel_code(self.activation)
         fused = code is not None and code != codes.SIGMOID  # which leaves its logits to the loss
-        outputs = dense(inputs, kernel, bias, code if fused else codes.NONE)
-        if len(sizes) > 1:
-            outputs = outputs.unflatten(-1, sizes)
+        outputs = dense(inputs, kernel, bias, code if fused else codes.NONE).reshape(made)
         return outputs if fused else self.activation(outputs)
 
     def compute_output_shape(self, input_shape):
@@ -145,6 +146,7 @@ class EinsumDense(Layer):
             **weight_config(self),
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "quantization_config": None,
+            **self._lora_config(),
         }
 
 

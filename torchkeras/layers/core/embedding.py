@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from torchkeras import regularizers
+from torchkeras.layers.core.lora import LowRankUpdate
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.weight_arguments import (
     set_weight_arguments,
@@ -12,7 +13,7 @@ from torchkeras.layers.weight_arguments import (
 )
 
 
-class Embedding(Layer):
+class Embedding(LowRankUpdate, Layer):
     """Replaces each integer by a vector, the row of that number of a table that is learned.
 
     Args:
@@ -23,7 +24,9 @@ class Embedding(Layer):
         embeddings_constraint: constraint of the table, by name or instance, or None.
         mask_zero: bool, whether 0 is padding: the output then has a mask, False where it stood.
         weights: array `(input_dim, output_dim)` to start from, or a list of it; None for none.
-        lora_rank, lora_alpha, quantization_config: kept for Keras's signature; only None works.
+        lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
+            layer is built; None for no LoRA.
+        quantization_config: kept for Keras's signature; only None works.
 
     Input shape: any, integers from 0 to `input_dim - 1`. Floats are cut off to integers.
     Output shape: that of the input, and `output_dim`, in the layer's compute dtype.
@@ -39,6 +42,8 @@ class Embedding(Layer):
     >>> y.shape, y._keras_mask
     (torch.Size([1, 3, 2]), tensor([[ True,  True, False]]))
     """
+
+    _lora_weight = "embeddings"
 
     def __init__(
         self,
@@ -59,22 +64,17 @@ class Embedding(Layer):
                 raise ValueError(
                     f"`{name}` must be an int of at least 1. Received: {name}={size!r}."
                 )
-        unsupported = {
-            "lora_rank": lora_rank,
-            "lora_alpha": lora_alpha,
-            "quantization_config": quantization_config,
-        }
-        for argument, value in unsupported.items():
-            if value is not None:
-                raise ValueError(
-                    f"Embedding supports no other value than None for `{argument}`. Received: "
-                    f"{argument}={value!r}. Leave it out."
-                )
+        if quantization_config is not None:
+            raise ValueError(
+                "Embedding supports no other value than None for `quantization_config`. Received: "
+                f"quantization_config={quantization_config!r}. Leave it out."
+            )
         # Integers that come as floats must not be rounded to a compute dtype of few bits.
         super().__init__(**{**kwargs, "autocast": False})
         self.input_dim = input_dim
         self.output_dim = output_dim
         set_weight_arguments(self, locals(), "embeddings")
+        self._set_lora(lora_rank, lora_alpha)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
         if weights is not None:
@@ -89,11 +89,18 @@ class Embedding(Layer):
             shape=(self.input_dim, self.output_dim),
             **weight_arguments(self, "embeddings"),
         )
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs):
         if inputs.dtype is not torch.int64 and inputs.dtype is not torch.int32:
             inputs = inputs.to(torch.int32)
-        return F.embedding(inputs, self.embeddings.value).to(self._compute_dtype)
+        if not self.lora_enabled:
+            return F.embedding(inputs, self.embeddings.value).to(self._compute_dtype)
+        table, a, b = (part.value for part in self._lora_parts())
+        update = F.embedding(inputs, a) @ b  # of the rows that are asked for alone
+        update = self.lora_alpha / self.lora_rank * update
+        return (F.embedding(inputs, table) + update).to(self._compute_dtype)
 
     def compute_mask(self, inputs, previous_mask=None):
         return torch.ne(inputs, 0) if self.mask_zero else None
@@ -110,4 +117,5 @@ class Embedding(Layer):
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "mask_zero": self.mask_zero,
             "quantization_config": None,
+            **self._lora_config(),
         }

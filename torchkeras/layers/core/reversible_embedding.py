@@ -85,7 +85,8 @@ class ReversibleEmbedding(Embedding):
                 outputs._keras_mask = super().compute_mask(inputs)
             return outputs
         tied = self.tie_weights
-        kernel = self.embeddings.value.T if tied else self.reverse_embeddings.value
+        table = self._merged() if self.lora_enabled else self.embeddings.value
+        kernel = table.T if tied else self.reverse_embeddings.value
         dtype = to_torch_dtype(self.reverse_dtype or self.compute_dtype)
         logits = torch.matmul(inputs.to(dtype), kernel.to(dtype))
         cap = self.logit_soft_cap
