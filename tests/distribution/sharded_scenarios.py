@@ -109,6 +109,22 @@ def accumulation(folder):
     return trained(optimizer, 2)
 
 
+def loss_scale(folder):
+    """A scale that grows, and one step whose gradients are not finite."""
+    divide()
+    inner = keras.optimizers.Adam(0.01, global_clipnorm=0.3)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, 16.0, dynamic_growth_steps=20)
+    model = classifier(optimizer)
+    history = model.fit(X, LABELS, batch_size=7, epochs=2, verbose=0)
+    before = [v.numpy() for v in model.trainable_weights]
+    optimizer.dynamic_scale.assign(float("inf"))
+    model.fit(X, LABELS, batch_size=101, epochs=1, verbose=0)
+    assert all(map(np.array_equal, before, [v.numpy() for v in model.trainable_weights]))
+    optimizer.dynamic_scale.assign(4.0)
+    model.fit(X, LABELS, batch_size=7, epochs=1, verbose=0)
+    return outcome(model, history, iterations=int(optimizer.iterations), **state_of(model))
+
+
 class Plain(keras.optimizers.Optimizer):
     """A rule of one's own, which works on DTensors variable by variable."""
 

@@ -18,6 +18,7 @@ NAMES = [
     "accumulation",
     "rule_of_ones_own",
     "optimizer_of_torch",
+    "loss_scale",
     "predicted_first",
     "trained_whole_before",
     "set_weights",

@@ -73,6 +73,13 @@ def test_the_scale_grows_after_so_many_finite_steps():
     assert found == [4, 4, 2, 2, 2, 4, 4, 4, 8, 4]
 
 
+def test_an_empty_weight_is_finite():
+    v, w = keras.Variable(torch.ones(0, 2)), keras.Variable(1.0)
+    optimizer = LossScaleOptimizer(SGD(0.5), 2.0)
+    optimizer.apply([torch.ones(0, 2), torch.tensor(2.0)], [v, w])
+    assert float(w) == 0.5
+
+
 def test_the_scale_never_becomes_infinite():
     v, optimizer = keras.Variable(1.0), LossScaleOptimizer(SGD(0.0), 2.0**127, 1)
     optimizer.apply([torch.tensor(1.0)], [v])

@@ -217,6 +217,7 @@ class LossScaleOptimizer(Optimizer):
         scale = self.dynamic_scale._store[self.dynamic_scale._key]
         grads = [g if g is None or g.layout is torch.strided else g.to_dense() for g in grads]
         present = [local_part(g) for g in grads if g is not None]
+        present = [g for g in present if g.numel()]  # a process may hold no part of a weight
         highest = [
             torch.linalg.vector_norm(g, float("inf"), dtype=torch.float32)
             if g.dtype.itemsize < 4
