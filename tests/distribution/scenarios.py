@@ -12,6 +12,7 @@ from torchkeras import layers
 from torchkeras.distribution import process_group
 from torchkeras.distribution.one_process import OneProcess
 from torchkeras.distribution.replica import Replica
+from torchkeras.layers.preprocessing.adaptable_layer import AdaptableLayer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(101, 5)).astype("float32")
@@ -299,6 +300,37 @@ def torch_losses():
     return found
 
 
+class Lengths(AdaptableLayer):
+    takes_text = True
+    keeps_shape = True
+
+    def call(self, x):
+        return torch.tensor([float(len(word)) for word in x.reshape(-1)]).reshape(x.shape)
+
+
+def text():
+    """Arrays and batches of strings, of which each process reads its rows."""
+    words = ["x" * (1 + label * 2) for label in LABELS]
+
+    def batches():
+        for start in range(0, len(words), 20):
+            yield {"words": words[start : start + 20]}, Y[start : start + 20, :1]
+
+    found = {}
+    for name, data in {
+        "arrays": {"x": words, "y": Y[:, :1], "batch_size": 20, "shuffle": False},
+        "batches": {"x": batches()},
+    }.items():
+        keras.utils.set_random_seed(5)
+        inputs = keras.Input((1,), dtype="string", name="words")
+        model = keras.Model(inputs, layers.Dense(1)(Lengths()(inputs)))
+        model.compile(keras.optimizers.SGD(0.01), "mse", metrics=["mae"])
+        history = model.fit(**data, verbose=0)
+        more = {"predicted": model.predict(words, batch_size=20, verbose=0)}
+        found.update({f"{name}_{k}": v for k, v in outcome(model, history, **more).items()})
+    return found
+
+
 class Extreme(keras.metrics.Metric):
     """The largest, or smallest, output."""
 
@@ -335,6 +367,7 @@ def extremes():
 def torch_metrics():
     import torchmetrics
 
+    warnings.filterwarnings("ignore", "Metric `Spearman")
     metrics = [
         torchmetrics.R2Score(),
         torchmetrics.MeanSquaredError(squared=False),

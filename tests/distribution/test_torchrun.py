@@ -25,6 +25,7 @@ EQUAL = {
     "reductions": 1e-5,
     "torch_losses": 1e-5,
     "extremes": 1e-5,
+    "text": 1e-5,
     "torch_metrics": 1e-4,  # a correlation of parts that are merged
     "masks": 1e-5,
     "all_metrics": 1e-5,
