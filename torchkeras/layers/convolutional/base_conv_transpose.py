@@ -2,11 +2,9 @@
 
 import torch
 
-from torchkeras import activations
 from torchkeras.layers.convolutional.convolution_layer import TO_TORCH_KERNEL, ConvolutionLayer
 from torchkeras.layers.spatial import (
     TO_CHANNELS_FIRST,
-    TO_CHANNELS_LAST,
     first_spatial_axis,
     int_argument,
     sizes_argument,
@@ -67,11 +65,12 @@ class BaseConvTranspose(ConvolutionLayer):
             )
         ]
         # Torch cuts the same at both ends and adds to the end; more at the end we cut ourselves.
-        self._cut = tuple(before for before, after in cuts)
-        self._added = tuple(max(before - after, 0) for before, after in cuts)
+        torch_cuts = [(0, 0), *cuts] if self._lifted else cuts
+        self._cut = tuple(before for before, after in torch_cuts)
+        self._added = tuple(max(before - after, 0) for before, after in torch_cuts)
         self._cut_more = tuple(
-            (axis + 2, after - before)
-            for axis, (before, after) in enumerate(cuts)
+            (axis, after - before)
+            for axis, (before, after) in enumerate(torch_cuts, 2)
             if after > before
         )
         self._sizes_added = tuple(
@@ -90,25 +89,26 @@ class BaseConvTranspose(ConvolutionLayer):
         self._add_bias(self.filters)
 
     def call(self, inputs):
-        rank, kernel = self.rank, self.kernel.value
+        rank, kernel = self._torch_rank, self.kernel.value
         if inputs.dtype is not kernel.dtype:  # integers, such as pixels, come as they are
             inputs = inputs.to(kernel.dtype)
-        channels_last = self.data_format == "channels_last"
+        if self._lifted:
+            inputs, kernel = inputs.unsqueeze(1), kernel.unsqueeze(0)
+        if self.data_format == "channels_last":
+            inputs = inputs.permute(*TO_CHANNELS_FIRST[rank])
         outputs = _CONVOLUTIONS[rank](
-            inputs.permute(*TO_CHANNELS_FIRST[rank]) if channels_last else inputs,
+            inputs,
             kernel.permute(*TO_TORCH_KERNEL[rank]),
             None if self.bias is None else self.bias.value,
-            self.strides,
+            self._torch_strides,
             self._cut,
             self._added,
             1,
-            self.dilation_rate,
+            self._torch_rates,
         )
         for axis, more in self._cut_more:
             outputs = outputs.narrow(axis, 0, outputs.shape[axis] - more)
-        if channels_last:
-            outputs = outputs.permute(*TO_CHANNELS_LAST[rank])
-        return outputs if self.activation is activations.linear else self.activation(outputs)
+        return self._activated(outputs)
 
     def compute_output_shape(self, input_shape):
         sizes = list(spatial_sizes(self, self.rank, input_shape))
