@@ -5,6 +5,7 @@ has set one, a layer goes by what it is part of: a layer of ours hands down its 
 plain torch module that of a torch module, which is training where it is new.
 """
 
+import sys
 import warnings
 
 from torch.nn.modules.module import register_module_module_registration_hook
@@ -108,8 +109,18 @@ class TrainingMode:
                 "torch module, too, and have taken its mode, so that dropout and batch statistics "
                 f"are on in this call. Say which you mean: '{_warned[0]}.eval()' for inference in "
                 "both, `train()` for training, or `training=` for this call.",
-                stacklevel=6,
+                stacklevel=_level_of_the_user(),
             )
+
+
+def _level_of_the_user():
+    """The stack level of the code that called a layer, for the warning of the caller of this."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(
+        ("torch.", "torchkeras.")
+    ):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def take_mode(module, training):
