@@ -240,6 +240,7 @@ def test_training_false_in_the_graph_stays_inference_in_fit():
     assert (free(batch) == 0).any()
 
 
+@pytest.mark.filterwarnings("ignore:.*was given an input with a mask")
 def test_masks_flow_through_the_graph():
     seen = []
 

@@ -528,7 +528,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
         if self._supports_masking:
             if self._makes_masks or any_mask(mask):
                 attach_mask(self, first, outputs, mask_of(first) if mask is None else mask)
-        elif mask is not None and any_mask(mask):
+        elif mask is not None and any_mask(mask_of(first)):  # not one given as `mask=`
             warn_of_lost_mask(self)
         return outputs
 

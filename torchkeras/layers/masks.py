@@ -22,6 +22,11 @@ def any_mask(mask):
     return any(leaf is not None for leaf in tree.flatten(mask))
 
 
+def unmasked(x):
+    """A tensor without the mask that rides on it, for a layer that has dealt with the mask."""
+    return x.view_as(x) if hasattr(x, "_keras_mask") and isinstance(x, torch.Tensor) else x
+
+
 def carries_mask(values):
     """Whether a mask rides on one of these arguments of a call."""
     for x in values:

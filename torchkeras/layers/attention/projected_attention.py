@@ -11,6 +11,7 @@ from torchkeras.layers.activations.softmax import Softmax
 from torchkeras.layers.attention.attention_masks import all_of, as_bias, nearby
 from torchkeras.layers.core.einsum_dense import EinsumDense
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.masks import unmasked
 from torchkeras.layers.regularization.dropout import Dropout
 from torchkeras.layers.weight_arguments import set_weight_arguments, weight_arguments
 
@@ -115,7 +116,9 @@ class ProjectedAttention(Layer):
                 f"Layer '{self.name}' has flash_attention=True, which makes no scores. Received: "
                 "return_attention_scores=True. Make the layer without it."
             )
-        key = value if key is None else key
+        # The masks have come as arguments; the projections are to know nothing of them.
+        query, value = unmasked(query), unmasked(value)
+        key = value if key is None else unmasked(key)
         gate = self._gate_dense(query) if self.use_gate else None
         layout = _Layout(query.dim(), self.attention_axes)
         q = layout.fold(self._query_dense(query))
