@@ -114,6 +114,8 @@ def held(expected_num_weights=8, call_kwargs=None, **arguments):
         call_kwargs=call_kwargs,
         expected_num_weights=expected_num_weights,
         supports_masking=True,
+        # torch.export has no place for the losses of a call.
+        supports_export="activity_regularizer" not in arguments,
     )
 
 

@@ -103,6 +103,8 @@ def einsum(name, **arguments):
         expected_output_shape=output,
         expected_num_weights=1 if bias is None else 2,
         supports_masking=False,
+        # torch.export has no place for the losses of a call.
+        supports_export="activity_regularizer" not in arguments,
     )
 
 
