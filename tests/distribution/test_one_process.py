@@ -19,6 +19,7 @@ WITHIN_STEPS = {
     "reduce_gradients",
     "scaled_loss",
     "sum_scale",
+    "total",
 }
 X, Y = np.ones((6, 3), "float32"), np.ones((6, 1), "float32")
 

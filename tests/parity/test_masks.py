@@ -1,6 +1,7 @@
 """Every layer of the contract's tables gives the mask that the layer of Keras gives."""
 
 import inspect
+import warnings
 
 import pytest
 import torch
@@ -21,8 +22,6 @@ for check in [*FIRST.values(), *NORMALIZATION.values()]:
 del CASES["Lambda"], CASES["TorchModuleWrapper"]
 
 
-# Keras warns where a mask ends; torchkeras does not.
-@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 @pytest.mark.parametrize("name", CASES)
 def test_output_masks_are_those_of_keras(name):
     check = CASES[name]
@@ -31,10 +30,15 @@ def test_output_masks_are_those_of_keras(name):
     ours = given["cls"](**(init_kwargs() if callable(init_kwargs) else init_kwargs))
     config = torchkeras.saving.serialize_keras_object(ours)
     theirs = keras.saving.deserialize_keras_object(config)
-    found, expected = (
-        tensors_of(layer(masked(make_inputs(given["input_shape"]), mask_shape)))
-        for layer in (ours, theirs)
-    )
+    results, told = [], []
+    for layer in (ours, theirs):
+        inputs = masked(make_inputs(given["input_shape"]), mask_shape)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            results.append(tensors_of(layer(inputs)))
+        told.append(any("input with a mask" in str(warning.message) for warning in caught))
+    assert told[0] == told[1], f"a warning of a lost mask: {told[0]}, in Keras: {told[1]}"
+    found, expected = results
     for a, b in zip(found, expected, strict=True):
         a, b = getattr(a, "_keras_mask", None), getattr(b, "_keras_mask", None)
         assert (a is None) == (b is None), f"{a}, in Keras {b}"
