@@ -529,3 +529,35 @@ def test_own_variables_round_trip():
     assert other.scale.numpy().tolist() == [3.0, 4.0]
     with pytest.raises(ValueError, match="has 2 variables of its own. Received: 1.*Build"):
         other.load_own_variables({"0": np.ones(2)})
+
+
+def test_weights_are_registered_by_the_way_that_libraries_watch(monkeypatch):
+    """accelerate's empty weights: `register_parameter` is replaced, and moves them to meta."""
+    register = torch.nn.Module.register_parameter
+
+    def register_empty(module, name, parameter):
+        register(module, name, parameter)
+        module._parameters[name] = torch.nn.Parameter(parameter.to("meta"))
+
+    monkeypatch.setattr(torch.nn.Module, "register_parameter", register_empty)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+    monkeypatch.undo()
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    assert {b.device.type for b in model.buffers()} == {"cpu"}
+    assert [w.shape for w in model.weights] == [(3, 2), (2,), (2,), (2,), (2,), (2,)]
+    full = keras.models.clone_model(model)
+    model.load_state_dict(full.state_dict(), assign=True)
+    x = torch.ones(1, 3)
+    assert torch.equal(model(x), full(x))
+
+
+def test_a_weight_may_have_the_name_of_a_class_attribute():
+    class Named(layers.Layer):
+        kernel = None
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(2,), name="kernel")
+
+    layer = Named()
+    layer.build((None, 2))
+    assert layer.kernel.shape == (2,) and [w.name for w in layer.weights] == ["kernel"]

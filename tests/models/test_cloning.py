@@ -183,3 +183,18 @@ def test_wrong_arguments():
         clone_model(sequential(), call_function=lambda layer, x: layer(x))
     with pytest.raises(ValueError, match="takes a model. Received: <Dense"):
         clone_model(layers.Dense(1))
+
+
+def test_clone_recursive_gives_inner_layers_to_the_function():
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(4, name="inner_dense")], name="inner")
+    model = keras.Sequential([keras.Input((3,)), inner, layers.Dense(2, name="outer_dense")])
+    for recursive, first in ((False, "inner"), (True, "inner_dense")):
+        seen = []
+
+        def clone(layer, seen=seen):
+            seen.append(layer.name)
+            return type(layer).from_config(layer.get_config())
+
+        copy = keras.models.clone_model(model, clone_function=clone, recursive=recursive)
+        assert {first, "outer_dense"} <= set(seen) and ("inner_dense" in seen) is recursive
+        assert copy(torch.ones(1, 3)).shape == (1, 2)

@@ -13,7 +13,7 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
-from torchkeras.core.scopes import SCOPE, StatelessScope, autocast_scope
+from torchkeras.core.scopes import SCOPE, autocast_scope
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
 from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
@@ -30,6 +30,7 @@ from torchkeras.layers.masks import (
     warn_of_lost_mask,
 )
 from torchkeras.layers.output_spec import infer_output, output_symbols
+from torchkeras.layers.stateless_use import StatelessUse
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
 
@@ -37,7 +38,7 @@ _Tensor = torch.Tensor
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
+class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
     """Base class of all layers: weights made when first needed, and a computation, `call`.
 
     A subclass sets its attributes in `__init__`, creates weights in `build(input_shape)` with
@@ -681,65 +682,6 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, Operation):
 
     compute_output_shape._is_default = True
 
-    # Stateless use
-
-    def stateless_call(
-        self,
-        trainable_variables,
-        non_trainable_variables,
-        *args,
-        return_losses=False,
-        **kwargs,
-    ):
-        """Call the layer with these values for its variables, changing nothing.
-
-        Args:
-            trainable_variables: tensors for `self.trainable_variables`.
-            non_trainable_variables: tensors for `self.non_trainable_variables`.
-            *args, **kwargs: arguments of the call.
-            return_losses: bool, whether to return the losses of the call too.
-
-        Returns:
-            `(outputs, new_non_trainable_variables)`, then the losses where asked for.
-
-        Raises:
-            ValueError: the layer is not built, or the number of values is wrong.
-
-        Example:
-
-        >>> layer = keras.layers.Dense(2)
-        >>> layer.build((None, 3))
-        >>> outputs, state = layer.stateless_call(
-        ...     [torch.ones(3, 2), torch.zeros(2)], [], torch.ones(1, 3)
-        ... )
-        >>> outputs
-        tensor([[3., 3.]])
-        """
-        self._check_initialized()
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' must be built before a stateless call. Received: an unbuilt "
-                "layer. Call `build(input_shape)` first."
-            )
-        trainable, others = self.trainable_variables, self.non_trainable_variables
-        for name, own, given in (
-            ("trainable_variables", trainable, trainable_variables),
-            ("non_trainable_variables", others, non_trainable_variables),
-        ):
-            if len(own) != len(given):
-                raise ValueError(
-                    f"Layer '{self.name}' has {len(own)} {name}. Received: {len(given)} values."
-                )
-        state = [_own_copy(*pair) for pair in zip(others, non_trainable_variables, strict=True)]
-        mapping = [*zip(trainable, trainable_variables, strict=True)]
-        mapping += zip(others, state, strict=True)
-        with StatelessScope(mapping, collect_losses=return_losses) as scope:
-            outputs = self(*args, **kwargs)
-            if return_losses:
-                losses = self.losses
-        state = [scope.get_current_value(variable) for variable in others]
-        return (outputs, state, losses) if return_losses else (outputs, state)
-
     # Configs
 
     @property
@@ -806,8 +748,3 @@ def _around_build(build):
 def _quick_check(spec):
     """A function that is True for tensors that surely fit a spec, or structure of specs."""
     return never if spec is None or tree.is_nested(spec) else spec.quick_check()
-
-
-def _own_copy(variable, tensor):
-    # A plain torch module updates its buffers in place; that must not reach the caller's tensor.
-    return tensor.clone() if variable.foreign and isinstance(tensor, _Tensor) else tensor

@@ -48,10 +48,16 @@ class TrackedModule(TrainingMode, nn.Module):
     def _adopt(self, variable, slot):
         """Move a free variable's tensor into this module's own dicts."""
         tensor = variable._store[variable._key]
-        store = self._parameters if isinstance(tensor, nn.Parameter) else self._buffers
-        store[slot] = tensor
-        if not variable.persistent:
-            self._non_persistent_buffers_set.add(slot)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        store = self._parameters if is_parameter else self._buffers
+        if hasattr(self, slot):  # the class has an attribute of that name, which torch would refuse
+            store[slot] = tensor
+            if not variable.persistent:
+                self._non_persistent_buffers_set.add(slot)
+        elif is_parameter:
+            self.register_parameter(slot, tensor)  # by torch's own way, which libraries watch
+        else:
+            self.register_buffer(slot, tensor, persistent=variable.persistent)
         variable._store, variable._key = store, slot
         variable._parameters = self._parameters
         self._handles[slot] = variable
