@@ -128,6 +128,11 @@ def call_spec(function):
     return _specs[function]
 
 
+def is_default(method):
+    """Whether a method is the one that Layer or Model has for classes that define none."""
+    return getattr(method, "_is_default", False)
+
+
 def is_tensor_like(x):
     """Whether `x` has a shape and a dtype: a tensor, array, Variable or symbol."""
     return hasattr(x, "shape") and hasattr(x, "dtype")

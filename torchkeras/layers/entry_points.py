@@ -6,6 +6,8 @@ import types
 
 from torch import nn
 
+from torchkeras.layers.call_spec import is_default
+
 
 def set_entry_points(cls, base):
     """Give a new class of layers the `forward` that goes with its `call`.
@@ -36,11 +38,6 @@ def set_entry_points(cls, base):
 def _is_way_in(forward):
     """Whether a `forward` runs `call`, and is no method of the user's own."""
     return getattr(forward, "_is_way_in", False)
-
-
-def is_default(method):
-    """Whether a method `call` is one that only says that there is none."""
-    return getattr(method, "_is_default", False)
 
 
 def _named_forward(base, call):

@@ -16,7 +16,7 @@ from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, autocast_scope
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
-from torchkeras.layers.call_spec import CallSpec, call_spec, is_tensor_like, shapes_of
+from torchkeras.layers.call_spec import CallSpec, call_spec, is_default, is_tensor_like, shapes_of
 from torchkeras.layers.entry_points import set_entry_points
 from torchkeras.layers.fast_path import UNSETTLED, always, fast_path_of, never
 from torchkeras.layers.input_spec import assert_input_compatibility, describe
@@ -167,9 +167,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         self._build_shapes = None
         state = self.__dict__  # a subclass may have set these ahead of super().__init__()
         state.setdefault("_input_spec", None)
-        state.setdefault(
-            "_supports_masking", not getattr(type(self).compute_mask, "_is_default", False)
-        )
+        state.setdefault("_supports_masking", not is_default(type(self).compute_mask))
         self._set_policy(dtype_policies.get(dtype))
 
     __init__._is_default = True
@@ -275,7 +273,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
     def _build_for(self, arguments, args, kwargs):
         """Build for the tensor arguments of a call, on the device they are on."""
         build = type(self).build
-        if getattr(build, "_is_default", False):
+        if is_default(build):
             return
         device = next(
             (

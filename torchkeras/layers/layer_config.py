@@ -2,6 +2,7 @@
 
 from torchkeras.core import tree
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.layers.call_spec import is_default
 from torchkeras.layers.init_arguments import config_of_arguments
 
 
@@ -20,7 +21,7 @@ class LayerConfig:
         base = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy}
         if self.activity_regularizer is not None:
             base["activity_regularizer"] = self.activity_regularizer
-        plain = getattr(type(self).__init__, "_is_default", False)
+        plain = is_default(type(self).__init__)
         if self._init_arguments is not None and plain:
             base["activity_regularizer"] = self.activity_regularizer
             base["autocast"] = self.autocast
@@ -95,7 +96,7 @@ class LayerConfig:
             self.build(_as_shapes(config["input_shape"]))
         else:
             build_shapes = config.get("shapes_dict", config)
-            if getattr(type(self).build, "_is_default", False):
+            if is_default(type(self).build):
                 self._finish_build(build_shapes)  # it takes one shape only, and makes nothing of it
                 return
             self.build(**{name: _as_shapes(shape) for name, shape in build_shapes.items()})

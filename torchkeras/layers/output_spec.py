@@ -7,7 +7,7 @@ import torch
 from torchkeras.core import shapes, tree
 from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.layers.call_spec import call_spec, shapes_of
+from torchkeras.layers.call_spec import call_spec, is_default, shapes_of
 from torchkeras.layers.masks import any_mask, mask_of, put_masks, warn_of_lost_mask
 
 
@@ -25,7 +25,7 @@ def output_symbols(layer, spec, args, kwargs):
         infer_output(layer, spec, args, kwargs)
     arguments = spec.bind(args, kwargs)
     first = next(iter(arguments.values()), None)
-    if layer.keeps_shape and _is_default(type(layer).compute_output_shape):
+    if layer.keeps_shape and is_default(type(layer).compute_output_shape):
         shape = _shapes_of(first)
     else:
         rule = call_spec(type(layer).compute_output_shape)
@@ -38,7 +38,7 @@ def output_symbols(layer, spec, args, kwargs):
 
 def says_shape(layer):
     """Whether the class of `layer` says the shape of its output, so that `call` need not run."""
-    return layer.keeps_shape or not _is_default(type(layer).compute_output_shape)
+    return layer.keeps_shape or not is_default(type(layer).compute_output_shape)
 
 
 def infer_output(layer, spec, args, kwargs):
@@ -52,14 +52,9 @@ def infer_output(layer, spec, args, kwargs):
     )
 
 
-def _is_default(method):
-    """Whether a method is the one that Layer itself defines."""
-    return getattr(method, "_is_default", False)
-
-
 def _builds_in_call(layer):
     """Whether sublayers get their weights when `call` first meets them."""
-    if layer.built or not _is_default(type(layer).build):
+    if layer.built or not is_default(type(layer).build):
         return False
     return any(not part.built for part in layer._flatten_layers(include_self=False))
 
@@ -108,6 +103,6 @@ def _mask_symbols(layer, first, outputs, mask):
         return
     if not (layer._makes_masks or any_mask(mask)):
         return
-    if layer._makes_masks or not _is_default(type(layer).compute_mask):
+    if layer._makes_masks or not is_default(type(layer).compute_mask):
         mask = shapes.infer(layer.compute_mask, (first, mask), {}, modules=(layer,))
     put_masks(tree.flatten(outputs), mask)
