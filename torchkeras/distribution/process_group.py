@@ -23,7 +23,7 @@ _NAMES = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 _TIMEOUT_S = 1800.0
 
 # How long a process that ends waits for the threads of its process group to come to rest.
-_LAST_MESSAGE_S = 0.1
+_LAST_MESSAGE_S = 0.25
 
 
 class _State:
@@ -94,7 +94,6 @@ def initialize(job_addresses=None, num_processes=None, process_id=None, timeout_
     _State.owned = True
     _take(dist)
     failures.watch(rank, world_size)
-    atexit.register(_destroy)
 
 
 def ensure_initialized():
@@ -402,6 +401,8 @@ def _take(dist):
     _State.rank = dist.get_rank()
     _State.world_size = dist.get_world_size()
     _State.active = _State.world_size > 1
+    if _State.active or _State.owned:
+        atexit.register(_leave)
     if _State.active and dist.get_backend() == "nccl" and not _State.owned:
         _State.device = torch.device("cuda", torch.cuda.current_device())
 
@@ -465,14 +466,17 @@ def select_device_early():
             torch.cuda.set_device(number)
 
 
-def _destroy():
+def _leave():
     import torch.distributed as dist
 
     # After an error the others may wait inside a collective: leave at once, and do not join them.
-    if _State.owned and dist.is_initialized() and not failures.has_failed():
+    if failures.has_failed():
+        return
+    # A thread of gloo lets go of its last message, which needs the interpreter's lock, a moment
+    # after we had the result. One that asks for the lock while Python ends aborts the process,
+    # and torch keeps these threads where there was a DistributedDataParallel: also those of a
+    # group that the program made, and has destroyed itself.
+    time.sleep(_LAST_MESSAGE_S)
+    if _State.owned and dist.is_initialized():
         _State.owned = _State.active = False
-        # A thread of gloo lets go of its last message, which needs the interpreter's lock, a
-        # moment after we had the result. One that asks for the lock while Python ends aborts the
-        # process, and torch keeps these threads where there was a DistributedDataParallel.
-        time.sleep(_LAST_MESSAGE_S)
         dist.destroy_process_group()
