@@ -123,7 +123,7 @@ def take_along_axis(x, indices, axis=None):
 
 def where(condition, x1=None, x2=None):
     if x1 is None and x2 is None:
-        refuse("where")(condition)
+        return refuse("where")(condition)
     if x1 is None or x2 is None:
         raise Misfit(
             "both `x1` and `x2` are taken, or neither. Received: only "
@@ -136,6 +136,8 @@ def refuse(name):
     """A rule that refuses symbols, where the size of the result depends on values."""
 
     def rule(x, *args, **kwargs):
+        if not without_values(x):
+            return ()
         raise Misfit(
             f"the size of what `{name}` returns depends on the values of its input, so it cannot "
             f"be a step of a symbolic model. Received: an input of shape {shape_of(x)} without "

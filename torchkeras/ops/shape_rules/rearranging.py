@@ -232,7 +232,7 @@ def repeat(x, repeats, axis=None):
 def pad(x, pad_width, mode="constant", constant_values=None):
     shape = shape_of(x)
     if mode not in ("constant", "reflect", "symmetric"):
-        raise Misfit(f"`mode` must be 'constant', 'reflect' or 'symmetric'. Received: {mode!r}.")
+        raise Misfit(f"`mode` must be 'constant', 'reflect' or 'symmetric'. Received: mode={mode!r}.")
     if mode != "constant" and constant_values is not None:
         raise Misfit(
             "`constant_values` belongs to mode='constant'. Received: constant_values="
