@@ -276,7 +276,12 @@ OTHERS = {  # arguments beside the axis, by their names
     "q": 0.5,
     "repeats": 2,
     "shift": 1,
+    "f": lambda a, b: a,
+    "kth": 1,
+    "mean": k(4),
+    "variance": k(4),
 }
+PAIRS = ("transpose", "tensordot", "rot90")  # which take a pair of axes
 WITH_AXIS = [
     name
     for name in sorted(set(ops.__all__) & set(OPS))
@@ -289,7 +294,7 @@ def test_an_axis_out_of_range_is_named_by_every_op(name):
     arguments = {}
     for parameter in inspect.signature(OPS[name]).parameters.values():
         if parameter.name in ("axis", "axes"):
-            arguments[parameter.name] = (7, 0) if name in ("transpose", "tensordot") else 7
+            arguments[parameter.name] = (7, 0) if name in PAIRS else 7
         elif parameter.default is parameter.empty or parameter.name in ("num", "num_classes"):
             arguments[parameter.name] = OTHERS.get(parameter.name, k(None, 4))
     if name == "stack":

@@ -378,7 +378,7 @@ def _public_operations():
 @pytest.mark.parametrize("name", _public_operations())
 def test_signature_is_that_of_keras(name):
     if not hasattr(keras.ops, name):
-        assert name == "matrix_power"  # of Keras 3.16
+        assert name in ("column_stack", "gammainc", "matrix_power")  # of Keras 3.16
         return
     ours = inspect.signature(getattr(ops, name)).parameters.values()
     expected = inspect.signature(getattr(keras.ops, name)).parameters.values()

@@ -341,42 +341,6 @@ def logical_not(x):
     return torch.logical_not(convert_to_tensor(x))
 
 
-@op(shape=rules.broadcast)
-def bitwise_and(x, y):
-    """Bitwise and of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_and(torch.tensor([6]), 3)
-    tensor([2])
-    """
-    return torch.bitwise_and(*pair(x, y))
-
-
-@op(shape=rules.broadcast)
-def bitwise_or(x, y):
-    """Bitwise or of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_or(torch.tensor([6]), 3)
-    tensor([7])
-    """
-    return torch.bitwise_or(*pair(x, y))
-
-
-@op(shape=rules.broadcast)
-def bitwise_xor(x, y):
-    """Bitwise exclusive or of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_xor(torch.tensor([6]), 3)
-    tensor([5])
-    """
-    return torch.bitwise_xor(*pair(x, y))
-
-
 @op(shape=rules.broadcast, dtype="bool")
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Whether `|x1 - x2| <= atol + rtol * |x2|`, element by element, as booleans.

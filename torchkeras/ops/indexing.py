@@ -232,25 +232,6 @@ def _fit(x, dim, size, fill_value):
     return torch.nn.functional.pad(x, widths, value=fill_value)
 
 
-@op(shape=rules.same, dtype="int32")
-def digitize(x, bins):
-    """Index of the bin that each element falls in, as `int32`.
-
-    Args:
-        x: tensor.
-        bins: tensor of shape `(n,)`, the rising edges. Index 0 is below the first edge, `i` in
-            [`bins[i - 1]`, `bins[i]`), `n` at the last edge and above.
-
-    Example:
-
-    >>> keras.ops.digitize(torch.tensor([0.5, 1.0, 5.0]), torch.tensor([1.0, 2.0]))
-    tensor([0, 1, 2], dtype=torch.int32)
-    """
-    x = convert_to_tensor(x)
-    x = x.byte() if x.dtype is torch.bool else x
-    return torch.bucketize(x, beside(bins, x), out_int32=True, right=True)
-
-
 @op(shape=rules.refuse("bincount"))
 def bincount(x, weights=None, minlength=0, sparse=False):
     """How often each of the ints 0, 1, 2, ... occurs.

@@ -5,7 +5,7 @@ from torchkeras.core.arguments import symbols_of
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.op_specs import Misfit, dtype_of
 from torchkeras.core.scopes import SCOPE, spec_scope
-from torchkeras.ops.shape_rules import shape_of
+from torchkeras.ops.shape_rules import axis_of, common, shape_of
 
 
 def _like(structure):
@@ -91,11 +91,33 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     return carry, _stacked(_like(init) if y is None else y, steps)
 
 
+def check_scanned(elems, axis):
+    """Sizes along an axis, which must agree."""
+    shapes = [shape_of(x) for x in tree.flatten(elems)]
+    if not shapes:
+        raise Misfit("at least one tensor is needed. Received: none.")
+    sizes = [shape[axis_of(axis, shape)] for shape in shapes]
+    common(sizes, f"tensors along axis {axis}", shapes)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    if not callable(f):
+        raise TypeError(f"`f` must be a function of (a, b). Received: f={f}.")
+    check_scanned(elems, axis)
+    return _like(elems)
+
+
 def map(f, xs):
     return _stacked(_result(f, _slice(xs)), _steps(xs))
 
 
 vectorized_map = map
+
+
+def jvp(fun, primals, tangents, has_aux=False):
+    result = _result(fun, *primals)
+    value, *aux = result if has_aux else (result,)
+    return value, _like(value), *aux
 
 
 def _steps(xs):

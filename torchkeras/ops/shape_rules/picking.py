@@ -199,3 +199,35 @@ def block(inputs, start_indices, shape):
 
 def scatter(indices, values, shape):
     return tuple(int(size) for size in shape)
+
+
+def searchsorted(sorted_sequence, values, side="left"):
+    shape = shape_of(sorted_sequence)
+    if len(shape) != 1:
+        raise Misfit(
+            "`sorted_sequence` must have one axis. Received: sorted_sequence of shape "
+            f"{shape}. Use keras.ops.vectorized_map for several sequences."
+        )
+    if side not in ("left", "right"):
+        raise Misfit(f"`side` must be 'left' or 'right'. Received: side={side!r}.")
+    return shape_of(values)
+
+
+def argpartition(x, kth, axis=-1):
+    shape = shape_of(x)
+    if axis is None:
+        shape, axis = (product(shape),), 0
+    size = shape[axis_of(axis, shape)]
+    if size is not None and not -size <= kth < size:
+        raise Misfit(
+            f"`kth` must lie in [{-size}, {size}) for an axis of size {size}. Received: kth={kth} "
+            f"for x of shape {shape}."
+        )
+    return shape
+
+
+def unravel_index(indices, shape):
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(size < 0 for size in sizes):
+        raise Misfit(f"`shape` must hold sizes. Received: shape={shape}.")
+    return tuple(shape_of(indices) for _ in sizes)
