@@ -166,7 +166,8 @@ def arctan2(x1, x2):
     >>> keras.ops.arctan2(torch.tensor([0.0]), torch.tensor([1.0]))
     tensor([0.])
     """
-    return torch.arctan2(*pair(x1, x2))
+    x1, x2 = pair(x1, x2)
+    return torch.arctan2(*[x.int() if x.dtype is torch.bool else x for x in (x1, x2)])
 
 
 @op(shape=rules.broadcast)

@@ -162,14 +162,17 @@ def trunc(x):
 
 @op(shape=rules.broadcast)
 def heaviside(x1, x2):
-    """0 where `x1 < 0`, 1 where `x1 > 0`, `x2` where `x1` is 0, as floats.
+    """0 where `x1 < 0`, 1 where `x1 > 0`, `x2` where `x1` is 0, as floats; booleans of two such.
 
     Example:
 
     >>> keras.ops.heaviside(torch.tensor([-2.0, 0.0, 3.0]), 0.5)
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return torch.heaviside(*_float_pair(x1, x2))
+    x1, x2 = same_dtype_pair(x1, x2)
+    if x1.dtype is torch.bool:
+        return torch.logical_or(x1, x2)
+    return torch.heaviside(to_float(x1), to_float(x2))
 
 
 @op(shape=rules.broadcast)

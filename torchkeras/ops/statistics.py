@@ -16,7 +16,7 @@ def corrcoef(x):
         x: tensor of shape `(variables, observations)`, or `(observations,)`. Half precision is
             computed in `float32`.
 
-    Output shape: `(variables, variables)`, or ().
+    Output shape: `(variables, variables)`; () for a single one.
 
     Example:
 

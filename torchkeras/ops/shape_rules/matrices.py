@@ -275,7 +275,7 @@ def corrcoef(x):
         raise Misfit(
             f"`x` must be of shape (variables, observations). Received: x of shape {shape}."
         )
-    return shape[:-1] * 2
+    return () if shape[:-1] == (1,) else shape[:-1] * 2  # as in NumPy
 
 
 def correlate(x1, x2, mode="valid"):
