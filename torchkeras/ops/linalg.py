@@ -128,9 +128,13 @@ def inv(x):
     return torch.linalg.inv(_square_matrices(x))
 
 
-@op(shape=rules.square, dtype=rules.floating)
+@op(shape=rules.matrix_power, dtype=rules.floating)
 def matrix_power(x, n):
     """Square matrices multiplied with themselves, `n` factors; their inverses for `n < 0`.
+
+    Args:
+        x: tensor of shape `(..., n, n)`.
+        n: int, whose size is below 2**31.
 
     Example:
 
@@ -138,6 +142,7 @@ def matrix_power(x, n):
     tensor([[1., 3.],
             [0., 1.]])
     """
+    rules.matrix_power(x, n)
     return torch.linalg.matrix_power(_square_matrices(x), n)
 
 

@@ -15,6 +15,8 @@ def _like(structure):
 
 def _result(function, *args):
     """What a function of a loop or branch gives, in symbols of its own."""
+    if not callable(function):
+        raise TypeError(f"A function was expected. Received: {function!r}.")
     recorded = not SCOPE.spec
 
     def checked(*values):

@@ -72,6 +72,7 @@ from torchkeras.ops.shape_rules.matrices import lstsq as lstsq
 from torchkeras.ops.shape_rules.matrices import lu_factor as lu_factor
 from torchkeras.ops.shape_rules.matrices import matmul as matmul
 from torchkeras.ops.shape_rules.matrices import matmul_shapes as matmul_shapes
+from torchkeras.ops.shape_rules.matrices import matrix_power as matrix_power
 from torchkeras.ops.shape_rules.matrices import norm as norm
 from torchkeras.ops.shape_rules.matrices import of_matrices as of_matrices
 from torchkeras.ops.shape_rules.matrices import of_square as of_square

@@ -226,6 +226,12 @@ def diagflat(x, k=0):
     return size, size
 
 
+def matrix_power(x, n):
+    if not isinstance(n, int) or abs(n) >= 2**31:
+        raise Misfit(f"`n` must be an int whose size is below 2**31. Received: n={n!r}.")
+    return square(x)
+
+
 def of_matrices(x, *args, **kwargs):
     """One value for each matrix."""
     return _matrices(shape_of(x))[:-2]
