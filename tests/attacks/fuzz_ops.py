@@ -12,6 +12,7 @@ two are replaced by what they should not be.
 """
 
 import argparse
+import importlib
 import inspect
 import random
 import resource
@@ -235,7 +236,9 @@ def work(first, last, seed, only):
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     # What is imported late, is now.
-    keras.ops.map(lambda row: torch.var(row), keras.Input((2,)))
+    importlib.import_module("sympy")
+    importlib.import_module("torch._dynamo")
+    keras.ops.map(lambda row: torch.linalg.qr(row)[0], keras.Input((2, 2)))
     keras.ops.jvp(torch.sin, (torch.ones(2),), (torch.ones(2),))
     in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY_BYTES,) * 2)

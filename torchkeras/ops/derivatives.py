@@ -123,7 +123,7 @@ _LOADED = []
 
 def _load_forward_mode():
     """Let torch load its rules without the warning of a deprecation that it gives itself."""
-    if not _LOADED:
+    if not _LOADED and not torch.compiler.is_compiling():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             with torch.autograd.forward_ad.dual_level():

@@ -1,11 +1,13 @@
 """What loops and branches give on symbols: their functions run at most once, and record nothing."""
 
+import builtins
+
 from torchkeras.core import shapes, tree
 from torchkeras.core.arguments import symbols_of
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.op_specs import Misfit, dtype_of
 from torchkeras.core.scopes import SCOPE, spec_scope
-from torchkeras.ops.shape_rules import axis_of, common, shape_of
+from torchkeras.ops.shape_rules import axis_of, common, may_be_equal, shape_of
 
 
 def _like(structure):
@@ -117,6 +119,13 @@ vectorized_map = map
 
 
 def jvp(fun, primals, tangents, has_aux=False):
+    given, along = tree.flatten(tuple(primals)), tree.flatten(tuple(tangents))
+    shapes_given, shapes_along = [shape_of(x) for x in given], [shape_of(x) for x in along]
+    if len(given) != len(along) or not all(builtins.map(may_be_equal, shapes_given, shapes_along)):
+        raise Misfit(
+            "`tangents` must have the shapes of `primals`. Received: shapes "
+            f"{shapes_along} for {shapes_given}."
+        )
     result = _result(fun, *primals)
     value, *aux = result if has_aux else (result,)
     return value, _like(value), *aux

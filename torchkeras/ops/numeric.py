@@ -242,7 +242,7 @@ def ldexp(x1, x2):
     >>> keras.ops.ldexp(torch.tensor([0.5, 3.0]), torch.tensor([3, -1]))
     tensor([4.0000, 1.5000])
     """
-    x1, x2 = pair(x1, x2)
+    x1, x2 = pair(x1, torch.tensor(x2) if isinstance(x2, int) else x2)
     if x2.is_floating_point() or x2.is_complex() or x2.dtype is torch.bool:
         raise TypeError(f"`x2` must hold ints. Received: x2 of dtype {x2.dtype}.")
     x1 = to_float(x1)

@@ -19,6 +19,7 @@ def _facts(x, name):
     device = config.default_device()
     if not isinstance(x, int):
         x = convert_to_tensor(x)
+        rules.window(x)
         reject_symbolic(x, name)
         device = x.device
     points = operator.index(x)

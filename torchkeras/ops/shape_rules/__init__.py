@@ -24,6 +24,7 @@ from torchkeras.ops.shape_rules.basics import given as given
 from torchkeras.ops.shape_rules.basics import given_or_floatx as given_or_floatx
 from torchkeras.ops.shape_rules.basics import kept as kept
 from torchkeras.ops.shape_rules.basics import kept_of_pair as kept_of_pair
+from torchkeras.ops.shape_rules.basics import may_be_equal as may_be_equal
 from torchkeras.ops.shape_rules.basics import of_second as of_second
 from torchkeras.ops.shape_rules.basics import product as product
 from torchkeras.ops.shape_rules.basics import promoted as promoted
