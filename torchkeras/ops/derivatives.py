@@ -139,8 +139,8 @@ def jvp(fun, primals, tangents, has_aux=False):
         fun: function of tensors.
         primals: tuple or list of its arguments.
         tangents: tuple or list of as many tensors of the same shapes, the direction.
-        has_aux: bool, whether `fun` returns a pair of its result and something that is handed
-            on as it is.
+        has_aux: bool, whether `fun` returns a pair of its result and a structure of tensors
+            that is handed on as it is.
 
     Returns:
         Tuple of the result and its derivative, and what was handed on.

@@ -9,6 +9,9 @@ from torchkeras.ops.shape_rules.basics import product
 _TOKEN = re.compile(r"\.\.\.|[A-Za-z_]\w*|1|\(|\)|\s+")
 
 
+_REST = frozenset({"..."})  # outside of parentheses, where it stays as many axes as it is
+
+
 @functools.lru_cache(1024)
 def parsed(pattern):
     """Both sides of a pattern: a list of groups each, a group being a tuple of names."""
@@ -25,7 +28,7 @@ def parsed(pattern):
             "both sides of `pattern` must name the same axes. Received: pattern="
             f"{pattern!r}, with {sorted(set(names[0]) ^ set(names[1]))} on one side only."
         )
-    if ("...",) not in left and "..." in names[0]:
+    if _REST not in left and "..." in names[0]:
         raise Misfit(
             f"`...` must stand outside of parentheses on the left. Received: pattern={pattern!r}."
         )
@@ -50,7 +53,7 @@ def _groups(side, pattern):
             inner = None
         elif not text.isspace() and text != "1":
             if inner is None:
-                groups.append((text,))
+                groups.append(_REST if text == "..." else (text,))
             else:
                 inner.append(text)
         elif text == "1" and inner is None:
@@ -72,11 +75,11 @@ def plan(pattern, shape, lengths):
     text = f"Received: pattern={pattern!r} for a tensor of shape {shape}, lengths {lengths}."
     rest = len(shape) - len(left) + 1
     batch = []
-    if ("...",) in left:
+    if _REST in left:
         if rest < 0:
             raise Misfit(f"the tensor has too few axes for the pattern. {text}")
         batch = [f"...{i}" for i in range(rest)]
-        place = left.index(("...",))
+        place = left.index(_REST)
         left[place : place + 1] = [(name,) for name in batch]
     if len(left) != len(shape):
         raise Misfit(f"`pattern` must name each axis. {text}")
@@ -103,13 +106,13 @@ def plan(pattern, shape, lengths):
     names = [name for group in left for name in group]
     joined = [
         [other for name in group for other in (batch if name == "..." else [name])]
-        if group != ("...",)
+        if group != _REST
         else batch
         for group in right
     ]
     result = []
     for group, members in zip(right, joined, strict=True):
-        if group == ("...",):
+        if group == _REST:
             result.extend(sizes[name] for name in members)
         else:
             result.append(product(sizes[name] for name in members))
