@@ -139,7 +139,9 @@ def test_vectorize_by_signature():
 
 def test_jvp_of_structures_and_what_is_handed_on():
     x, t = X[0], X[1]
-    value, along, extra = ops.jvp(lambda x: (ops.sum(x**2), {"double": x * 2}), [x], [t], has_aux=True)
+    value, along, extra = ops.jvp(
+        lambda x: (ops.sum(x**2), {"double": x * 2}), [x], [t], has_aux=True
+    )
     torch.testing.assert_close(along, (2 * x * t).sum())
     torch.testing.assert_close(extra["double"], 2 * x)
     assert value == (x**2).sum()

@@ -50,10 +50,11 @@ def explained(error, function, args, kwargs):
         function: a function made by `@op`.
         args, kwargs: its arguments.
     """
-    if function._shape is None or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():
         return None
     try:
-        function._shape(*args, **kwargs)
+        if function._shape is not None:
+            function._shape(*args, **kwargs)
     except ValueError as misfit:
         return _named(misfit, function)
     except Exception:

@@ -311,7 +311,7 @@ def vander(x, N=None, increasing=False):
 def norm(x, ord=None, axis=None, keepdims=False):
     shape = shape_of(x)
     axes = axes_of(axis, shape)
-    if axis is not None and len(set(axes)) not in (1, 2):
+    if axis is not None and (len(axes) not in (1, 2) or len(set(axes)) < len(axes)):
         raise Misfit(
             "`axis` must be an int, or a pair of different ints. Received: "
             f"axis={axis} for x of shape {shape}."

@@ -179,7 +179,9 @@ def segments(data, segment_ids, num_segments=None, sorted=False):
             f"shape {ids}, data of shape {shape}."
         )
     if num_segments is None:
-        refuse("segment_sum or segment_max without num_segments")(data)
+        refuse("a segment function without num_segments")(data)
+    elif num_segments < 0:
+        raise Misfit(f"`num_segments` must be at least 0. Received: num_segments={num_segments}.")
     return (num_segments, *shape[1:])
 
 
