@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -332,6 +333,11 @@ def test_a_branch_that_uses_a_symbol_from_outside_is_explained():
     x = k(None, 3)
     with pytest.raises(ValueError, match="keras.ops.cond.*symbol from outside.*keras.ops.where"):
         ops.cond(k(dtype="bool"), lambda: x, lambda: x * 2)
+    holder = types.SimpleNamespace(x=x)
+    with pytest.raises(ValueError, match="keras.ops.cond.*symbol from outside"):
+        ops.cond(k(dtype="bool"), lambda: holder.x, lambda: holder.x * 2)
+    with pytest.raises(ValueError, match="keras.ops.map.*symbol from outside"):
+        ops.map(lambda row: (lambda y: y + x)(row), k(5, 3))
 
 
 @pytest.mark.parametrize("repeats", [-1, [1, -1, 2], torch.tensor([1, -1, 2])])

@@ -1,6 +1,9 @@
 """What loops and branches give on symbols: their functions run at most once, and record nothing."""
 
 import builtins
+import types
+
+import torch
 
 from torchkeras.core import shapes, tree
 from torchkeras.core.arguments import symbols_of
@@ -13,6 +16,31 @@ from torchkeras.ops.shape_rules import axis_of, common, may_be_equal, shape_of
 def _like(structure):
     """A symbol for each tensor of a structure."""
     return tree.map_structure(lambda x: KerasTensor(shape_of(x), dtype_of(x)), structure)
+
+
+_BLIND = (int, float, complex, str, bytes, type(None), type, torch.Tensor, torch.dtype)
+_BLIND += (types.ModuleType, types.BuiltinFunctionType)
+
+
+def _sees_no_symbols(function, depth=2):
+    """Whether nothing that a function sees from outside can be, or hold, a symbol."""
+    if isinstance(function, types.BuiltinFunctionType):
+        return True
+    if not isinstance(function, types.FunctionType):
+        return False
+    code = function.__code__
+    try:
+        seen = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:  # a name that has no value yet
+        return False
+    seen += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    seen += function.__defaults__ or ()
+    return not any(isinstance(c, types.CodeType) for c in code.co_consts) and all(
+        isinstance(x, _BLIND)
+        or getattr(x, "_op_name", None) is not None
+        or (depth and _sees_no_symbols(x, depth - 1))
+        for x in seen
+    )
 
 
 def _result(function, *args):
@@ -32,7 +60,10 @@ def _result(function, *args):
         return result
 
     with spec_scope():
-        result = shapes.infer(checked, args, {})
+        if _sees_no_symbols(function):  # then it needs no check, and no trace as a rule
+            result = shapes.infer_on_symbols(function, args, {})
+        else:
+            result = shapes.infer(checked, args, {})
     return tree.map_structure(
         lambda x: KerasTensor(x.shape, x.dtype) if isinstance(x, KerasTensor) else x, result
     )
