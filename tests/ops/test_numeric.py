@@ -106,4 +106,10 @@ def test_bits_and_divisors():
     assert ops.right_shift(x, 1).tolist() == [6, -4, 0]
     assert ops.bitwise_not(x).tolist() == [-13, 6, -1]
     assert ops.gcd(x, 8).dtype is torch.int16
+    for dtype in (torch.int32, torch.int64):  # where torch divides by -1, which ends the process
+        limits = torch.iinfo(dtype)
+        a, b = (torch.tensor([v], dtype=dtype) for v in (limits.max, limits.min))
+        assert ops.gcd(a, b).tolist() == ops.gcd(b, a).tolist() == [1]
+        assert ops.lcm(a, b).dtype is ops.lcm(b, a).dtype is dtype
+        assert ops.lcm(b, b * 0).tolist() == [0]
     assert ops.bitwise_invert(torch.tensor([True])).tolist() == [False]

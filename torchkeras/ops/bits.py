@@ -5,7 +5,7 @@ import torch
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
-from torchkeras.ops.operands import pair
+from torchkeras.ops.operands import pair, same_dtype_pair
 
 
 @op(shape=rules.broadcast)
@@ -131,7 +131,8 @@ def gcd(x1, x2):
     >>> keras.ops.gcd(torch.tensor([12, 0]), 18)
     tensor([ 6, 18])
     """
-    return torch.gcd(*pair(x1, x2))
+    # torch gives a negative one beside the least integer, whose absolute value there is none.
+    return torch.abs(torch.gcd(*pair(x1, x2)))
 
 
 @op(shape=rules.broadcast)
@@ -143,7 +144,14 @@ def lcm(x1, x2):
     >>> keras.ops.lcm(torch.tensor([4, 0]), 6)
     tensor([12,  0])
     """
-    return torch.lcm(*pair(x1, x2))
+    x1, x2 = same_dtype_pair(x1, x2)
+    # Beside the least integer torch divides by -1, which ends the process. Its multiple is beyond
+    # the dtype in any case, so it wraps around whatever stands there.
+    dtype = x1.dtype
+    if dtype in (torch.int32, torch.int64):
+        least = torch.iinfo(torch.int64).min
+        x1, x2 = (torch.where(x == least, least // 2, x.long()) for x in (x1, x2))
+    return torch.lcm(x1, x2).to(dtype)
 
 
 __all__ = op_names(__name__)
