@@ -502,6 +502,26 @@ def test_symbolic_results_are_those_of_keras(case, known):
     assert (ours == expected) != ((label, known) in KERAS_DIFFERS), f"{ours} against {expected}"
 
 
+@pytest.mark.parametrize("case", {case[0]: case for case in SYMBOLIC_CASES}.values())
+def test_steps_of_a_graph_have_the_names_of_keras(case):
+    def operation(namespace, cls):
+        symbols = replace(args, lambda x: x.symbol("all", cls))
+        y = getattr(namespace, name)(*symbols, **kwargs)
+        while isinstance(y, (list, tuple)):
+            y = y[0]
+        return y._keras_history.operation
+
+    name, args, kwargs = case
+    if not hasattr(keras.ops, name) or name == "cond":  # of which the case gives numbers
+        return
+    try:
+        expected = type(operation(keras.ops, keras.KerasTensor)).__name__
+    except (ValueError, TypeError, KeyError):
+        assert name in KERAS_REFUSES
+        return
+    assert operation(ops, KerasTensor).class_name == expected
+
+
 def test_nonzero_agrees():
     ours = ops.nonzero(X > 1.5)
     expected = keras.ops.nonzero(X > 1.5)

@@ -106,12 +106,13 @@ def top_k(x, k, sorted=True):
     return values, indices.to(torch.int32)
 
 
-@op(shape=rules.same, dtype="bool")
+@op(shape=rules.in_top_k, dtype="bool")
 def in_top_k(targets, predictions, k):
     """Whether the prediction for the target class is among the `k` highest, as booleans.
 
     Classes that tie with the `k`-th highest all count as among them. A NaN prediction counts
-    as higher than any other, and for the target class as a miss.
+    as higher than any other, and for the target class as a miss; so does a target that is no
+    class.
 
     Args:
         targets: tensor of ints of shape `(batch,)`.
@@ -127,10 +128,15 @@ def in_top_k(targets, predictions, k):
     """
     predictions = convert_to_tensor(predictions)
     targets = beside(targets, predictions).long()
-    chosen = torch.take_along_dim(predictions, targets.unsqueeze(-1), -1)
+    rules.in_top_k(targets, predictions, k)
+    classes = predictions.shape[-1]
+    is_class = (targets >= 0) & (targets < classes)
+    places = torch.where(is_class, targets, 0).unsqueeze(-1)
+    chosen = torch.gather(predictions, -1, places)
     # Counting the higher ones takes one pass; finding the k highest would sort.
     higher = torch.sum(torch.logical_not(predictions <= chosen), -1)
-    return torch.logical_and(higher < k, torch.logical_not(torch.isnan(chosen)).squeeze(-1))
+    found = torch.logical_and(higher < k, torch.logical_not(torch.isnan(chosen)).squeeze(-1))
+    return torch.logical_and(found, is_class)
 
 
 @op(shape=rules.cdist, dtype=rules.floats_promoted)

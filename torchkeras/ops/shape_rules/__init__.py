@@ -94,6 +94,7 @@ from torchkeras.ops.shape_rules.picking import argpartition as argpartition
 from torchkeras.ops.shape_rules.picking import block as block
 from torchkeras.ops.shape_rules.picking import get_item as get_item
 from torchkeras.ops.shape_rules.picking import histogram as histogram
+from torchkeras.ops.shape_rules.picking import in_top_k as in_top_k
 from torchkeras.ops.shape_rules.picking import refuse as refuse
 from torchkeras.ops.shape_rules.picking import scatter as scatter
 from torchkeras.ops.shape_rules.picking import searchsorted as searchsorted

@@ -150,7 +150,7 @@ def refuse(name):
 def histogram(x, bins=10, range=None):
     if not isinstance(bins, int) or bins < 1:
         raise Misfit(f"`bins` must be an int of at least 1. Received: bins={bins}.")
-    if range is not None and (len(range) != 2 or range[1] < range[0]):
+    if range is not None and (len(range) != 2 or not range[0] <= range[1]):
         raise Misfit(f"`range` must be a pair (lowest, highest). Received: range={range}.")
     if len(shape_of(x)) > 1:
         raise Misfit(
@@ -162,13 +162,23 @@ def histogram(x, bins=10, range=None):
 
 def top_k(x, k, sorted=True):
     shape = shape_of(x)
-    if shape and shape[-1] is not None and k > shape[-1]:
+    if k < 0 or shape and shape[-1] is not None and k > shape[-1]:
         raise Misfit(
-            "`k` must be at most the size of the last axis. Received: "
+            "`k` must be at least 0, and at most the size of the last axis. Received: "
             f"k={k} for x of shape {shape}."
         )
     shape = (*shape[:-1], k) if shape else ()
     return shape, shape
+
+
+def in_top_k(targets, predictions, k):
+    labels, shape = shape_of(targets), shape_of(predictions)
+    if len(shape) < 1 or not may_be_equal(labels, shape[:-1]) or shape[-1] == 0:
+        raise Misfit(
+            "`targets` must have the shape of `predictions` without its classes, at least one. "
+            f"Received: targets of shape {labels}, predictions of shape {shape}."
+        )
+    return labels
 
 
 def segments(data, segment_ids, num_segments=None, sorted=False):
@@ -230,6 +240,6 @@ def argpartition(x, kth, axis=-1):
 
 def unravel_index(indices, shape):
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(size < 0 for size in sizes):
-        raise Misfit(f"`shape` must hold sizes. Received: shape={shape}.")
+    if len(sizes) > 64 or any(size < 0 for size in sizes):  # as many axes as in NumPy
+        raise Misfit(f"`shape` must hold sizes, at most 64. Received: shape={shape}.")
     return tuple(shape_of(indices) for _ in sizes)

@@ -22,6 +22,7 @@ from torchkeras.ops.shape_rules.basics import (
 from torchkeras.ops.shape_rules.patterns import plan
 from torchkeras.ops.shape_rules.picking import sliced
 
+_MOST_AXES = 64  # as in NumPy
 _MOST_PARTS = 2**20  # a list of more takes a second by itself
 
 
@@ -58,6 +59,8 @@ def ravel(x):
 def expand_dims(x, axis):
     shape = shape_of(x)
     new = (axis,) if isinstance(axis, int) else tuple(axis)
+    if len(new) > _MOST_AXES:
+        raise Misfit(f"at most {_MOST_AXES} axes are made. Received: {len(new)} axes.")
     axes = axes_of(new, (1,) * (len(shape) + len(new)))
     old = iter(shape)
     return tuple(1 if i in axes else next(old) for i in range(len(shape) + len(new)))
@@ -210,7 +213,10 @@ def tile(x, repeats):
     shape, repeats = (1,) * (n - len(shape)) + shape, (1,) * (n - len(repeats)) + repeats
     if any(r < 0 for r in repeats):
         raise Misfit(f"`repeats` must not be negative. Received: repeats={repeats}.")
-    return tuple(product(pair) for pair in zip(shape, repeats, strict=True))
+    result = tuple(product(pair) for pair in zip(shape, repeats, strict=True))
+    if math.prod(d for d in result if d is not None) > _LARGEST:
+        raise Misfit(f"`repeats` must give a result that fits in memory. Received: {repeats}.")
+    return result
 
 
 def repeat(x, repeats, axis=None):
@@ -251,6 +257,8 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     result = tuple(
         None if d is None else d + sum(pair) for d, pair in zip(shape, widths, strict=True)
     )
+    if mode != "constant" and any(d == 0 and any(w) for d, w in zip(shape, widths, strict=True)):
+        raise Misfit(f"an empty axis mirrors nothing. Received: x of shape {shape}, mode={mode!r}.")
     if any(d is not None and d < 0 for d in result):
         raise Misfit(
             "more is cut off than there is. Received: "
