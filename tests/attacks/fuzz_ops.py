@@ -31,7 +31,7 @@ from tests.ops.test_symbolic import CASES, Symbol, replace
 SECONDS = 1.0  # of processor time, for one call
 MEMORY_BYTES = 2**30  # beyond what the process has after its imports
 # What is asked for is endless, or as slow as asked for: a loop of a billion steps.
-MAY_BE_SLOW = {"fori_loop"}
+MAY_BE_SLOW = {"fori_loop", "while_loop"}
 
 INTS = [
     -1,
