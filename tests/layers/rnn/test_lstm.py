@@ -195,14 +195,17 @@ def test_symbols_are_never_traced(monkeypatch):
 
 
 def test_dropout_is_the_same_for_all_steps():
-    layer = keras.layers.LSTM(1, dropout=0.5, activation=None, recurrent_activation=None, seed=0)
+    layer = keras.layers.LSTM(
+        1, dropout=0.5, activation=None, recurrent_activation=None, return_sequences=True, seed=0
+    )
     layer.build((None, None, 400))
-    layer.cell.kernel.assign(torch.full((400, 4), 0.01))
+    # The gate i is the mean of what is kept, about 1; g is 1, f is 0, o is 1.
+    layer.cell.kernel.assign(torch.tensor([1 / 400, 0, 0, 0]).repeat(400, 1))
     layer.cell.recurrent_kernel.assign(torch.zeros(1, 4))
-    layer.cell.bias.assign(torch.zeros(4))
-    projected = layer._projected(torch.ones(1, 3, 400), layer.cell.kernel.value, True)
-    assert_close(list(projected), [projected[0]] * 3)
-    assert 3 < projected[0][0, 0].item() < 5  # mean 4, deviation 0.01 * sqrt(400) = 0.2
+    layer.cell.bias.assign(torch.tensor([0.0, 0, 1, 1]))
+    outputs = layer(torch.ones(1, 3, 400), training=True).flatten()
+    assert_close(outputs, outputs[:1].expand(3))
+    assert outputs[0] != 1 and abs(outputs[0] - 1) < 0.25  # deviation 1 / sqrt(400) = 0.05
 
 
 def test_recurrent_dropout_draws_for_each_gate():
@@ -211,9 +214,9 @@ def test_recurrent_dropout_draws_for_each_gate():
     layer.cell.recurrent_kernel.assign(torch.eye(400).repeat(1, 4))
     layer.cell.kernel.assign(torch.zeros(1, 1600))
     seen = []
-    layer.recurrent_activation = lambda z: seen.append(z) or torch.sigmoid(z)
+    layer.cell.recurrent_activation = lambda z: seen.append(z) or torch.sigmoid(z)
     layer(torch.zeros(1, 1, 1), initial_state=[torch.ones(1, 400)] * 2, training=True)
-    forget, update, out = seen
+    update, forget, cell, out = seen
     assert_close(update.detach().unique(), torch.tensor([0, 4 / 3]))
     assert 0.6 < (update > 0).float().mean() < 0.9  # 3/4, deviation 0.02
     assert not torch.equal(update > 0, out > 0) and not torch.equal(forget - 1 > 0, out > 0)
@@ -259,5 +262,5 @@ def test_inputs_that_do_not_fit_are_errors():
     with pytest.raises(ValueError, match="takes batches of 2 sequences. Received: 3"):
         layer(torch.ones(3, 4, 5))
     for states in ([torch.ones(2, 3)], [torch.ones(2, 4)] * 2, torch.ones(2, 2, 3)):
-        with pytest.raises(ValueError, match="must be a list of two tensors of shape"):
+        with pytest.raises(ValueError, match="must be a list of tensors of the shapes"):
             keras.layers.LSTM(3)(torch.ones(2, 4, 5), initial_state=states)
