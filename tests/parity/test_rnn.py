@@ -310,6 +310,100 @@ def test_cells_of_ones_own(masked, training, go_backwards):
         )
 
 
+BIDIRECTIONAL = {
+    "concat": ("LSTM", {"return_sequences": True}, {}),
+    "sum": ("GRU", {}, {"merge_mode": "sum"}),
+    "ave": ("LSTM", {"return_sequences": True, "return_state": True}, {"merge_mode": "ave"}),
+    "mul": ("SimpleRNN", {"return_state": True}, {"merge_mode": "mul"}),
+    "none": ("LSTM", {"return_sequences": True}, {"merge_mode": None}),
+    "none with states": ("GRU", {"return_state": True}, {"merge_mode": None}),
+    "zero output": ("LSTM", {"zero_output_for_mask": True}, {}),
+    "mixed": ("LSTM", {"dtype": "mixed_bfloat16"}, {"dtype": "mixed_bfloat16"}),
+    "backward layer": ("LSTM", {"return_sequences": True}, {"backward": "GRU"}),
+}
+
+
+def bidirectional(library, case):
+    name, arguments, own = BIDIRECTIONAL[case]
+    own, layers = dict(own), library.layers
+    if "backward" in own:
+        backward = getattr(layers, own.pop("backward"))
+        own["backward_layer"] = backward(3, go_backwards=True, **arguments, name="other")
+    inner = getattr(layers, name)(3, **arguments, name="inner")
+    return layers.Bidirectional(inner, **own, name="layer")
+
+
+@pytest.mark.parametrize("case", BIDIRECTIONAL)
+def test_bidirectional_is_described_alike(case):
+    assert_same_description(*(bidirectional(library, case) for library in (torchkeras, keras)))
+
+
+@pytest.mark.parametrize("case", BIDIRECTIONAL)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_bidirectional(case, masked, given):
+    layers = [bidirectional(library, case) for library in (torchkeras, keras)]
+    for layer in layers:
+        layer.build((2, 4, 5))
+    same_weights(layers)
+    names = [BIDIRECTIONAL[case][0], BIDIRECTIONAL[case][2].get("backward", BIDIRECTIONAL[case][0])]
+    count = sum(STATES[name] for name in names)
+    if given and names[0] != names[1]:
+        pytest.skip("half of three states is the wrong part in Keras too")
+    assert_same_computation(
+        layers,
+        data(2, 4, 5),
+        5e-2 if case == "mixed" else 1e-5,
+        mask=MASK if masked else None,
+        initial_state=[data(2, 3, seed=seed) for seed in range(count)] if given else None,
+    )
+    for mask in (None, MASK):
+        masks = [layer.compute_mask(data(2, 4, 5), mask) for layer in layers]
+        if "return_state" not in BIDIRECTIONAL[case][1]:
+            assert repr(masks[0]) == repr(masks[1])
+
+
+def test_stateful_bidirectional_layers_agree_over_batches():
+    layers = []
+    for library in (torchkeras, keras):
+        inner = library.layers.LSTM(3, stateful=True, return_sequences=True, name="inner")
+        layers.append(library.layers.Bidirectional(inner, name="layer"))
+        layers[-1].build((2, 4, 5))
+    same_weights(layers)
+    for seed in range(3):
+        ours, theirs = (layer(data(2, 4, 5, seed=seed)) for layer in layers)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        if seed == 1:
+            for layer in layers:
+                layer.reset_state()
+    assert [v.path for v in layers[0].states] == [v.path for v in layers[1].states]
+    for ours, theirs in zip(layers[0].states, layers[1].states, strict=True):
+        torch.testing.assert_close(ours.value, theirs.value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda layers: {"layer": 3},
+        lambda layers: {"layer": layers.LSTM(3, go_backwards=True)},
+        lambda layers: {"layer": layers.LSTM(3), "merge_mode": "max"},
+        lambda layers: {"layer": layers.LSTM(3), "backward_layer": 3},
+        lambda layers: {"layer": layers.LSTM(3), "backward_layer": layers.LSTM(3)},
+        lambda layers: {
+            "layer": layers.LSTM(3),
+            "backward_layer": layers.LSTM(3, go_backwards=True, return_sequences=True),
+        },
+    ],
+)
+def test_bidirectional_errors_have_keras_types(arguments):
+    for library in (torchkeras, keras):
+        with pytest.raises(ValueError):
+            library.layers.Bidirectional(**arguments(library.layers))
+    for library in (torchkeras, keras):
+        with pytest.raises(AttributeError):
+            library.layers.Bidirectional(library.layers.LSTM(3)).reset_state()
+
+
 EXCHANGED = {
     "LSTM": lambda layers: layers.LSTM(3, return_sequences=True, return_state=True),
     "LSTM dropout": lambda layers: layers.LSTM(
@@ -319,6 +413,9 @@ EXCHANGED = {
     "SimpleRNN": lambda layers: layers.SimpleRNN(3, return_sequences=True, return_state=True),
     "RNN": lambda layers: layers.RNN(
         layers.LSTMCell(3), return_sequences=True, return_state=True, stateful=True
+    ),
+    "Bidirectional": lambda layers: layers.Bidirectional(
+        layers.GRU(3, return_sequences=True, return_state=True), merge_mode="ave"
     ),
     "stack": lambda layers: layers.RNN(
         [layers.GRUCell(2), layers.LSTMCell(3)], return_sequences=True, return_state=True

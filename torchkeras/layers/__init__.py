@@ -100,6 +100,7 @@ from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchkeras.layers.rnn import GRU as GRU
 from torchkeras.layers.rnn import LSTM as LSTM
 from torchkeras.layers.rnn import RNN as RNN
+from torchkeras.layers.rnn import Bidirectional as Bidirectional
 from torchkeras.layers.rnn import GRUCell as GRUCell
 from torchkeras.layers.rnn import LSTMCell as LSTMCell
 from torchkeras.layers.rnn import SimpleRNN as SimpleRNN

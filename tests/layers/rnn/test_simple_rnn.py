@@ -32,19 +32,21 @@ def test_values_are_those_of_the_equation(go_backwards, masked, use_bias):
     assert_close(made, read(step(layer), x, [state], go_backwards, mask))
 
 
-def simple_rnn(**arguments):
+def simple_rnn(supports_export=True, **arguments):
     return case(
         keras.layers.SimpleRNN,
         {"units": 3, **arguments},
         (2, 4, 5),
         mask_shape=(2, 4),
         supports_masking=True,
+        supports_export=supports_export,
     )
 
 
 CASES = {
     "plain": simple_rnn(),
-    "sequences": simple_rnn(return_sequences=True, go_backwards=True, activity_regularizer="l2"),
+    "sequences": simple_rnn(return_sequences=True, go_backwards=True),
+    "regularized": simple_rnn(activity_regularizer="l2", supports_export=False),
     "state": simple_rnn(return_state=True, use_bias=False),
     "dropouts": simple_rnn(dropout=0.5, recurrent_dropout=0.5),
 }

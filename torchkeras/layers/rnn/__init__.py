@@ -1,5 +1,6 @@
 """Layers that read sequences step by step."""
 
+from torchkeras.layers.rnn.bidirectional import Bidirectional as Bidirectional
 from torchkeras.layers.rnn.gru import GRU as GRU
 from torchkeras.layers.rnn.gru_cell import GRUCell as GRUCell
 from torchkeras.layers.rnn.lstm import LSTM as LSTM

@@ -128,9 +128,8 @@ class GRUCell(DenseCell):
         activation, gates = self.activation, self._two_gates()
         sizes = (2 * self.units, self.units)
         kernel_zr, kernel_n = kernel.split(sizes, dim=1)
-        if kept is not None:
-            *kept_zr, kept_n = kept
-            kernels_zr = kernel_zr.chunk(2, dim=1)
+        kept_z, kept_r, kept_n = (None,) * 3 if kept is None else kept
+        kernel_z, kernel_r = kernel_zr.chunk(2, dim=1)
 
         def step(x, h):
             x_zr, x_n = x.split(sizes, dim=1)
@@ -138,9 +137,9 @@ class GRUCell(DenseCell):
                 z, r = gates(torch.addmm(x_zr, h, kernel_zr))
                 reset = r * h
             else:
-                pairs = zip(x_zr.chunk(2, dim=1), kept_zr, kernels_zr, strict=True)
-                both = [torch.addmm(part, h * k, block) for part, k, block in pairs]
-                z, r = gates(torch.cat(both, dim=1))
+                x_z, x_r = x_zr.chunk(2, dim=1)
+                z = torch.addmm(x_z, h * kept_z, kernel_z)
+                z, r = gates(torch.cat((z, torch.addmm(x_r, h * kept_r, kernel_r)), dim=1))
                 reset = r * (h * kept_n)
             return (torch.lerp(activation(torch.addmm(x_n, reset, kernel_n)), h, z),)
 
