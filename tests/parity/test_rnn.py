@@ -404,6 +404,77 @@ def test_bidirectional_errors_have_keras_types(arguments):
             library.layers.Bidirectional(library.layers.LSTM(3)).reset_state()
 
 
+CONVOLUTIONAL = {
+    "1D": (1, {}),
+    "2D": (2, {"return_sequences": True, "return_state": True, "padding": "same"}),
+    "3D": (3, {"strides": 2, "padding": "same", "return_state": True}),
+    "backwards": (2, {"go_backwards": True, "return_sequences": True, "dilation_rate": 2}),
+    "zero output": (1, {"zero_output_for_mask": True, "return_sequences": True}),
+    "channels first": (2, {"data_format": "channels_first", "strides": (2, 1)}),
+    "activations": (1, {"activation": None, "recurrent_activation": "hard_sigmoid"}),
+    "no bias": (2, {"use_bias": False, "unit_forget_bias": False}),
+    "all": (1, {**WEIGHTS, "trainable": True, "dropout": 0.5, "seed": 3}),
+    "mixed": (2, {"dtype": "mixed_bfloat16"}),
+}
+SIZES = {1: (6,), 2: (5, 6), 3: (4, 5, 4)}
+
+
+def convolutional(case):
+    rank, arguments = CONVOLUTIONAL[case]
+    arguments = {"filters": 3, "kernel_size": 2, **arguments, "name": "layer"}
+    shape = (4, *SIZES[rank], 2)
+    if "data_format" in arguments:
+        shape = (4, 2, *SIZES[rank])
+    layers = [getattr(lib.layers, f"ConvLSTM{rank}D")(**arguments) for lib in (torchkeras, keras)]
+    return layers, shape
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONAL)
+def test_convolutional_layers_are_described_alike(case):
+    layers, shape = convolutional(case)
+    assert_same_description(*layers, (None, *shape[1:]))
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONAL)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_convolutional_layers(case, masked, given):
+    layers, shape = convolutional(case)
+    for layer in layers:
+        layer.build((2, *shape))
+    same_weights(layers)
+    state_shape = flat(layers[0].cell.get_initial_state(2))[0].shape
+    states = [data(*state_shape, seed=seed) for seed in (1, 2)]
+    assert_same_computation(
+        layers,
+        data(2, *shape),
+        5e-2 if case == "mixed" else 1e-5,
+        mask=MASK if masked else None,
+        initial_state=states if given else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({"rank": 2, "strides": 2, "dilation_rate": 2}, (2, 4, 5, 5, 2)),
+        ({"rank": 2, "padding": "causal"}, (2, 4, 5, 5, 2)),
+        ({"rank": 2, "kernel_size": (2, 2, 2)}, (2, 4, 5, 5, 2)),
+        ({"rank": 2}, (2, 4, 5, 5)),
+        ({"rank": 2}, (2, 4, None, 5, 2)),
+        ({"rank": 2}, (2, 4, 5, 5, None)),
+        ({"rank": 1, "stateful": True}, (None, 4, 5, 2)),
+    ],
+)
+def test_convolutional_errors_have_keras_types(arguments, shape):
+    arguments = {"filters": 3, "kernel_size": 2, **arguments}
+    rank = arguments.pop("rank")
+    for library in (torchkeras, keras):
+        with pytest.raises(ValueError):
+            layer = getattr(library.layers, f"ConvLSTM{rank}D")(**arguments)
+            layer(library.Input(batch_shape=shape) if None in shape else torch.ones(shape))
+
+
 EXCHANGED = {
     "LSTM": lambda layers: layers.LSTM(3, return_sequences=True, return_state=True),
     "LSTM dropout": lambda layers: layers.LSTM(
@@ -414,6 +485,7 @@ EXCHANGED = {
     "RNN": lambda layers: layers.RNN(
         layers.LSTMCell(3), return_sequences=True, return_state=True, stateful=True
     ),
+    "ConvLSTM1D": lambda layers: layers.ConvLSTM1D(3, 2, return_state=True),
     "Bidirectional": lambda layers: layers.Bidirectional(
         layers.GRU(3, return_sequences=True, return_state=True), merge_mode="ave"
     ),
@@ -421,6 +493,9 @@ EXCHANGED = {
         [layers.GRUCell(2), layers.LSTMCell(3)], return_sequences=True, return_state=True
     ),
 }
+
+
+SHAPES = {"ConvLSTM1D": (6, 5)}
 
 
 @pytest.mark.parametrize("layer", EXCHANGED)
@@ -431,12 +506,12 @@ def test_files_are_exchanged(tmp_path, maker, name, layer):
 
     def model(library):
         layers = library.layers
-        inputs = library.Input(batch_shape=(2, None, 5))
+        inputs = library.Input(batch_shape=(2, None, *SHAPES.get(layer, (5,))))
         outputs = EXCHANGED[layer](layers)(inputs)
         return library.Model(inputs, list(flat(outputs)))
 
     reader = keras if maker is torchkeras else torchkeras
-    made, x = model(maker), data(2, 4, 5).numpy()
+    made, x = model(maker), data(2, 4, *SHAPES.get(layer, (5,))).numpy()
     if name == "model.keras":
         made.save(tmp_path / name, **({"weights_format": "h5"} if maker is torchkeras else {}))
         other = reader.saving.load_model(tmp_path / name)

@@ -101,6 +101,9 @@ from torchkeras.layers.rnn import GRU as GRU
 from torchkeras.layers.rnn import LSTM as LSTM
 from torchkeras.layers.rnn import RNN as RNN
 from torchkeras.layers.rnn import Bidirectional as Bidirectional
+from torchkeras.layers.rnn import ConvLSTM1D as ConvLSTM1D
+from torchkeras.layers.rnn import ConvLSTM2D as ConvLSTM2D
+from torchkeras.layers.rnn import ConvLSTM3D as ConvLSTM3D
 from torchkeras.layers.rnn import GRUCell as GRUCell
 from torchkeras.layers.rnn import LSTMCell as LSTMCell
 from torchkeras.layers.rnn import SimpleRNN as SimpleRNN

@@ -96,16 +96,7 @@ class LSTMCell(DenseCell):
         self.state_size = [self.units, self.units]
 
     def _bias_arguments(self):
-        arguments = weight_arguments(self, "bias")
-        if self.unit_forget_bias:
-            arguments["initializer"] = self._bias_with_ones
-        return arguments
-
-    def _bias_with_ones(self, shape, dtype=None):
-        one, initializer = shape[0] // 4, self.bias_initializer
-        ones = initializers.Ones()((one,), dtype=dtype)
-        rest = initializer((2 * one,), dtype=dtype)
-        return torch.cat([initializer((one,), dtype=dtype), ones, rest])
+        return lstm_bias_arguments(self)
 
     def _step(self, kept=None):
         return lstm_step(self, self._adds_recurrent(kept))
@@ -122,20 +113,43 @@ class LSTMCell(DenseCell):
         return outputs, states
 
 
-def lstm_step(cell, add):
-    """The function `(x, h, c) -> (h, c)` of a cell with gates side by side on axis 1.
+def lstm_bias_arguments(cell):
+    """Arguments of `add_weight` for the bias of four gates, the forget gate's of ones if wanted.
+
+    Args:
+        cell: RecurrentCell with `unit_forget_bias`.
+    """
+    arguments = weight_arguments(cell, "bias")
+    initializer = arguments["initializer"]
+
+    def with_ones(shape, dtype=None):
+        one = (shape[0] // 4,)
+        ones, rest = initializers.Ones()(one, dtype=dtype), (2 * one[0],)
+        parts = initializer(one, dtype=dtype), ones, initializer(rest, dtype=dtype)
+        return torch.cat(parts)
+
+    if cell.unit_forget_bias:
+        arguments["initializer"] = with_ones
+    return arguments
+
+
+def lstm_step(cell, add, axis=1):
+    """The function `(x, h, c) -> (h, c)` of a cell.
 
     Args:
         cell: RecurrentCell with both activations.
-        add: function `(x, h)` that gives the gates before their activations.
+        add: function `(x, h)` that gives the gates before their activations, side by side.
+        axis: int, the axis on which they are.
     """
     activation, gate = cell.activation, cell.recurrent_activation
     at_once = gate in ELEMENTWISE
 
     def step(x, h, c):
         z = add(x, h)
-        z_i, z_f, z_g, z_o = z.chunk(4, dim=1)
-        i, f, _, o = gate(z).chunk(4, dim=1) if at_once else (gate(z_i), gate(z_f), None, gate(z_o))
+        z_i, z_f, z_g, z_o = z.chunk(4, dim=axis)
+        i, f, _, o = (
+            gate(z).chunk(4, dim=axis) if at_once else (gate(z_i), gate(z_f), None, gate(z_o))
+        )
         c = torch.addcmul(f * c, i, activation(z_g))
         return o * activation(c), c
 
