@@ -8,6 +8,12 @@ once, so that a step backward is two calls of torch. A training step of 120 step
 
 import torch
 
+_of_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
+_of_tanh = torch.ops.aten.tanh_backward.grad_input
+# Numbers in a tensor of the steps that are computed at once in the backward pass: what the cache
+# of a core holds.
+_AT_ONCE = 2**15
+
 
 def gru_on_cpu(sequences, h, kernel, recurrent_kernel, bias):
     """Outputs of all steps and the last state; arguments as in `fused.gru`."""
@@ -74,30 +80,49 @@ class _GRU(torch.autograd.Function):
         projected, h, kernel, bias, *held = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient is asked for
             return _recorded_gradient(ctx, grad, projected, h, kernel, bias)
-        states, gates, products, news = held
-        steps, batch, units = news.shape
-        before, (z, r) = states[:-1], gates.chunk(2, dim=2)
-        # What the gradient of h is multiplied by at each step, for those of z, r, h_n and x_n.
-        by_n = (1 - z) * (1 - news * news)
-        by_z, by_r = (before - news) * z * (1 - z), by_n * products * r * (1 - r)
-        factors = torch.stack((by_z, by_r, by_n * r, by_n), dim=2)
-        made = torch.empty_like(factors)
-        flat = made.view(steps, batch, 4 * units)
-        of_products = flat[:, :, : 3 * units]
-        transposed, grad_h = kernel.t(), grad[-1]
-        held = (part.unbind(0) for part in (factors, made, of_products, z))
-        for step, (factor, out, row, z_t) in reversed(list(enumerate(zip(*held, strict=True)))):
-            torch.mul(grad_h[:, None], factor, out=out)
-            if step:
-                grad_h = torch.addcmul(grad[step - 1], grad_h, z_t)
-            else:
-                grad_h = grad_h * z_t
-            grad_h.addmm_(row, transposed)
-        grad_projected = torch.cat((flat[:, :, : 2 * units], flat[:, :, 3 * units :]), dim=2)
-        of_products = of_products.reshape(steps * batch, 3 * units)
-        grad_kernel = before.reshape(steps * batch, units).t() @ of_products
-        grad_bias = None if bias is None else of_products.sum(0)
-        return grad_projected, grad_h, grad_kernel, grad_bias
+        steps, batch, units = held[-1].shape
+        grad_projected = torch.empty_like(projected)
+        grad_kernel, total, grad_h = torch.zeros_like(kernel), 0, None
+        count = max(1, _AT_ONCE // (batch * units))
+        for stop in range(steps, 0, -count):
+            start = max(0, stop - count)
+            part = [tensor[start:stop] for tensor in held]  # of the states, those before each step
+            made, grad_h = _gradient_of_steps(grad[start:stop], grad_h, kernel, *part)
+            of_products = made[:, :, : 3 * units].flatten(0, 1)
+            grad_kernel.addmm_(part[0].flatten(0, 1).t(), of_products)
+            total = total + of_products.sum(0)
+            grad_projected[start:stop, :, : 2 * units] = made[:, :, : 2 * units]
+            grad_projected[start:stop, :, 2 * units :] = made[:, :, 3 * units :]
+        return grad_projected, grad_h, grad_kernel, None if bias is None else total
+
+
+def _gradient_of_steps(grad, grad_h, kernel, before, gates, products, news):
+    """The gradients of what `z`, `r`, `h_n` and `x_n` are made of, side by side; and that of `h`.
+
+    Args:
+        grad: tensor `(steps, batch, units)`, the gradient of the outputs of some steps.
+        grad_h: tensor `(batch, units)`, what the steps after them add to that of the last; None
+            for nothing.
+        kernel: tensor, the recurrent kernel.
+        before, gates, products, news: tensors, what the steps had and computed.
+    """
+    z, r = gates.chunk(2, dim=2)
+    # What the gradient of h is multiplied by at each step.
+    factors = news.new_empty(*news.shape[:2], 4, news.shape[2])
+    by_z, by_r, by_product, by_n = factors.unbind(2)
+    _of_sigmoid(before - news, z, grad_input=by_z)
+    _of_tanh(1 - z, news, grad_input=by_n)
+    _of_sigmoid(by_n * products, r, grad_input=by_r)
+    torch.mul(by_n, r, out=by_product)
+    made = torch.empty_like(factors)
+    flat, transposed = made.flatten(2), kernel.t()
+    of_products = flat[:, :, : kernel.shape[1]]
+    held = (part.unbind(0) for part in (grad, factors, made, of_products, z))
+    for grad_y, factor, out, row, z_t in reversed(list(zip(*held, strict=True))):
+        grad_h = grad_y if grad_h is None else grad_h.add_(grad_y)
+        torch.mul(grad_h[:, None], factor, out=out)
+        grad_h = torch.mul(grad_h, z_t).addmm_(row, transposed)
+    return flat, grad_h
 
 
 def _recorded_gradient(ctx, grad, *inputs):
