@@ -104,6 +104,7 @@ from torchkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from torchkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchkeras.layers.rnn import LSTM as LSTM
+from torchkeras.layers.rnn import TimeDistributed as TimeDistributed
 
 # Second names, as in Keras.
 Convolution1D = Conv1D
