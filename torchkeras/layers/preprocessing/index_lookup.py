@@ -319,6 +319,10 @@ class IndexLookup(Tables, AdaptableLayer):
         self._document_counts = collections.Counter()
         self._documents = 0
 
+    @property
+    def _learns(self):
+        return not self._has_vocabulary
+
     def reset_state(self):
         self._forget_counts()
 

@@ -138,6 +138,10 @@ class Normalization(Tables, AdaptableLayer):
     def _batch_for_adapt(self, batch):
         return convert_to_tensor(batch)  # a cast to the layer's dtype would cost digits
 
+    @property
+    def _learns(self):
+        return self.input_mean is None
+
     def reset_state(self):
         self._moments = None
 
