@@ -1,6 +1,8 @@
 """FeatureSpace: the sizes of Keras's tests, values from the layers, and all kinds of data."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -251,6 +253,13 @@ def test_a_model_around_it_is_saved(tmp_path):
     again = keras.models.load_model(tmp_path / "model.keras")
     made = again.predict(arrays(), verbose=0)
     np.testing.assert_array_equal(made, model.predict(arrays(), verbose=0))
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(again):
+    """A DataLoader that starts new processes sends one to each."""
+    fs = space()
+    assert torch.equal(again(fs)(DATA), fs(DATA))
 
 
 def test_config_makes_the_same():

@@ -231,6 +231,9 @@ class FeatureSpace(FeatureKinds, Layer):
             self.encoded_features = self._encode(self.inputs)
         return self.encoded_features
 
+    def _convert_each(self, x):
+        return x  # `call` knows which of the features are text
+
     def call(self, data):
         self.get_encoded_features()
         if not self.built:

@@ -159,8 +159,9 @@ def test_a_layer_without_vocabulary_knows_nothing():
 def test_a_vocabulary_comes_from_a_file_that_the_program_names(tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text("10\n20\n30\n")
-    layer = IntegerLookup(vocabulary=str(path))
-    same(layer([10, 20, 30, 999]), torch.tensor([1, 2, 3, 0]))
+    for name in (path, str(path)):
+        layer = IntegerLookup(vocabulary=name)
+        same(layer([10, 20, 30, 999]), torch.tensor([1, 2, 3, 0]))
     path.write_text("10\nten\n")
     with pytest.raises(ValueError, match="one token or more"):
         IntegerLookup(vocabulary=str(path))

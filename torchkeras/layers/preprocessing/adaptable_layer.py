@@ -57,8 +57,8 @@ class AdaptableLayer(Layer):
 
     @property
     def _learns(self):
-        """Whether `adapt` makes sense; not where the state was given."""
-        return True
+        """Whether `adapt` makes sense; not where the state was given, to it or to layers in it."""
+        return all(part._learns for part in self._layers if isinstance(part, AdaptableLayer))
 
     def _learn_from(self, batch, is_first):
         """Take a batch into account; the first one of some builds the layer and resets it."""

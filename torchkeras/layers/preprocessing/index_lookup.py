@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 
 import numpy as np
 import torch
@@ -213,7 +214,7 @@ class IndexLookup(Tables, AdaptableLayer):
         tensor([2, 0])
         """
         self._check_idf_weights(idf_weights)
-        from_file = isinstance(vocabulary, (str, bytes))
+        from_file = isinstance(vocabulary, (str, bytes, os.PathLike))
         tokens = self._from_lines(_lines(vocabulary)) if from_file else self._as_tokens(vocabulary)
         if not tokens:
             raise ValueError(
