@@ -198,6 +198,19 @@ def test_models_survive_files(tmp_path, name, options, mode, given):
     assert again.layers[1].get_config()["vocabulary"] == layer.get_config()["vocabulary"]
 
 
+def test_assets_of_other_writers():
+    layer = IntegerLookup(output_mode="count")
+    layer.set_assets({"vocabulary.txt": b"-1\n7\n9\n"})  # with a line break at the end
+    assert layer.get_vocabulary() == [-1, 7, 9]
+    empty = IntegerLookup(num_oov_indices=0)
+    empty.set_assets(empty.get_assets())
+    assert empty.get_vocabulary() == []
+    with pytest.raises(ValueError, match="A token in each line"):
+        IntegerLookup().set_assets({"vocabulary.txt": b"-1\nseven"})
+    with pytest.raises(ValueError, match="list of integers"):
+        IntegerLookup().set_assets({"vocabulary.json": b'[-1, "x"]'})
+
+
 def test_config_of_keras_makes_the_layer():
     """As `keras.layers.IntegerLookup(vocabulary=[3]).get_config()` has it, by Keras's code."""
     config = {

@@ -414,10 +414,11 @@ class IndexLookup(Tables, AdaptableLayer):
 
     def get_assets(self):
         tokens = self.get_vocabulary()
-        text = "\n".join(map(str, tokens))
-        if self._from_lines(text.split("\n")) == tokens:
-            assets = {"vocabulary.txt": text.encode()}
-        else:  # tokens with line breaks, or none
+        lines = list(map(str, tokens))
+        read_back = self._from_lines("\n".join(lines).split("\n"))
+        if tokens and tokens[-1] != "" and read_back == tokens:
+            assets = {"vocabulary.txt": "\n".join(lines).encode()}
+        else:  # tokens with line breaks, or none; an empty line at the end is lost in Keras's files
             assets = {"vocabulary.json": json.dumps(tokens).encode()}
         if self.output_mode == "tf_idf" and "idf_table" in self._buffers:
             assets["idf_weights.json"] = json.dumps(self._arrays["idf_table"].tolist()).encode()
@@ -427,7 +428,12 @@ class IndexLookup(Tables, AdaptableLayer):
         if "vocabulary.json" in assets:
             tokens = json.loads(assets["vocabulary.json"])
         elif "vocabulary.txt" in assets:
-            tokens = self._from_lines(assets["vocabulary.txt"].decode().split("\n"))
+            lines = assets["vocabulary.txt"].decode().split("\n")
+            while lines and not lines[-1]:
+                lines.pop()
+            tokens = self._from_lines(lines)
+            if lines and not tokens:
+                raise ValueError(f"A token in each line was expected. Received: {lines[:5]}...")
         else:
             return  # Keras leaves a vocabulary out that is in the config
         special = self._special_tokens()
