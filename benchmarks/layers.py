@@ -5,7 +5,7 @@ arrays, shuffled. The hand-written loop has torch's own layer and its fused Adam
 epoch, batches by `index_select`, and the loss summed on the device and read once an epoch. All
 start from the same weights.
 
-Run: python benchmarks/layers.py [--case cnn lstm gru encoder] [--cpu-time] [--device cuda] [--json PATH]
+Run: python benchmarks/layers.py [--case cnn lstm gru encoder] [--cpu-time] [--json PATH]
 """
 
 import common
