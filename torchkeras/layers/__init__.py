@@ -80,6 +80,7 @@ from torchkeras.layers.preprocessing import Hashing as Hashing
 from torchkeras.layers.preprocessing import IntegerLookup as IntegerLookup
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
+from torchkeras.layers.preprocessing import TextVectorization as TextVectorization
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
 from torchkeras.layers.regularization import Dropout as Dropout

@@ -31,6 +31,8 @@ class AdaptableLayer(Layer):
     tensor([[0.5000]])
     """
 
+    _encoding = "utf-8"  # by which bytes are read
+
     def adapt(self, data, batch_size=None, steps=None):
         """Learn the layer's state from data, in place of what it learned before.
 
@@ -45,7 +47,7 @@ class AdaptableLayer(Layer):
         """
         count = 0
         with torch.no_grad():
-            for batch in batches_of_inputs(data, batch_size, steps):
+            for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
                 (batch,), _ = self._convert_arguments((batch,), {})
                 if not self.built:
                     # The batch stays open; weights depend on the other sizes.
@@ -88,13 +90,14 @@ class _Open:
         self.dtype = batch.dtype
 
 
-def batches_of_inputs(data, batch_size=None, steps=None):
+def batches_of_inputs(data, batch_size=None, steps=None, encoding="utf-8"):
     """Batches of inputs for `adapt`.
 
     Args:
         data: see `AdaptableLayer.adapt`.
         batch_size: int or None.
         steps: int or None.
+        encoding: str, by which bytes are read.
 
     Example:
 
@@ -104,7 +107,7 @@ def batches_of_inputs(data, batch_size=None, steps=None):
     for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}.")
-    for index, batch in enumerate(_batches(data, batch_size, steps)):
+    for index, batch in enumerate(_batches(data, batch_size, steps, encoding)):
         if index == steps:
             return
         if isinstance(batch, (list, tuple)) and not is_text(batch):
@@ -114,12 +117,12 @@ def batches_of_inputs(data, batch_size=None, steps=None):
                     f"{len(batch)} items. Give only the inputs, e.g. (x for x, y in data)."
                 )
             (batch,) = batch  # as a DataLoader over a TensorDataset gives it
-        yield as_text(batch) if is_text(batch) else batch
+        yield as_text(batch, encoding) if is_text(batch) else batch
 
 
-def _batches(data, batch_size, steps):
+def _batches(data, batch_size, steps, encoding):
     if is_text(data):
-        data = as_text(data)
+        data = as_text(data, encoding)
         data = data.reshape(1) if data.ndim == 0 else data
     elif isinstance(data, (list, tuple)):
         data = np.asarray(data)
