@@ -1,9 +1,11 @@
 """TextVectorization: what Keras's documentation and tests of it promise, and its rules."""
 
 import copy
+import io
 import json
 import math
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -387,6 +389,29 @@ def test_models_with_it_survive_files(tmp_path, name, options, arguments, is_giv
     same(again(data), model(data))
     assert again.layers[1].get_vocabulary() == layer.get_vocabulary()
     assert again.layers[1].get_config() == layer.get_config()
+
+
+def test_files_have_the_layout_of_keras(tmp_path):
+    """Its layer and the lookup layer within each write, and ask for, all that was learned."""
+    h5py = pytest.importorskip("h5py")
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="string"), adapted(output_mode="tf_idf"), keras.layers.Dense(1)]
+    )
+    model.save(tmp_path / "model.keras", weights_format="h5")
+    places = ["layers/text_vectorization", "layers/text_vectorization/_lookup_layer"]
+    ours = tmp_path / "model.keras", tmp_path / "as_keras.keras"
+    with zipfile.ZipFile(ours[0]) as archive, zipfile.ZipFile(ours[1], "w") as other:
+        for name in archive.namelist():
+            if not name.endswith("idf_weights.json"):  # which is ours alone
+                other.writestr(name, archive.read(name))
+        for place in places:
+            words = archive.read(f"assets/{place}/vocabulary.txt").decode().split("\n")
+            assert words == ["[UNK]", "baz", "bar", "foo", "boom", "bada"]
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            for place in places:
+                np.testing.assert_allclose(file[f"{place}/vars/idf_weights"][1], math.log(2))
+    data = np.array(["foo bar", "bada new"])
+    same(keras.models.load_model(ours[1])(data), model(data).detach())
 
 
 def test_functions_are_named_in_files(tmp_path):

@@ -177,7 +177,8 @@ class TextVectorization(AdaptableLayer):
         Args:
             data: array or list of strings; or an iterable of batches of them, such as a DataLoader
                 or a generator.
-            batch_size: int, texts that are looked at together; None for all of an array.
+            batch_size: int, texts that are looked at together; of an array None is 4,096, or 32
+                with `steps`.
             steps: int, number of batches to look at; None for all.
 
         Raises:
@@ -195,6 +196,8 @@ class TextVectorization(AdaptableLayer):
         if is_text(data):
             data = self._as_text(data)
             data = data[:, None] if data.ndim == 1 else data  # each string is a text of its own
+            if batch_size is None and steps is None:
+                batch_size = 4096  # the tokens of all texts at once would fill the memory
         super().adapt(data, batch_size, steps)
 
     def reset_state(self):
@@ -298,7 +301,7 @@ class TextVectorization(AdaptableLayer):
         """Tensor `(rows, places)` for lists of tokens, with padding at their ends."""
         longest = self._output_sequence_length
         if longest is not None:
-            rows = [row[:longest] for row in rows]
+            rows = [row if len(row) <= longest else row[:longest] for row in rows]
         lengths = np.fromiter(map(len, rows), "int64", len(rows))
         size = longest if longest and not self._ragged else int(lengths.max(initial=0))
         places = np.full((len(rows), size), padding, dtype="int64")
@@ -334,6 +337,22 @@ class TextVectorization(AdaptableLayer):
 
     def set_assets(self, assets):
         self._lookup_layer.set_assets(assets)
+
+    def save_own_variables(self, store):
+        """Put the weights of the mode "tf_idf" where Keras's files have them, in two places too.
+
+        Args:
+            store: dict to fill.
+        """
+        self._lookup_layer.save_own_variables(store)
+
+    def load_own_variables(self, store):
+        """Take the weights of the mode "tf_idf" from where Keras's files have them.
+
+        Args:
+            store: dict of arrays.
+        """
+        self._lookup_layer.load_own_variables(store)
 
     def get_config(self):
         lookup = self._lookup_layer.get_config()
