@@ -75,9 +75,11 @@ from torchkeras.layers.pooling import MaxPooling1D as MaxPooling1D
 from torchkeras.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchkeras.layers.pooling import MaxPooling3D as MaxPooling3D
 from torchkeras.layers.preprocessing import CategoryEncoding as CategoryEncoding
+from torchkeras.layers.preprocessing import Discretization as Discretization
 from torchkeras.layers.preprocessing import HashedCrossing as HashedCrossing
 from torchkeras.layers.preprocessing import Hashing as Hashing
 from torchkeras.layers.preprocessing import IntegerLookup as IntegerLookup
+from torchkeras.layers.preprocessing import Normalization as Normalization
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.preprocessing import TextVectorization as TextVectorization
@@ -103,6 +105,7 @@ from torchkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from torchkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
 from torchkeras.layers.rnn import LSTM as LSTM
+from torchkeras.layers.rnn import TimeDistributed as TimeDistributed
 
 # Second names, as in Keras.
 Convolution1D = Conv1D

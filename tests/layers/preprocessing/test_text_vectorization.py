@@ -69,6 +69,10 @@ SOURCES = {
     "bytes": lambda: np.array([text.encode() for text in TEXTS]),
     "generator": lambda: batches(TEXTS),
     "loader": lambda: torch.utils.data.DataLoader(TEXTS, batch_size=2),
+    "loader with labels": lambda: torch.utils.data.DataLoader(
+        [(text, torch.ones(1)) for text in TEXTS], batch_size=2
+    ),
+    "pairs of arrays": lambda: ((np.array([text]), np.ones(1)) for text in TEXTS),
 }
 
 

@@ -160,7 +160,7 @@ class IntegerLookup(IndexLookup):
         inputs = convert_to_tensor(inputs).long()  # lists of numbers come as they are
         keys = self._table("key_table", inputs.device)
         if len(keys):
-            at = torch.searchsorted(keys, inputs).clamp(max=len(keys) - 1)
+            at = torch.searchsorted(keys, inputs.contiguous()).clamp(max=len(keys) - 1)
             known = keys[at] == inputs
             places = self._table("place_table", inputs.device)[at]
         else:
