@@ -318,6 +318,17 @@ def test_a_functional_model_reads_text_and_trains():
     assert predicted[0] > 0.7 and predicted[1] < 0.3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [{"output_sequence_length": 3}, {"output_mode": "count"}])
+def test_a_compiled_model_leaves_text_out_of_its_graphs(arguments):
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, keras.layers.Rescaling(2.0)(adapted(**arguments)(inputs)))
+    data = np.array(["foo bar", "baz new", "foo", "boom baz boom"])
+    expected = model.predict(data, batch_size=2, verbose=0)
+    model.compile("sgd", "mse", jit_compile=True)
+    np.testing.assert_array_equal(model.predict(data, batch_size=2, verbose=0), expected)
+
+
 def test_first_layer_of_a_sequential_model():
     vectorize = TextVectorization(vocabulary=WORDS, output_sequence_length=3)
     model = keras.Sequential([vectorize, keras.layers.Embedding(5, 4)])

@@ -302,10 +302,10 @@ class TextVectorization(AdaptableLayer):
         longest = self._output_sequence_length
         if longest is not None:
             rows = [row if len(row) <= longest else row[:longest] for row in rows]
-        lengths = np.fromiter(map(len, rows), "int64", len(rows))
-        size = longest if longest and not self._ragged else int(lengths.max(initial=0))
+        lengths = list(map(len, rows))
+        size = longest if longest and not self._ragged else max(lengths, default=0)
         places = np.full((len(rows), size), padding, dtype="int64")
-        filled = np.arange(size) < lengths[:, None]
+        filled = np.arange(size) < np.array(lengths, dtype="int64")[:, None]
         places[filled] = self._lookup_layer._places_of(list(itertools.chain.from_iterable(rows)))
         return convert_to_tensor(places)
 
