@@ -50,6 +50,7 @@ class Trainer(Steps):
             "_running": None,
             "_loop_mode": None,
             "_compiled_call_impl": None,
+            "_graph_steps": {},
             "_replica": None,
             "_replica_of": None,
         }
@@ -64,6 +65,10 @@ class Trainer(Steps):
         for parameter in self.parameters():
             return parameter.device
         return config.default_device()
+
+    def _uses_graphs(self):
+        # In one of several processes gradients are reduced while the backward pass runs.
+        return super()._uses_graphs() and isinstance(self._replica, OneProcess)
 
     def _join_job(self):
         """Find this process's part in a job of several: a Replica, or a OneProcess."""
@@ -96,9 +101,10 @@ class Trainer(Steps):
 
     def _prepare(self):
         """Put in place what every loop needs, once the model is built."""
-        if self.jit_compile and self._compiled_call_impl is None:
+        if self.jit_compile:
             kernels.load()  # a trace takes what is loaded by then
-            self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
+            if self._compiled_call_impl is None and not self._uses_graphs():
+                self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
         self._move_metrics(self._device())
         self.__dict__["_running"] = Running(self)
 
