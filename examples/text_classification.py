@@ -94,8 +94,9 @@ def make_model(kind, vectorize):
     else:
         inputs = keras.Input((LENGTH,), dtype="int64")
         if kind == "lstm":
+            # It reads from both ends. The mask of 0, which is padding, keeps it from reading that.
             x = layers.Embedding(size, 32, mask_zero=True)(inputs)
-            x = layers.LSTM(32)(x)
+            x = layers.Bidirectional(layers.LSTM(32))(x)
         else:
             x = PositionalEmbedding(LENGTH, size, 32)(inputs)
             x = TransformerEncoder(32, hidden=64, heads=4)(x)

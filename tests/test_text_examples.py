@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+import torchkeras as keras
+
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
@@ -33,6 +35,47 @@ def test_classification_of_reviews_beats_single_words(arguments, least, capsys):
     assert accuracy > least
     probability = float(re.search(r"([\d.]+) The plot was not really clever", printed)[1])
     assert probability < (0.6 if least < 0.8 else 0.3)
+
+
+@pytest.mark.parametrize("kind", ["tf_idf", "lstm", "transformer"])
+def test_classifiers_of_strings_survive_files(kind, tmp_path):
+    example = runpy.run_path(str(EXAMPLES / "text_classification.py"))
+    texts, _ = example["make_reviews"](50, np.random.default_rng(1))
+    vectorize = example["vectorization"](kind)
+    vectorize.adapt(texts)
+    strings = keras.Input((1,), dtype="string")
+    model = keras.Model(strings, example["make_model"](kind, vectorize)(vectorize(strings)))
+    model.save(tmp_path / "model.keras")
+    own = {name: example[name] for name in ("PositionalEmbedding", "TransformerEncoder")}
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects=own)
+    found, expected = (m.predict(texts, verbose=0) for m in (again, model))
+    np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 0  # texts are told apart
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "sizes"),
+    [
+        ("translation_transformer", ["PositionalEmbedding", "Block"], (9, 12)),
+        ("text_generation", ["Places", "Block"], (9,)),
+    ],
+)
+def test_transformers_see_no_later_word_and_survive_files(name, layers, sizes, tmp_path):
+    example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    model = example["make_model"](*sizes)
+    rng = np.random.default_rng(0)
+    x = [rng.integers(1, size, (4, example["LENGTH"])) for size in sizes]
+    whole = model.predict(x, verbose=0)
+    changed = [*x[:-1], x[-1].copy()]
+    changed[-1][:, 6:] = 1 + changed[-1][:, 6:] % (sizes[-1] - 1)  # words from the seventh on
+    other = model.predict(changed, verbose=0)
+    # Sums of other numbers of terms round differently.
+    np.testing.assert_allclose(other[:, :6], whole[:, :6], rtol=1e-5, atol=1e-5)
+    assert np.abs(other[:, 6:] - whole[:, 6:]).max() > 1e-3
+    model.save(tmp_path / "model.keras")
+    own = {name: example[name] for name in layers}
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects=own)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), whole)
 
 
 def test_single_words_tell_little():
