@@ -532,6 +532,7 @@ def test_copies_have_the_vocabulary(mode):
         ({"output_mode": "count", "output_sequence_length": 5}, "belongs to output_mode='int'"),
         ({"output_mode": "count", "ragged": True}, "`ragged` belongs to output_mode='int'"),
         ({"output_mode": "count", "sparse": True}, "Outputs are dense"),
+        ({"encoding": "utf-9"}, "`encoding` must be the name of an encoding"),
         ({"max_tokens": 1}, "`max_tokens` must be an int of at least 2"),
         ({"pad_to_max_tokens": True}, "`pad_to_max_tokens` needs `max_tokens`"),
         ({"vocabulary": []}, "one token or more"),

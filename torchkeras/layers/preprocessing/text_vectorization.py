@@ -1,5 +1,6 @@
 """TextVectorization: texts as the places of their words in a vocabulary, or as vectors of these."""
 
+import codecs
 import itertools
 
 import numpy as np
@@ -141,6 +142,13 @@ class TextVectorization(AdaptableLayer):
                 f"`ragged` belongs to output_mode='int'. Received: ragged={ragged!r}, "
                 f"output_mode={output_mode!r}. Leave it out."
             )
+        try:
+            codecs.lookup(encoding)
+        except (LookupError, TypeError) as error:
+            raise ValueError(
+                "`encoding` must be the name of an encoding that Python knows, such as 'utf-8'. "
+                f"Received: encoding={encoding!r}."
+            ) from error
         has_vocabulary = kwargs.pop("has_input_vocabulary", vocabulary is not None)
         size = kwargs.pop("vocabulary_size", None)
         if size is not None and size <= (2 if output_mode == "int" else 1):
