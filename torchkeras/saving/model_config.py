@@ -81,8 +81,13 @@ def _never_compiled(config):
 
 
 def is_model(obj):
-    """Whether `obj` is a Model; they are above this file, so it goes by what they can do."""
-    return isinstance(obj, torch.nn.Module) and hasattr(obj, "compile_from_config")
+    """Whether `obj` is a Model, or a layer that has files of its own, as a FeatureSpace.
+
+    They are above this file, so it goes by what they can do.
+    """
+    if not isinstance(obj, torch.nn.Module):
+        return False
+    return hasattr(obj, "compile_from_config") or getattr(obj, "_is_saved_alone", False)
 
 
 def _make_model(config, weights):

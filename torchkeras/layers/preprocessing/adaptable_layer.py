@@ -47,23 +47,33 @@ class AdaptableLayer(Layer):
             ValueError: `data` has no batch, or batches of another structure.
         """
         count = 0
+        for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
+            self._learn_from(batch, is_first=count == 0)
+            count += 1
+        if count == 0:
+            raise ValueError(
+                f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
+            )
         with torch.no_grad():
-            for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
-                batch = self._batch_for_adapt(batch)
-                if not self.built:
-                    # The batch stays open; weights depend on the other sizes.
-                    self._build_for({"inputs": _Open(batch)}, (batch,), {})
-                    if not self.built:
-                        self._finish_build({"input_shape": _Open(batch).shape})
-                if count == 0:
-                    self.reset_state()
-                self.update_state(batch)
-                count += 1
-            if count == 0:
-                raise ValueError(
-                    f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
-                )
             self.finalize_state()
+
+    @property
+    def _learns(self):
+        """Whether `adapt` makes sense; not where the state was given, to it or to layers in it."""
+        return all(part._learns for part in self._layers if isinstance(part, AdaptableLayer))
+
+    def _learn_from(self, batch, is_first):
+        """Take a batch into account; the first one of some builds the layer and resets it."""
+        with torch.no_grad():
+            batch = self._batch_for_adapt(batch)
+            if not self.built:
+                # The batch stays open; weights depend on the other sizes.
+                self._build_for({"inputs": _Open(batch)}, (batch,), {})
+                if not self.built:
+                    self._finish_build({"input_shape": _Open(batch).shape})
+            if is_first:
+                self.reset_state()
+            self.update_state(batch)
 
     def _batch_for_adapt(self, batch):
         """A batch as `update_state` gets it."""

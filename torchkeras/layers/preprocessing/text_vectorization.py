@@ -213,7 +213,7 @@ class TextVectorization(AdaptableLayer):
 
     def update_state(self, batch):
         rows, _ = self._rows_of(self._as_text(batch))
-        self._lookup_layer._learn(rows)
+        self._lookup_layer._take_in(rows)
 
     def finalize_state(self):
         self._lookup_layer.finalize_state()
