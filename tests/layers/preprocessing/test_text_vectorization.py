@@ -5,6 +5,8 @@ import io
 import json
 import math
 import pickle
+import re
+import string
 import zipfile
 
 import numpy as np
@@ -165,6 +167,42 @@ def test_functions_see_arrays_of_strings():
     layer = TextVectorization(standardize=standardize, split=split, vocabulary=["a", "b"])
     same(layer(np.array([["a b"], ["b"]], dtype=object)), [[2, 3], [3, 0]])
     assert seen == [(np.ndarray, "U", (2, 1)), (np.ndarray, "U", (2,))]
+
+
+def by_the_book(texts, vocabulary, ngrams, mode, first):
+    """Rows of places or of counts, a token at a time."""
+    rows = []
+    for text in texts:
+        text = re.sub("[A-Z]", lambda found: found[0].lower(), text)
+        text = "".join(c for c in text if c not in string.punctuation)
+        words = [word for word in re.split(r"[ \t\n\v\f\r]+", text) if word]
+        tokens = [
+            " ".join(words[start : start + width])
+            for width in range(1, ngrams + 1)
+            for start in range(len(words) - width + 1)
+        ]
+        known = {word: place for place, word in enumerate(vocabulary, first)}
+        places = [known.get(token, first - 1) for token in tokens]
+        if mode == "int":
+            rows.append(places)
+        else:
+            counts = [places.count(place) for place in range(first + len(vocabulary))]
+            rows.append([min(count, 1) for count in counts] if mode == "multi_hot" else counts)
+    width = max(map(len, rows))
+    return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+
+@pytest.mark.parametrize("mode", ["int", "multi_hot", "count"])
+@pytest.mark.parametrize("ngrams", [1, 2, 3])
+def test_random_texts_as_by_a_loop_over_tokens(mode, ngrams):
+    rng = np.random.default_rng(ngrams)
+    letters = [*"aAbB \t\n.,'-é\xa0\u2003Éß\x1f\x00", "\U0001f600", "\x85"]
+    texts = ["".join(rng.choice(letters, rng.integers(0, 30))) for _ in range(60)]
+    layer = adapted(texts[:30], ngrams=ngrams, output_mode=mode, max_tokens=20)
+    vocabulary = layer.get_vocabulary(include_special_tokens=False)
+    assert len(vocabulary) > 10
+    expected = by_the_book(texts, vocabulary, ngrams, mode, first=2 if mode == "int" else 1)
+    same(layer(texts), expected if mode == "int" else expected.float())
 
 
 # Forms of inputs and outputs
