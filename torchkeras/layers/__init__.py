@@ -82,6 +82,7 @@ from torchkeras.layers.preprocessing import IntegerLookup as IntegerLookup
 from torchkeras.layers.preprocessing import Normalization as Normalization
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
+from torchkeras.layers.preprocessing import TextVectorization as TextVectorization
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
 from torchkeras.layers.regularization import Dropout as Dropout

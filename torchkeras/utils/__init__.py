@@ -30,6 +30,7 @@ from torchkeras.utils.numerical_utils import normalize as normalize
 from torchkeras.utils.numerical_utils import to_categorical as to_categorical
 from torchkeras.utils.progbar import Progbar as Progbar
 from torchkeras.utils.random_utils import set_random_seed as set_random_seed
+from torchkeras.utils.sequence_utils import pad_sequences as pad_sequences
 
 CustomObjectScope = custom_object_scope
 Sequence = PyDataset

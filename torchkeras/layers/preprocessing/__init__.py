@@ -8,3 +8,6 @@ from torchkeras.layers.preprocessing.integer_lookup import IntegerLookup as Inte
 from torchkeras.layers.preprocessing.normalization import Normalization as Normalization
 from torchkeras.layers.preprocessing.rescaling import Rescaling as Rescaling
 from torchkeras.layers.preprocessing.string_lookup import StringLookup as StringLookup
+from torchkeras.layers.preprocessing.text_vectorization import (
+    TextVectorization as TextVectorization,
+)

@@ -31,6 +31,8 @@ class AdaptableLayer(Layer):
     tensor([[0.5000]])
     """
 
+    _encoding = "utf-8"  # by which bytes are read
+
     def adapt(self, data, batch_size=None, steps=None):
         """Learn the layer's state from data, in place of what it learned before.
 
@@ -45,7 +47,7 @@ class AdaptableLayer(Layer):
             ValueError: `data` has no batch, or batches of another structure.
         """
         count = 0
-        for batch in batches_of_inputs(data, batch_size, steps):
+        for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
             self._learn_from(batch, is_first=count == 0)
             count += 1
         if count == 0:
@@ -104,13 +106,14 @@ class _Open:
         self.dtype = batch.dtype
 
 
-def batches_of_inputs(data, batch_size=None, steps=None):
+def batches_of_inputs(data, batch_size=None, steps=None, encoding="utf-8"):
     """Batches of inputs for `adapt`.
 
     Args:
         data: see `AdaptableLayer.adapt`.
         batch_size: int or None.
         steps: int or None.
+        encoding: str, by which bytes are read.
 
     Example:
 
@@ -120,17 +123,21 @@ def batches_of_inputs(data, batch_size=None, steps=None):
     for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}.")
-    for index, batch in enumerate(_batches(data, batch_size, steps)):
+    for index, batch in enumerate(_batches(data, batch_size, steps, encoding)):
         if index == steps:
             return
         batch = _without_targets(batch)
-        yield as_text(batch) if is_text(batch) else batch
+        yield as_text(batch, encoding) if is_text(batch) else batch
 
 
 def _without_targets(batch):
     """The inputs of a batch, which stand first in a tuple or list of arrays."""
-    if not isinstance(batch, (list, tuple)) or is_text(batch):
+    if not isinstance(batch, (list, tuple)):
         return batch
+    if is_text(batch):
+        # A loader of texts and labels gives a list of the texts, and a tensor.
+        has_targets = len(batch) in (2, 3) and is_text(batch[0]) and not is_text(batch[1])
+        return batch[0] if has_targets and not isinstance(batch[0], (str, bytes)) else batch
     if not batch or not hasattr(batch[0], "shape"):
         return np.asarray(batch) if batch and np.isscalar(np.ravel(batch[0])[0]) else _refuse(batch)
     return batch[0] if len(batch) <= 3 else _refuse(batch)
@@ -144,9 +151,9 @@ def _refuse(batch):
     )
 
 
-def _batches(data, batch_size, steps):
+def _batches(data, batch_size, steps, encoding):
     if is_text(data):
-        data = as_text(data)
+        data = as_text(data, encoding)
         data = data.reshape(1) if data.ndim == 0 else data
     elif isinstance(data, (list, tuple)) and not _holds_batches(data):
         data = np.asarray(data)

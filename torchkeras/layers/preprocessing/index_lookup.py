@@ -106,7 +106,7 @@ class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
     def from_config(cls, config):
         """The layer that `get_config` described; a config names no files."""
         if isinstance(config.get("vocabulary"), (str, bytes)):
-            _refuse_path(config["vocabulary"])
+            refuse_path(config["vocabulary"])
         return super().from_config(config)
 
     # What a subclass says
@@ -303,13 +303,16 @@ class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
         self._forget_counts()
 
     def update_state(self, batch):
+        batch = self._as_array(batch)
+        self._take_in(batch.reshape(len(batch) if batch.ndim > 1 else 1, -1))
+
+    def _take_in(self, rows):
+        """Take rows of tokens into account, each as a document."""
         if self._has_vocabulary:
             raise ValueError(
                 f"Layer '{self.name}' was given its vocabulary and learns none. Received: adapt(). "
                 "Leave `vocabulary` out to adapt the layer, or use set_vocabulary()."
             )
-        batch = self._as_array(batch)
-        rows = batch.reshape(len(batch) if batch.ndim > 1 else 1, -1)
         self._counts.update(self._count_in(rows))
         if self.output_mode == "tf_idf":
             self._documents += len(rows)
@@ -340,8 +343,9 @@ class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
         if self.invert:
             return self._tokens_at(self._as_places(inputs))
         places = self._find(inputs)
-        if self.output_mode == "int":
-            return places
+        return places if self.output_mode == "int" else self._vectors(places)
+
+    def _vectors(self, places):
         depth = self._depth()
         if depth is None:
             raise RuntimeError(
@@ -414,7 +418,7 @@ def _check_int(argument, value, least):
 def _lines(path):
     """The lines of a text file that the program, and no config, has named."""
     if is_deserializing():
-        _refuse_path(path)
+        refuse_path(path)
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().removesuffix("\n").split("\n")
@@ -425,7 +429,8 @@ def _lines(path):
         ) from error
 
 
-def _refuse_path(path):
+def refuse_path(path):
+    """Raise the error for a config that names a file of words."""
     raise ValueError(
         "A config holds its vocabulary, and opens no file that it names. Received: vocabulary="
         f"{path!r}. Make the layer in your program, with vocabulary=open(path).read().split('\\n')."

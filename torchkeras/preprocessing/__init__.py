@@ -1,0 +1,3 @@
+"""keras.preprocessing: what Keras keeps under the names of before; `utils` has the same."""
+
+from torchkeras.preprocessing import sequence as sequence
