@@ -18,6 +18,7 @@ from torchkeras import metrics as metrics
 from torchkeras import models as models
 from torchkeras import ops as ops
 from torchkeras import optimizers as optimizers
+from torchkeras import preprocessing as preprocessing
 from torchkeras import random as random
 from torchkeras import regularizers as regularizers
 from torchkeras import saving as saving

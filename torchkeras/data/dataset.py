@@ -274,8 +274,8 @@ class Dataset(torch.utils.data.Dataset):
         if not self._stage.is_indexed or stages.random_stages(self._stage):
             raise TypeError(
                 "Elements are found by number only where they have an order of their own. "
-                f"Received: dataset[{index!r}] of one that shuffles, filters, repeats or comes from "
-                "a generator. Iterate over it, or number it before that step."
+                f"Received: dataset[{index!r}] of one that shuffles, filters, repeats or reads a "
+                "generator. Iterate over it, or number it before that step."
             )
         index, count = operator.index(index), self._stage.cardinality
         if not -count <= index < count:

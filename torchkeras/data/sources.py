@@ -49,7 +49,7 @@ class Slices(Source):
     """
 
     def __init__(self, arrays):
-        self._arrays = _map_arrays(_as_rows, arrays)
+        self._arrays = _map_arrays(as_rows, arrays)
         leaves = tree.flatten(self._arrays)
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves)
         if not leaves or not all(leaf.ndim for leaf in leaves):
@@ -71,13 +71,13 @@ class Slices(Source):
         numbers = torch.as_tensor(indices)
         if isinstance(indices, range):
             numbers = torch.arange(indices.start, indices.stop, indices.step)
-        return tree.map_structure(lambda array: _taken(array, numbers), self._arrays)
+        return tree.map_structure(lambda array: rows_at(array, numbers), self._arrays)
 
     def fingerprint(self):
         number = self.length
         places = torch.linspace(0, self.length - 1, min(self.length, 64)).long()
         for array in tree.flatten(self._arrays) if self.length else ():
-            rows = _taken(array, places)
+            rows = rows_at(array, places)
             flat = rows.reshape(len(places), -1)[:, :64].tolist()
             number = zlib.crc32(repr((tuple(array.shape), str(array.dtype), flat)).encode(), number)
         return number
@@ -125,6 +125,24 @@ class Numbers(Source):
         return zlib.crc32(repr(self._numbers).encode())
 
 
+class Frozen(Source):
+    """One pass, read again and again: its order stays.
+
+    Args:
+        one: Pass that is indexed.
+        is_thread_safe: bool, see `Source`.
+    """
+
+    def __init__(self, one, is_thread_safe):
+        self._pass = one
+        self.is_thread_safe = is_thread_safe
+        self.length = one.length
+        self.rows = one.rows
+
+    def __getitem__(self, index):
+        return self._pass[index]
+
+
 def _map_arrays(function, structure):
     """Like `tree.map_structure`, but a list is one array."""
     if isinstance(structure, tuple):
@@ -135,7 +153,7 @@ def _map_arrays(function, structure):
     return function(structure)
 
 
-def _as_rows(x):
+def as_rows(x):
     """A tensor, or a NumPy array where torch cannot share it: text, and read-only memory."""
     if hasattr(x, "iloc") and hasattr(x, "to_numpy"):
         x = x.to_numpy()
@@ -153,7 +171,7 @@ def _row(array, index):
     return convert_to_tensor(np.array(row)).cpu()
 
 
-def _taken(array, numbers):
+def rows_at(array, numbers):
     if isinstance(array, torch.Tensor):
         return torch.index_select(array, 0, numbers.to(array.device))
     rows = array[numbers.numpy()]

@@ -157,6 +157,18 @@ class SliceStage(Stage):
         return passes.SlicedPass(below, self._slice.start, self._slice.stop, self._slice.step)
 
 
+class OrderStage(Stage):
+    """The elements with the numbers of a list, of a stage that is indexed."""
+
+    def __init__(self, below, order):
+        super().__init__(below)
+        self._order = order
+        self.cardinality = len(order)
+
+    def begin(self, seeds):
+        return ordered(self.below[0].begin(seeds), self._order)
+
+
 class BatchStage(Stage):
     """Batches of `size` elements."""
 

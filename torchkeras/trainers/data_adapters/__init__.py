@@ -52,9 +52,9 @@ def get_data_adapter(
     """The adapter that reads `x`.
 
     Arrays and structures of arrays go to `ArrayDataAdapter`; a `keras.data.Dataset`, a torch
-    DataLoader, a `PyDataset`, a generator, iterator or other iterable of batches each to its own, and there `y`,
-    `sample_weight` and `batch_size` must be None. `shuffle=True`, the default of `fit`, means
-    nothing to a DataLoader or a generator.
+    DataLoader, a `PyDataset`, a generator, iterator or other iterable of batches each to its own,
+    and there `y`, `sample_weight` and `batch_size` must be None. `shuffle=True`, the default of
+    `fit`, means nothing to a Dataset, a DataLoader or a generator.
 
     Args:
         x: the data, or a `DataAdapter`, which is returned as it is.
@@ -204,6 +204,6 @@ def _unrecognized_error(name, value):
         kind += " of " + ", ".join(sorted({type(item).__name__ for item in items}))
     return ValueError(
         f"Unrecognized data type: `{name}` must be an array, tensor, or nested lists and dicts of "
-        f"these{' (or a Dataset, DataLoader, PyDataset or generator)' if name == 'x' else ''}. Received: "
-        f"{name} of type {kind}. Convert it, e.g. with np.asarray."
+        f"these{' (or a Dataset, DataLoader, PyDataset or generator)' if name == 'x' else ''}. "
+        f"Received: {name} of type {kind}. Convert it, e.g. with np.asarray."
     )

@@ -46,8 +46,8 @@ class DatasetAdapter(DataAdapter):
         count = self._stage.cardinality
         if count == 0:
             raise ValueError(
-                "The data must give at least one batch. Received: a Dataset without elements. Check "
-                "what `take`, `skip`, `filter` or `drop_remainder` left of it."
+                "The data must give at least one batch. Received: a Dataset without elements. "
+                "Check what `take`, `skip`, `filter` or `drop_remainder` left of it."
             )
         if count == stages.INFINITE and not counted:
             raise ValueError(
