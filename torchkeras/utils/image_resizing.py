@@ -97,7 +97,9 @@ def _taps(old, new, margin, interpolation):
     if interpolation == "area":
         first, count = starts.floor(), math.ceil(scale) + 1
     elif interpolation == "nearest":
-        first, count = (middles + 0.5).floor(), 1
+        # A middle may lie right between two old places; in float32 as torch rounds it.
+        halves = torch.arange(new, dtype=torch.float32) + 0.5
+        first, count = (halves * (torch.tensor(float(total)) / new)).floor().double(), 1
     else:
         first, count = (middles - radius).ceil(), math.ceil(2 * radius)
     places = first[:, None] + torch.arange(count, dtype=torch.float64)
