@@ -1,5 +1,6 @@
 """keras.data.Dataset: what each step gives, orders and seeds, lengths, specs and errors."""
 
+import collections
 import pickle
 import random
 
@@ -276,6 +277,24 @@ def test_layers_in_map_run_in_the_mode_they_are_called_in():
     dataset = Dataset.from_tensor_slices(np.ones((4, 100), "float32")).batch(2)
     dropped = list(dataset.map(lambda x: layer(x, training=True), num_parallel_calls=4).prefetch(2))
     assert all(0.3 < (x == 0).float().mean() < 0.7 for x in dropped)
+
+
+def test_data_collects_no_gradients():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    dataset = Dataset.from_tensor_slices(np.ones((4, 3), "float32")).batch(2).map(layer)
+    assert not next(iter(dataset)).requires_grad
+    weights = torch.ones(3, requires_grad=True)
+    streams = (Dataset.from_generator(lambda: iter([weights * 2])), Dataset.from_tensors(weights))
+    assert not any(next(iter(stream)).requires_grad for stream in streams)
+
+
+def test_mappings_are_dicts():
+    class Tokens(collections.UserDict):
+        pass
+
+    dataset = Dataset.range(2).map(lambda i: Tokens(ids=[1, 2]))
+    assert values(dataset.batch(2)) == [{"ids": [[1, 2], [1, 2]]}]
 
 
 def test_padded_batch_fills_up_at_the_ends():

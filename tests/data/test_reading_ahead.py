@@ -58,6 +58,8 @@ def test_threads_read_and_the_order_stays():
         lambda d: d.enumerate().map(lambda i, x: x),
         lambda d: d.repeat(2),
         lambda d: d.cache(),
+        lambda d: d.cache().shuffle(20, seed=1).batch(1).prefetch(),
+        lambda d: d.map(lambda x: x).shuffle(20, seed=1),
         lambda d: d.shard(2, 0),
         lambda d: Dataset.zip(d, Dataset.range(9)).map(lambda x, i: x),
         lambda d: d.concatenate(Dataset.range(2)),

@@ -39,12 +39,31 @@ def every_sample_once():
         "mapped_batches": PAIRS.shuffle(48).batch(10).map(lambda x, y: (x, y)),
         "repeated": PAIRS.shuffle(48).repeat(2).batch(16),
         "stream": Dataset.from_generator(lambda: iter(PAIRS)).batch(10),
+        "processes": PAIRS.shuffle(48).batch(10).prefetch(4, num_workers=1),
         "cached": PAIRS.shuffle(48).batch(10).cache(),
     }
     for name, chain in chains.items():
         epochs = 1 if name == "repeated" else 2
         found[name], found[f"{name}_counts"] = _fitted(chain, epochs=epochs)
     return found
+
+
+def noise_of_its_own_in_each_process():
+    """Functions that processes of a loader run draw other numbers for other rows."""
+    dataset = PAIRS.map(lambda x, y: (torch.rand(1), y)).batch(10).prefetch(4, num_workers=1)
+    model = data.seeing()
+    noise = []
+
+    class Note(keras.Model):
+        def call(self, x):
+            noise.extend(x.flatten().tolist())
+            return model.dense(x)
+
+    net = Note()
+    net.compile("sgd", "mse")
+    net.fit(dataset, verbose=0)
+    everyone = process_group.all_gather_object(noise)
+    return {"count": np.array(len(set(sum(everyone, []))))}
 
 
 def seeds_of_its_own_in_each_process():

@@ -15,6 +15,7 @@ _spec.loader.exec_module(launch)
 FILE = "dataset_scenarios.py"
 NAMES = [
     "every_sample_once",
+    "noise_of_its_own_in_each_process",
     "seeds_of_its_own_in_each_process",
     "losses_of_one_process",
     "other_data_in_another_process",
@@ -30,12 +31,16 @@ def results(tmp_path_factory):
 
 def test_every_sample_is_seen_once_an_epoch(results):
     found = results["every_sample_once"]
-    for name in ("batch", "shuffle", "batches_shuffled", "mapped_batches", "repeated", "stream"):
+    for name in (name for name in found if not name.endswith("_counts")):
         np.testing.assert_array_equal(found[name], TWICE, err_msg=name)
         # Of the 5 rows of a batch one process takes 3, and of the last 3 it takes 2.
         expected = [58, 38] if name == "batches_shuffled" else [48, 48]
         assert found[f"{name}_counts"].tolist() == expected, name
-    np.testing.assert_array_equal(found["cached"], TWICE)
+
+
+def test_rows_of_several_processes_have_noise_of_their_own(results):
+    # 48 samples, and a copy of the first row on which a model may be built.
+    assert results["noise_of_its_own_in_each_process"]["count"] >= 48
 
 
 def test_process_0_draws_the_order_for_all(results):
@@ -54,7 +59,7 @@ def test_the_result_is_that_of_a_single_process(results):
 def test_different_data_is_an_error_in_all_processes(results):
     found = results["other_data_in_another_process"]
     for words in found["order"]:
-        assert "another source in process 1" in words and "auto_shard_dataset=False" in words
+        assert "as in process 0" in words and "auto_shard_dataset=False" in words
     assert all("6 batches in process 0 and 5 in process 1" in words for words in found["length"])
     assert all("endless Dataset" in words for words in found["endless"])
     np.testing.assert_array_equal(found["divided"], np.arange(48))

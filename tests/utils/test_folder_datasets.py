@@ -1,6 +1,7 @@
 """Datasets of folders: what they give, the splits of few files, and hostile files."""
 
 import os
+import pickle
 import struct
 import threading
 import zlib
@@ -49,6 +50,12 @@ def test_each_pass_gives_every_file_once_with_its_label(folder):
     assert [numbers(again), numbers(again)] == passes
     assert len(dataset) == 4 and dataset.class_names == ["even", "odd"]
     assert sorted(map(os.path.basename, dataset.file_paths)) == [f"{i}.png" for i in range(10)]
+
+
+def test_datasets_of_folders_can_be_pickled(folder):
+    dataset = images(folder, batch_size=3, seed=1)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert numbers(copy) == numbers(dataset) and copy.class_names == dataset.class_names
 
 
 def test_numpys_seed_decides_where_no_seed_is_given(folder):

@@ -1,6 +1,7 @@
 """Elements of a dataset: structures of tensors and text, and how they make and leave batches."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -43,12 +44,14 @@ def as_element(x):
     >>> as_element((1, {"a": [1.0, 2.0], "b": b"text"}))
     (tensor(1, dtype=torch.int32), {'a': tensor([1., 2.]), 'b': 'text'})
     """
-    if x is None or isinstance(x, (torch.Tensor, str)):
+    if isinstance(x, torch.Tensor):
+        return x.detach() if x.requires_grad else x  # data collects no gradients
+    if x is None or isinstance(x, str):
         return x
     if isinstance(x, tuple):
         items = [as_element(item) for item in x]
         return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
-    if isinstance(x, dict):
+    if isinstance(x, Mapping):
         return {key: as_element(value) for key, value in x.items()}
     if is_text(x):
         text = as_text(x)

@@ -3,6 +3,7 @@
 import bisect
 import itertools
 
+import numpy as np
 import torch
 
 from torchkeras.core import config, tree
@@ -23,8 +24,8 @@ class Pass:
     length = None
 
     def rows(self, indices):
-        """The batch of the elements at `indices`."""
-        return collate([self[i] for i in indices])
+        """The batch of the elements at `indices`: a range, list or array of ints."""
+        return collate([self[int(i)] for i in indices])
 
     def part(self, index, shard):
         """`(share, part)` of a batch: the rows that are the process's, and these rows."""
@@ -116,27 +117,28 @@ class FilteredPass(DerivedPass):
 
 
 class OrderedPass(DerivedPass):
-    """The elements at the numbers of `order`, a range or a list."""
+    """The elements at the numbers of `order`, a range, list or array of ints."""
 
     def __init__(self, below, order):
         super().__init__(below)
         self._order = order
         self.length = len(order)
+        self.reads_ahead = below.reads_ahead and isinstance(order, range)
 
     def __getitem__(self, index):
-        return self.below[self._order[index]]
+        return self.below[int(self._order[index])]
 
     def rows(self, indices):
+        if isinstance(indices, range):
+            return self.below.rows(self._order[indices.start : indices.stop : indices.step])
         return self.below.rows([self._order[i] for i in indices])
 
     def part(self, index, shard):
-        return self.below.part(self._order[index], shard)
+        return self.below.part(int(self._order[index]), shard)
 
     def stream(self):
         order = self._order
-        if isinstance(order, range):
-            return itertools.islice(iter(self.below), order.start, order.stop, order.step)
-        return (self[i] for i in range(self.length))
+        return itertools.islice(iter(self.below), order.start, order.stop, order.step)
 
 
 class SlicedPass(DerivedPass):
@@ -178,7 +180,7 @@ class BatchedPass(DerivedPass):
     def _made(self, numbers):
         if self._collate is None:
             return self.below.rows(numbers)
-        return self._collate([self.below[i] for i in numbers])
+        return self._collate([self.below[int(i)] for i in numbers])
 
     def __getitem__(self, index):
         return self._made(self._numbers(index))
@@ -339,7 +341,7 @@ def called(function, element):
     >>> called(lambda x, y: (x, y + 1), (torch.tensor(1), torch.tensor(2)))
     (tensor(1), tensor(3))
     """
-    with config.device("cpu"):
+    with config.device("cpu"), torch.no_grad():
         result = function(*element) if type(element) is tuple else function(element)
     return as_element(result)
 
@@ -355,16 +357,17 @@ def shuffled_order(count, buffer_size, generator):
 
     >>> from torchkeras.data.passes import shuffled_order
     >>> shuffled_order(4, 1, torch.Generator())
-    [0, 1, 2, 3]
+    array([0, 1, 2, 3])
     """
     if buffer_size >= count:
-        return torch.randperm(count, generator=generator).tolist()
+        return torch.randperm(count, generator=generator).numpy()
     order, buffer = [], list(range(buffer_size))
     draws = torch.randint(buffer_size, (count - buffer_size,), generator=generator).tolist()
     for number, place in enumerate(draws, buffer_size):
         order.append(buffer[place])
         buffer[place] = number
-    return order + [buffer[i] for i in torch.randperm(buffer_size, generator=generator).tolist()]
+    order.extend(buffer[i] for i in torch.randperm(buffer_size, generator=generator).tolist())
+    return np.array(order)
 
 
 def shuffled_stream(below, buffer_size, generator):

@@ -50,7 +50,9 @@ class AheadPass(DerivedPass):
     def parts(self, shard):
         if not self.is_indexed:
             return self.below.parts(shard)
-        return iter(self.around(_Parts(self.below, shard)))
+        parts = self.around(_Parts(self.below, shard))
+        parts._seed = mixed_seed(self._seed, shard[0])  # other rows, other random numbers
+        return iter(parts)
 
     def stream(self):
         if self._num_workers:

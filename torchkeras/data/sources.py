@@ -7,6 +7,7 @@ import torch
 
 from torchkeras.core import tree
 from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.strings import is_text
 from torchkeras.data.elements import as_element, collate
 
@@ -30,12 +31,16 @@ class Source:
         )
 
     def rows(self, indices):
-        """The batch of the elements at `indices`, a list or range."""
-        return collate([self[i] for i in indices])
+        """The batch of the elements at `indices`, a range, list or array of ints."""
+        return collate([self[int(i)] for i in indices])
 
     def fingerprint(self):
-        """An int that is the same in processes that read the same."""
+        """An int that is the same in processes that read the same: by number, kind, names."""
         return self.length
+
+    def sample(self):
+        """A list of a few rows of each array, by whose values processes compare what they read."""
+        return []
 
 
 class Slices(Source):
@@ -68,19 +73,18 @@ class Slices(Source):
         return tree.map_structure(lambda array: _row(array, index), self._arrays)
 
     def rows(self, indices):
-        numbers = torch.as_tensor(indices)
-        if isinstance(indices, range):
-            numbers = torch.arange(indices.start, indices.stop, indices.step)
+        numbers = as_numbers(indices)
         return tree.map_structure(lambda array: rows_at(array, numbers), self._arrays)
 
     def fingerprint(self):
-        number = self.length
-        places = torch.linspace(0, self.length - 1, min(self.length, 64)).long()
-        for array in tree.flatten(self._arrays) if self.length else ():
-            rows = rows_at(array, places)
-            flat = rows.reshape(len(places), -1)[:, :64].tolist()
-            number = zlib.crc32(repr((tuple(array.shape), str(array.dtype), flat)).encode(), number)
-        return number
+        kinds = [(tuple(x.shape), standardize_dtype(x.dtype)) for x in self._numeric()]
+        return zlib.crc32(repr((self.length, len(tree.flatten(self._arrays)), kinds)).encode())
+
+    def sample(self):
+        return [sampled_rows(array) for array in tree.flatten(self._arrays)]
+
+    def _numeric(self):
+        return [array for array in tree.flatten(self._arrays) if not is_text(array)]
 
 
 class Items(Source):
@@ -169,6 +173,33 @@ def _row(array, index):
     if isinstance(row, str) or is_text(array) or isinstance(array, torch.Tensor):
         return row
     return convert_to_tensor(np.array(row)).cpu()
+
+
+def as_numbers(indices):
+    """A range, list or array of ints as an int64 tensor.
+
+    Example:
+
+    >>> from torchkeras.data.sources import as_numbers
+    >>> as_numbers(range(1, 4))
+    tensor([1, 2, 3])
+    """
+    if isinstance(indices, range):
+        return torch.arange(indices.start, indices.stop, indices.step, device="cpu")
+    return torch.as_tensor(indices, dtype=torch.int64, device="cpu")
+
+
+def sampled_rows(array):
+    """At most 64 rows of an array, from the first to the last.
+
+    Example:
+
+    >>> from torchkeras.data.sources import sampled_rows
+    >>> sampled_rows(torch.arange(3))
+    tensor([0, 1, 2])
+    """
+    count = len(array)
+    return rows_at(array, torch.linspace(0, count - 1, min(count, 64), device="cpu").long())
 
 
 def rows_at(array, numbers):

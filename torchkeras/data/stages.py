@@ -48,6 +48,10 @@ class Stage:
         words = [type(self).__name__, self.cardinality, *(x.fingerprint() for x in self.below)]
         return zlib.crc32(repr(words).encode())
 
+    def sample(self):
+        """A list of a few rows of the arrays below, see `Source.sample`."""
+        return [rows for stage in self.below for rows in stage.sample()]
+
 
 class SourceStage(Stage):
     """The elements of a `Source`."""
@@ -66,6 +70,9 @@ class SourceStage(Stage):
 
     def fingerprint(self):
         return self._source.fingerprint()
+
+    def sample(self):
+        return self._source.sample()
 
 
 class GeneratorStage(Stage):

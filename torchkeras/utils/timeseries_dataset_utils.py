@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from torchkeras.data import Dataset
-from torchkeras.data.sources import Source, as_rows, rows_at
+from torchkeras.data.sources import Source, as_numbers, as_rows, rows_at, sampled_rows
 from torchkeras.data.stages import SourceStage
 from torchkeras.utils.argument_values import positive_int
 
@@ -114,20 +114,23 @@ class Windows(Source):
         self.length = len(starts)
 
     def __getitem__(self, index):
-        windows = self.rows([index])
+        windows = self.rows(range(index, index + 1))
         return windows[0] if self._targets is None else (windows[0][0], windows[1][0])
 
     def rows(self, indices):
-        starts = torch.tensor([self._starts[i] for i in indices], device="cpu")
+        starts = self._starts.start + self._starts.step * as_numbers(indices)
         places = starts[:, None] + self._offsets
         windows = rows_at(self._data, places.reshape(-1))
         windows = windows.reshape(*places.shape, *windows.shape[1:])
         return windows if self._targets is None else (windows, rows_at(self._targets, starts))
 
     def fingerprint(self):
-        places = torch.linspace(0, len(self._data) - 1, min(len(self._data), 64)).long()
-        values = rows_at(self._data, places).reshape(len(places), -1)[:, :64].tolist()
-        return zlib.crc32(repr((self._starts, len(self._offsets), values)).encode())
+        shape = (self._starts, len(self._offsets), tuple(self._data.shape))
+        return zlib.crc32(repr(shape).encode())
+
+    def sample(self):
+        arrays = [self._data] if self._targets is None else [self._data, self._targets]
+        return [sampled_rows(array) for array in arrays]
 
 
 def _series(x, name):

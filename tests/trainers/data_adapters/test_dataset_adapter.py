@@ -149,19 +149,20 @@ def test_what_works_on_whole_batches_is_given_whole_batches(steps):
     assert not DatasetAdapter.has_parts(steps(PAIRS))
 
 
-def test_fingerprints_tell_sources_apart():
-    prints = [
-        dataset._stage.fingerprint()
-        for dataset in (
-            PAIRS,
-            Dataset.from_tensor_slices((X, Y + 1)),
-            Dataset.from_tensor_slices((X[::-1], Y)),
-            Dataset.from_tensor_slices((X[:10], Y[:10])),
-            Dataset.from_tensor_slices((X.astype("float64"), Y)),
-            Dataset.from_tensor_slices([str(i) for i in range(20)]),
-            Dataset.range(20),
-            PAIRS.batch(4),
-        )
+def test_fingerprints_and_samples_tell_sources_apart():
+    datasets = [
+        PAIRS,
+        Dataset.from_tensor_slices((X, Y + 1)),
+        Dataset.from_tensor_slices((X[::-1], Y)),
+        Dataset.from_tensor_slices((X[:10], Y[:10])),
+        Dataset.from_tensor_slices((X.astype("float64"), Y)),
+        Dataset.from_tensor_slices([str(i) for i in range(20)]),
+        Dataset.from_tensor_slices([str(i) for i in range(1, 21)]),
+        Dataset.range(20),
+        Dataset.range(1, 21),
+        PAIRS.batch(4),
     ]
-    assert len(set(prints)) == len(prints)
-    assert Dataset.from_tensor_slices((X.copy(), Y))._stage.fingerprint() == prints[0]
+    seen = [(d._stage.fingerprint(), str(d._stage.sample())) for d in datasets]
+    assert len(set(seen)) == len(seen)
+    copy = Dataset.from_tensor_slices((X.copy(), Y))
+    assert (copy._stage.fingerprint(), str(copy._stage.sample())) == seen[0]

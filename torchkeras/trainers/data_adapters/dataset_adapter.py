@@ -73,12 +73,13 @@ class DatasetAdapter(DataAdapter):
         prints = agreement.gathered(self._stage.fingerprint())
         for rank, fingerprint in enumerate(prints):
             if fingerprint != prints[0]:
-                raise ValueError(
-                    "Every process must be given the same dataset, and takes its rows of each "
-                    f"batch. Received: another source in process {rank} than in process 0: other "
-                    "files, another order of them, or other arrays. Give a `seed` where it was "
-                    f"shuffled. {agreement.REMEDY}"
+                raise _different(
+                    f"in process {rank} not the number, kinds and order of files, arrays or steps"
                 )
+        named = [(f"array {i}", rows) for i, rows in enumerate(self._stage.sample())]
+        differences = agreement.differing(named)
+        if differences:
+            raise _different(agreement.described(differences))
 
     def batches(self):
         seeds = stages.seeds_of(self._stage)
@@ -100,3 +101,11 @@ class DatasetAdapter(DataAdapter):
         if self._class_weight is not None:
             batch = utils.add_class_weight(batch, self._class_weight)
         return batch if self._device is None else moved(batch, self._device)
+
+
+def _different(what):
+    return ValueError(
+        "Every process must be given the same dataset, and takes its rows of each batch. Received: "
+        f"{what}, as in process 0. Give a `seed` where files or arrays were shuffled before. "
+        f"{agreement.REMEDY}"
+    )
