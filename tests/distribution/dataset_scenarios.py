@@ -73,9 +73,11 @@ def seeds_of_its_own_in_each_process():
     for name, dataset in {
         "drawn": PAIRS.shuffle(48).batch(10),
         "fixed": PAIRS.shuffle(48, reshuffle_each_iteration=False).batch(10),
+        "cached": PAIRS.shuffle(48).batch(10).cache(),
+        "cached_stream": Dataset.from_generator(lambda: iter(PAIRS)).shuffle(48).batch(10).cache(),
     }.items():
         if process_group.is_chief():
-            next(iter(dataset))  # one process has looked at a batch
+            list(dataset)  # one process has looked at it
         found[name], _ = _fitted(dataset, epochs=2)
     return found
 

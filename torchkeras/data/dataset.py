@@ -7,6 +7,7 @@ import torch
 from torchkeras.core import tree
 from torchkeras.data import stages
 from torchkeras.data.elements import PaddedCollate, as_numpy
+from torchkeras.data.seeds import begun, shuffles
 from torchkeras.data.sources import Items, Numbers, Slices
 from torchkeras.data.stages import INFINITE, UNKNOWN
 
@@ -250,7 +251,7 @@ class Dataset(torch.utils.data.Dataset):
     # ---- reading ----------------------------------------------------------------------------
 
     def __iter__(self):
-        return iter(stages.begun(self._stage))
+        return iter(begun(self._stage))
 
     def as_numpy_iterator(self):
         """An iterator over the elements with NumPy arrays in the place of tensors."""
@@ -271,7 +272,7 @@ class Dataset(torch.utils.data.Dataset):
         return True  # not by `len`, which may fail
 
     def __getitem__(self, index):
-        if not self._stage.is_indexed or stages.random_stages(self._stage):
+        if not self._stage.is_indexed or shuffles(self._stage):
             raise TypeError(
                 "Elements are found by number only where they have an order of their own. "
                 f"Received: dataset[{index!r}] of one that shuffles, filters, repeats or reads a "
@@ -280,7 +281,7 @@ class Dataset(torch.utils.data.Dataset):
         index, count = operator.index(index), self._stage.cardinality
         if not -count <= index < count:
             raise IndexError(f"The dataset has {count} elements. Received: dataset[{index}].")
-        return stages.begun(self._stage)[index % count]
+        return begun(self._stage)[index % count]
 
     @property
     def element_spec(self):

@@ -9,7 +9,7 @@ from torchkeras.core import tree
 from torchkeras.data import passes
 from torchkeras.data.elements import TensorSpec, spec_of
 from torchkeras.data.reading_ahead import AheadPass
-from torchkeras.data.seeds import Seeds, as_before, drawn_seed
+from torchkeras.data.seeds import as_before, begun, drawn_seed
 
 INFINITE, UNKNOWN = -1, -2
 
@@ -28,6 +28,9 @@ class Stage:
     """
 
     has_parts = False
+    is_random = False  # it has a `state`
+    keeps_order = False  # it has an `order`
+    draws = False  # it makes use of the entropy of a pass
 
     def __init__(self, *below):
         self.below = below
@@ -124,6 +127,8 @@ class ShuffleStage(Stage):
     Attributes:
         state: `(seed, passes)`: the seed or None, and the number of passes begun.
     """
+
+    is_random = True
 
     def __init__(self, below, buffer_size, seed, reshuffles):
         super().__init__(below)
@@ -287,27 +292,40 @@ class RepeatStage(Stage):
 
 
 class CacheStage(Stage):
-    """Elements that are kept in memory, in the order of the first pass."""
+    """Elements that are kept in memory, in the order of the first pass.
+
+    Attributes:
+        order: Seeds of the pass that is kept, or None. Several processes keep that of process 0.
+    """
+
+    keeps_order = True
 
     def __init__(self, below):
         super().__init__(below)
-        self._first = self._kept = self._complete = None
+        self._forget(None)
+
+    def _forget(self, order):
+        self.order, self._first, self._kept, self._complete = order, None, {}, None
 
     def __getstate__(self):
-        return {**self.__dict__, "_first": None, "_kept": None, "_complete": None}
+        return {**self.__dict__, "order": None, "_first": None, "_kept": {}, "_complete": None}
 
     def begin(self, seeds):
+        if not seeds.advances:
+            return self.below[0].begin(seeds)
+        order = seeds.order_of(self)
+        if self.order is None or order != self.order:
+            self._forget(order)
+        if not self.is_indexed and self._complete is not None:
+            return passes.StreamPass(iter, self._complete)
+        # A pass that was left half-way is gone on with in its own order: another one would give
+        # some elements twice and others never.
+        if self._first is None:
+            self._first = self.below[0].begin(seeds.with_order(order))
         if self.is_indexed:
-            # The first pass itself is kept: where it was left half-way, another order would give
-            # some elements twice and others never.
-            if self._first is None and not seeds.advances:
-                return self.below[0].begin(seeds)
-            if self._first is None:
-                self._first, self._kept = self.below[0].begin(seeds), {}
             return passes.CachedPass(self._first, self._kept)
-        if self._complete is None:
-            return passes.StreamPass(self._keeping, self.below[0].begin(seeds))
-        return passes.StreamPass(iter, self._complete)
+        below, self._first = self._first, None
+        return passes.StreamPass(self._keeping, below)
 
     def _keeping(self, below):
         kept = []
@@ -323,94 +341,12 @@ class PrefetchStage(Stage):
     def __init__(self, below, buffer_size, num_workers=0):
         super().__init__(below)
         self.settings = (buffer_size, num_workers)
+        self.draws = num_workers > 0
         self.has_parts = below.has_parts
 
     def begin(self, seeds):
         below = self.below[0]
         return AheadPass(below.begin(seeds), *self.settings, below.is_thread_safe, seeds.entropy)
-
-
-class PassSeeds:
-    """The seeds of one pass for the stages of one dataset.
-
-    Args:
-        stages: the random stages, in an order that is the same in all processes.
-        seeds: Seeds.
-        advances: bool, whether the stages are to count this pass.
-    """
-
-    def __init__(self, stages, seeds, advances=True):
-        self._stages = stages
-        self._seeds = seeds
-        self.advances = advances
-        self.entropy = seeds.entropy
-
-    def next_of(self, stage, reshuffles):
-        """The next seed of a random stage; always its first one if it does not reshuffle."""
-        number = next(i for i, other in enumerate(self._stages) if other is stage)
-        if not reshuffles:
-            states = [(seed, 0) for seed, _ in self._seeds.states]
-            return Seeds(self.entropy, states).next_of(number)
-        seed = self._seeds.next_of(number)
-        if self.advances:
-            stage.state = self._seeds.states[number]
-        return seed
-
-
-def all_stages(stage):
-    """A stage and those below it, each once, in an order that is the same in all processes.
-
-    Example:
-
-    >>> from torchkeras.data.stages import all_stages
-    >>> [type(one).__name__ for one in all_stages(keras.data.Dataset.range(3).batch(2)._stage)]
-    ['SourceStage', 'BatchStage']
-    """
-    found = {}
-
-    def visit(node):
-        if id(node) not in found:
-            for below in node.below:
-                visit(below)
-            found[id(node)] = node
-
-    visit(stage)
-    return list(found.values())
-
-
-def random_stages(stage):
-    """The stages among these that shuffle."""
-    return [one for one in all_stages(stage) if isinstance(one, ShuffleStage)]
-
-
-def seeds_of(stage):
-    """The `Seeds` that the next pass over a stage draws from.
-
-    torch's default generator moves on only where something is drawn from it.
-    """
-    states = [one.state for one in random_stages(stage)]
-    draws = any(seed is None for seed, _ in states) or any(
-        isinstance(one, PrefetchStage) and one.settings[1] for one in all_stages(stage)
-    )
-    return Seeds(drawn_seed() if draws else 0, states)
-
-
-def begun(stage, seeds=None, advances=True):
-    """A new pass over a stage.
-
-    Args:
-        stage: Stage.
-        seeds: Seeds, from process 0 where several read the same; None for this process's own.
-        advances: bool, whether the next pass is to have another order.
-
-    Example:
-
-    >>> from torchkeras.data.stages import begun
-    >>> list(begun(keras.data.Dataset.range(2)._stage))
-    [tensor(0), tensor(1)]
-    """
-    seeds = seeds_of(stage) if seeds is None else seeds
-    return stage.begin(PassSeeds(random_stages(stage), seeds, advances))
 
 
 def ordered(below, order):
@@ -430,9 +366,8 @@ def elements_of(generator, *arguments):
 
 def first_spec(stage):
     """The spec of the first element, for which the next pass stays as it was."""
-    states = [one.state for one in random_stages(stage)]
     with as_before():
-        below = begun(stage, Seeds(0, states), advances=False)
+        below = begun(stage, advances=False)
         if below.is_indexed:
             first = below[0] if below.length else None
         else:

@@ -5,6 +5,7 @@ import numbers
 import torch
 
 from torchkeras.data import Dataset, stages
+from torchkeras.data.seeds import begun, shuffles
 from torchkeras.data.sources import Frozen, Items, Slices
 
 
@@ -88,9 +89,9 @@ def _samples_of(dataset):
         raise ValueError("A dataset with an end was expected. Received: an endless one.")
     if not stage.is_indexed:
         return stages.SourceStage(Items(list(dataset), is_thread_safe=True)), batch_size
-    if stages.random_stages(stage):
+    if shuffles(stage):
         # Another order in each pass would let samples go from one part to the other.
-        stage = stages.SourceStage(Frozen(stages.begun(stage), stage.is_thread_safe))
+        stage = stages.SourceStage(Frozen(begun(stage), stage.is_thread_safe))
     return stage, batch_size
 
 

@@ -1,6 +1,7 @@
 """DatasetAdapter: batches of a `keras.data.Dataset`."""
 
 from torchkeras.data import stages
+from torchkeras.data.seeds import Seeds, begun
 from torchkeras.distribution import process_group
 from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
@@ -82,10 +83,10 @@ class DatasetAdapter(DataAdapter):
             raise _different(agreement.described(differences))
 
     def batches(self):
-        seeds = stages.seeds_of(self._stage)
+        seeds = Seeds.of(self._stage)
         if self._agrees:
             seeds = process_group.broadcast_object(seeds)
-        elements = stages.begun(self._stage, seeds)
+        elements = begun(self._stage, seeds)
         if self._shard is None:
             for element in elements:
                 yield self._convert(element)
