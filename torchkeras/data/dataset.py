@@ -226,7 +226,8 @@ class Dataset(torch.utils.data.Dataset):
         `from_generator` are left to the thread that asks for elements, since what they draw would
         not be repeatable; with `num_workers` they run in processes of a
         `torch.utils.data.DataLoader`, where random numbers are seeded for each element anew, and
-        so do not depend on the number of processes.
+        so do not depend on the number of processes. Where these are not forked, functions must
+        be such that can be pickled.
 
         Args:
             buffer_size: int, elements read ahead; -1 (`AUTOTUNE`) for some more than are read at
