@@ -32,7 +32,8 @@ def images(folder, **arguments):
 
 def numbers(dataset):
     """The numbers of the images, by their colours."""
-    return [int(x) for batch, *_ in dataset for x in batch[:, 0, 0, 0]]
+    batches = (batch[0] if isinstance(batch, tuple) else batch for batch in dataset)
+    return [int(x) for batch in batches for x in batch[:, 0, 0, 0]]
 
 
 def test_each_pass_gives_every_file_once_with_its_label(folder):
@@ -180,6 +181,23 @@ def test_broken_images_are_an_error_that_names_the_file(folder, name):
         numbers(images(folder))
     with pytest.raises(OSError, match=name):
         keras.utils.load_img(folder / "odd" / name)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "gif"])
+def test_damaged_images_give_pixels_or_an_error_that_names_them(tmp_path, ending):
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"x.{ending}"
+    Image.fromarray(rng.integers(0, 256, (9, 8, 3)).astype("uint8")).save(path)
+    whole = path.read_bytes()
+    for number in range(100):
+        content = bytearray(whole)
+        for place in rng.integers(len(whole) if number % 2 else 60, size=3):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            assert len(numbers(images(tmp_path, labels=None, pad_to_aspect_ratio=True))) == 1
+        except (OSError, ValueError) as error:
+            assert f"x.{ending}" in str(error)
 
 
 @pytest.mark.parametrize("size", [(100_000, 100_000), (12_000, 12_000)])
