@@ -189,8 +189,8 @@ class Trainer(Steps):
         """Train for a number of epochs.
 
         Args:
-            x: inputs: array, tensor, list or dict of them by input; or a DataLoader, PyDataset or
-                generator of batches `(x, y)` or `(x, y, sample_weight)`.
+            x: inputs: array, tensor, list or dict of them by input; or a Dataset, DataLoader,
+                PyDataset or generator of batches `(x, y)` or `(x, y, sample_weight)`.
             y: targets in the structure of the outputs; None where `x` brings them.
             batch_size: int, samples a step; None for 32. Only for arrays.
             epochs: int, number of the last epoch (`initial_epoch` counts).
