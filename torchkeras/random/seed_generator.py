@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 import torch
+from torch.utils.data import get_worker_info
 
 from torchkeras.core import naming
 from torchkeras.core.scopes import SCOPE
@@ -20,7 +21,8 @@ class SeedGenerator:
     The state is `[seed, counter]`. With `seed=` given, and inside every stateless call, a draw is
     a function of the state alone and moves the counter on. Without a seed an eager draw comes
     from torch's default generator of the device, so `torch.manual_seed`, activation
-    checkpointing and `torch.compile` behave as with torch's own dropout.
+    checkpointing and `torch.compile` behave as with torch's own dropout. In a worker of a
+    `DataLoader` the seed that torch gave the worker counts as well.
 
     Args:
         seed: int, at least 0, or None.
@@ -77,6 +79,11 @@ class SeedGenerator:
         # On another device the step is made there: a copy from the host would wait for it.
         step = _STEP if state.is_cpu else torch.arange(2, device=state.device)
         self.state.assign(state + step)
+        worker = get_worker_info() if eager else None
+        if worker is not None:
+            # Each worker of a DataLoader has a copy of the state, made anew for every epoch: only
+            # the worker's own seed, which `torch.manual_seed` decides, tells the copies apart.
+            state[0] += worker.seed % 2**62
         if token is not None:
             self._drawn[token] = state
             if len(self._drawn) > _REMEMBERED:
