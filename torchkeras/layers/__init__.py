@@ -74,7 +74,28 @@ from torchkeras.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from torchkeras.layers.pooling import MaxPooling1D as MaxPooling1D
 from torchkeras.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchkeras.layers.pooling import MaxPooling3D as MaxPooling3D
+from torchkeras.layers.preprocessing import AutoContrast as AutoContrast
+from torchkeras.layers.preprocessing import (
+    ContrastLimitedAdaptiveHistogramEqualization as ContrastLimitedAdaptiveHistogramEqualization,
+)
+from torchkeras.layers.preprocessing import CutMix as CutMix
+from torchkeras.layers.preprocessing import Equalization as Equalization
+from torchkeras.layers.preprocessing import MixUp as MixUp
+from torchkeras.layers.preprocessing import Pipeline as Pipeline
+from torchkeras.layers.preprocessing import RandomBrightness as RandomBrightness
+from torchkeras.layers.preprocessing import RandomColorDegeneration as RandomColorDegeneration
+from torchkeras.layers.preprocessing import RandomColorJitter as RandomColorJitter
+from torchkeras.layers.preprocessing import RandomContrast as RandomContrast
+from torchkeras.layers.preprocessing import RandomErasing as RandomErasing
+from torchkeras.layers.preprocessing import RandomGaussianBlur as RandomGaussianBlur
+from torchkeras.layers.preprocessing import RandomGrayscale as RandomGrayscale
+from torchkeras.layers.preprocessing import RandomHue as RandomHue
+from torchkeras.layers.preprocessing import RandomInvert as RandomInvert
+from torchkeras.layers.preprocessing import RandomPosterization as RandomPosterization
+from torchkeras.layers.preprocessing import RandomSaturation as RandomSaturation
+from torchkeras.layers.preprocessing import RandomSharpness as RandomSharpness
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
+from torchkeras.layers.preprocessing import Solarization as Solarization
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout

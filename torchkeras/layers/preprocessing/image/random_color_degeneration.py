@@ -61,7 +61,7 @@ def check_colors(layer, image_shape):
         channels = image_shape[layer.channels_axis]
         if channels not in (3, None):
             raise ValueError(
-                f"Layer '{layer.name}' expects images with 3 channels, red, green and blue, on axis "
-                f"{layer.channels_axis}. Received: images of shape {tuple(image_shape)}."
+                f"Layer '{layer.name}' expects images with 3 channels, red, green and blue, on "
+                f"axis {layer.channels_axis}. Received: images of shape {tuple(image_shape)}."
             )
     return image_shape

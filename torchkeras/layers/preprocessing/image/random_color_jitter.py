@@ -83,6 +83,10 @@ class RandomColorJitter(BaseImagePreprocessingLayer):
         parts = {f"random_{name}": getattr(self, f"random_{name}") for name in _PARTS}
         return {name: part for name, part in parts.items() if part is not None}
 
+    def build(self, input_shape):
+        for part in self._parts.values():
+            part.build(input_shape)
+
     def get_random_transformation(self, data, training=True, seed=None):
         """What each of the layers within draws, by its name."""
         if not training:

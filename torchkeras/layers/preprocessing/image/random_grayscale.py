@@ -38,7 +38,7 @@ class RandomGrayscale(BaseImagePreprocessingLayer):
         super().__init__(data_format=data_format, **kwargs)
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 <= factor <= 1:
             raise ValueError(
-                f"`factor` must be a number from 0 to 1, a probability. Received: factor={factor!r}."
+                f"`factor` must be a probability, from 0 to 1. Received: factor={factor!r}."
             )
         self.factor = factor
         self.set_seed(seed)
