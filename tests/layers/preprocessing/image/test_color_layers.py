@@ -315,7 +315,7 @@ def test_full_sharpness_doubles_what_smoothing_takes_away():
     [
         (lambda: layers.RandomBrightness(1.5), "`factor` must be a number from -1"),
         (lambda: layers.RandomContrast((0.2, 1.5)), "`factor` must be a number from 0"),
-        (lambda: layers.RandomColorDegeneration(-0.5), "`factor` must be"),
+        (lambda: layers.RandomColorDegeneration(-1.5), "`factor` must be"),
         (lambda: layers.RandomGrayscale(2), "probability"),
         (lambda: layers.RandomPosterization(9), "from 1 to 8"),
         (lambda: layers.RandomPosterization((1, 2.5)), "number of bits"),

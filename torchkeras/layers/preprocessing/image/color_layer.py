@@ -35,10 +35,13 @@ class ColorLayer(BaseImagePreprocessingLayer):
     """
 
     factor_bounds = (0.0, 1.0)
+    factor_from_zero = False  # whether one number means the range from 0, whatever the bounds
 
     def __init__(self, factor, value_range=(0, 255), seed=None, **kwargs):
         super().__init__(**kwargs)
         self.factor = factor_range(factor, self.factor_bounds)
+        if self.factor_from_zero and not isinstance(factor, (list, tuple)):
+            self.factor = (0.0, self.factor[1])
         self.value_range = check_value_range(value_range)
         self.set_seed(seed)
 

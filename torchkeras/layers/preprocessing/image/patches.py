@@ -16,6 +16,9 @@ def rectangles(layer, images, sides, places):
     Returns:
         Bool tensor in the shape of the images, with 1 channel.
 
+    Source: as in Keras, with the centres of pixels; Keras 3.15.1 compares their upper left corners,
+    and so spares the first row and column.
+
     Example:
 
     >>> from torchkeras.layers.preprocessing.image.patches import rectangles
@@ -33,5 +36,6 @@ def rectangles(layer, images, sides, places):
 def _within(size, part, place):
     length = part * size
     start = place * (size - length)
-    pixels = torch.arange(size, device=part.device, dtype=part.dtype)
-    return (pixels >= start) & (pixels < start + length)
+    # Where a pixel's centre lies decides, so that both borders are as near.
+    centres = torch.arange(size, device=part.device, dtype=part.dtype) + 0.5
+    return (centres >= start) & (centres < start + length)

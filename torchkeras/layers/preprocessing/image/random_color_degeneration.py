@@ -37,8 +37,17 @@ class RandomColorDegeneration(ColorLayer):
     tensor([[[29.8900, 29.8900, 29.8900]]])
     """
 
+    factor_bounds = (-1.0, 1.0)  # what files of Keras have in them for one number
+    factor_from_zero = True
+
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(factor, value_range, seed, data_format=data_format, **kwargs)
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        """`{"factor": ...}`: the way of each image, of shape `(batch, 1, 1, 1)`."""
+        if not training:
+            return None
+        return {"factor": self.draw_uniform(data, (1, 1, 1), *self.factor, seed)}
 
     def change_colors(self, images, transformation):
         gray = rgb_to_grayscale(images, self.data_format)

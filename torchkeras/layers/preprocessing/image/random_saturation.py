@@ -41,6 +41,9 @@ class RandomSaturation(ColorLayer):
     tensor([[[200.,   0.,   0.]]])
     """
 
+    factor_bounds = (-1.0, 1.0)  # what files of Keras have in them for one number
+    factor_from_zero = True
+
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(factor, value_range, seed, data_format=data_format, **kwargs)
 
