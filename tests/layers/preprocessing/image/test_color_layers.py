@@ -336,3 +336,43 @@ def test_full_sharpness_doubles_what_smoothing_takes_away():
 def test_wrong_arguments(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("clip_limit", [0, 1.3, 40.0])
+def test_one_tile_has_one_table(clip_limit):
+    x = np.random.default_rng(0).integers(0, 60, (1, 9, 8, 1))
+    counts = np.bincount(x.ravel(), minlength=256).astype("float64")
+    if clip_limit:
+        clipped = counts.clip(max=clip_limit * 72 / 256)
+        counts = clipped + (counts - clipped).sum() / 256
+    reached = counts.cumsum()
+    table = (255 * (reached - reached[0]) / (72 - reached[0])).clip(0, 255)
+    layer = layers.ContrastLimitedAdaptiveHistogramEqualization(
+        clip_limit=clip_limit, tile_grid_size=(1, 1)
+    )
+    np.testing.assert_allclose(layer(x, training=False), table[x], rtol=1e-4, atol=1e-3)
+
+
+def test_tables_fade_into_one_another():
+    """Left of the middle of the first tile its table holds, then the weights go evenly over."""
+    x = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 1))
+    x[:, :, 16:] //= 4
+    arguments = {"clip_limit": 0, "tile_grid_size": (1, 1)}
+    one = layers.ContrastLimitedAdaptiveHistogramEqualization(**arguments)
+    two = layers.ContrastLimitedAdaptiveHistogramEqualization(
+        **{**arguments, "tile_grid_size": (1, 2)}
+    )
+    y = two(x)
+    torch.testing.assert_close(y[:, :, :9], one(x[:, :, :16])[:, :, :9])
+    torch.testing.assert_close(y[:, :, 24:], one(x[:, :, 16:])[:, :, 8:])
+    left, right = (tables_of(part) for part in (x[:, :, :16], x[:, :, 16:]))
+    for column in range(8, 25):
+        way = (column - 8) / 16
+        level = x[0, :, column, 0]
+        expected = left[level] * (1 - way) + right[level] * way
+        np.testing.assert_allclose(y[0, :, column, 0], expected, rtol=1e-4, atol=1e-3)
+
+
+def tables_of(x):
+    reached = np.bincount(x.ravel(), minlength=256).cumsum()
+    return 255 * (reached - reached[0]) / (x.size - reached[0])

@@ -21,7 +21,9 @@ CASES = {
     "erasing-color": image_case(
         layers.RandomErasing, {"fill_value": [1, 2, 3], "scale": (0.1, 0.7), **FIRST}, (8, 3, 5, 6)
     ),
-    "erasing-one": image_case(layers.RandomErasing, {"factor": (1, 1)}, (5, 6, 3), dynamic_batch=False),
+    "erasing-one": image_case(
+        layers.RandomErasing, {"factor": (1, 1)}, (5, 6, 3), dynamic_batch=False
+    ),
 }
 
 
