@@ -75,7 +75,7 @@ def blur(images, kernel_size, sigma):
     return filtered(padded, rows, columns)
 
 
-@op(shape=rules.same_images, dtype=rules.kept)
+@op(shape=rules.blurred, dtype=rules.kept)
 def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None):
     """Images blurred by a Gaussian window.
 
@@ -179,13 +179,8 @@ def ssim(
     """
     image1, image2 = to_float(image1), to_float(image2)
     dtype, rank = image1.dtype, image1.dim()
-    rules.similarity(image1, image2, data_format=data_format)
+    rules.similarity(image1, image2, max_val, filter_size, data_format=data_format)
     a, b = (_by_channel(at_least_float32(x), data_format)[0] for x in (image1, image2))
-    if min(a.shape[-2:]) < filter_size:
-        raise ValueError(
-            f"Images must be at least as large as the window, `filter_size`. Received: images of "
-            f"shape {tuple(image1.shape)}, filter_size={filter_size}."
-        )
     window = gaussian_window(filter_size, filter_sigma, a.dtype, a.device)
     channels = a.shape[1]
     parts = torch.cat([a, b, a * a, b * b, a * b], 1)

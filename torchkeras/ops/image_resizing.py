@@ -11,8 +11,6 @@ from torchkeras.ops.operands import beside
 from torchkeras.ops.resampling import KERNEL_OF, along_axis, as_computed, axis_weights, back_to
 from torchkeras.ops.shape_rules.images import image_axes
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
-
 
 @op(shape=rules.resized, dtype=rules.kept)
 def resize(
@@ -61,23 +59,27 @@ def resize(
     >>> keras.ops.image.resize(image, (1, 4)).flatten()
     tensor([1.0000, 1.5000, 2.5000, 3.0000])
     """
-    interpolation = choice_argument(interpolation, "interpolation", INTERPOLATIONS)
-    choice_argument(fill_mode, "fill_mode", ("constant",))
-    if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ValueError(
-            "Images keep their aspect ratio by cropping or by padding. Received: "
-            "crop_to_aspect_ratio=True, pad_to_aspect_ratio=True. Set one of them."
-        )
-    height, width = size = sizes_argument(size, 2, "size")
     images = convert_to_tensor(images)
-    rows, columns, channels = image_axes(images.shape, data_format)
+    rules.resized(
+        images,
+        size,
+        interpolation,
+        antialias,
+        crop_to_aspect_ratio,
+        pad_to_aspect_ratio,
+        fill_mode,
+        fill_value,
+        data_format,
+    )
+    height, width = size = sizes_argument(size, 2, "size")
+    channels = image_axes(images.shape, data_format)[2]
     if channels == -1:
         images = images.movedim(-1, -3)
     if crop_to_aspect_ratio:
         images = _cut_to_ratio(images, height, width)
     elif pad_to_aspect_ratio:
         images = _padded_to_ratio(images, height, width, fill_value)
-    images = _resized(images, size, interpolation, antialias)
+    images = _resized(images, size, interpolation.lower(), antialias)
     return images.movedim(-3, -1) if channels == -1 else images
 
 

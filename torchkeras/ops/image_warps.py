@@ -9,8 +9,8 @@ from torchkeras.ops.geometry import choice_argument
 from torchkeras.ops.image_filters import blur
 from torchkeras.ops.operands import beside
 from torchkeras.ops.resampling import as_computed
-from torchkeras.ops.sampling import FILL_MODES, ORDERS, sample, sample_images
-from torchkeras.ops.shape_rules.images import image_axes
+from torchkeras.ops.sampling import ORDERS, sample, sample_images
+from torchkeras.ops.shape_rules.images import FILL_MODES, image_axes
 from torchkeras.random.distributions import source_of
 
 
@@ -54,12 +54,10 @@ def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value
     tensor([1.5000, 2.0000])
     """
     fill_mode = choice_argument(fill_mode, "fill_mode", FILL_MODES)
-    if order not in (0, 1):
-        raise ValueError(f"`order` must be 0 or 1. Received: order={order!r}.")
     inputs = convert_to_tensor(inputs)
     if not isinstance(coordinates, (list, tuple)):
         coordinates = beside(coordinates, inputs)
-    rules.at_coordinates(inputs, coordinates)
+    rules.at_coordinates(inputs, coordinates, order)
     axes = [as_computed(beside(each, inputs)) for each in coordinates]
     return sample(lambda i: inputs[tuple(i)], inputs.shape, axes, order, fill_mode, fill_value)
 
@@ -200,7 +198,7 @@ def homography(start_points, end_points):
     return solution.squeeze(-1)
 
 
-@op(shape=rules.same_images, dtype=rules.kept)
+@op(shape=rules.distorted, dtype=rules.kept)
 def elastic_transform(
     images,
     alpha=20.0,

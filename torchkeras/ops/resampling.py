@@ -58,9 +58,9 @@ def axis_weights(size, new_size, scale, translation, method, antialias=False, de
             [0.2500, 0.7500],
             [0.0000, 1.0000]])
     """
-    dtype = torch.float32
+    dtype = torch.float64
     if isinstance(scale, torch.Tensor):
-        dtype, device = torch.promote_types(scale.dtype, dtype), scale.device
+        dtype, device = torch.promote_types(scale.dtype, torch.float32), scale.device
     places = torch.arange(new_size, dtype=dtype, device=device)
     middle = (places + 0.5 - translation) / scale - 0.5
     distance = (middle[:, None] - torch.arange(size, dtype=dtype, device=device)).abs()
@@ -74,7 +74,8 @@ def axis_weights(size, new_size, scale, translation, method, antialias=False, de
     least = 1000 * torch.finfo(torch.float32).eps
     weights = torch.where(total.abs() > least, weights / torch.where(total != 0, total, 1), 0)
     inside = (middle >= -0.5) & (middle <= size - 0.5)
-    return torch.where(inside[:, None], weights, 0)
+    weights = torch.where(inside[:, None], weights, 0)
+    return weights if isinstance(scale, torch.Tensor) else weights.float()
 
 
 def along_axis(weights, x, axis):
@@ -100,7 +101,9 @@ def as_computed(x):
 
 def back_to(y, dtype):
     """Weighed pixels in the dtype of the images: integers are rounded and stay in their range."""
-    if dtype.is_floating_point or dtype is torch.bool:
+    if dtype.is_floating_point:
         return y.to(dtype)
-    limits = torch.iinfo(dtype)
-    return y.round().clamp(limits.min, limits.max).to(dtype)
+    if dtype is not torch.bool:  # negative weights reach past the range of a pixel
+        limits = torch.iinfo(dtype)
+        y = y.clamp(limits.min, limits.max)
+    return y.round().to(dtype)

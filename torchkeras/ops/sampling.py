@@ -6,7 +6,6 @@ import operator
 
 import torch
 
-FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 ORDERS = {"nearest": 0, "bilinear": 1}
 
 

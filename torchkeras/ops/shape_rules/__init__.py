@@ -42,8 +42,10 @@ from torchkeras.ops.shape_rules.elementwise import same as same
 from torchkeras.ops.shape_rules.elementwise import scalar as scalar
 from torchkeras.ops.shape_rules.elementwise import select as select
 from torchkeras.ops.shape_rules.images import at_coordinates as at_coordinates
+from torchkeras.ops.shape_rules.images import blurred as blurred
 from torchkeras.ops.shape_rules.images import color_images as color_images
 from torchkeras.ops.shape_rules.images import cropped as cropped
+from torchkeras.ops.shape_rules.images import distorted as distorted
 from torchkeras.ops.shape_rules.images import edges as edges
 from torchkeras.ops.shape_rules.images import gray_images as gray_images
 from torchkeras.ops.shape_rules.images import padded as padded
@@ -51,7 +53,6 @@ from torchkeras.ops.shape_rules.images import patches as patches
 from torchkeras.ops.shape_rules.images import reconstructed as reconstructed
 from torchkeras.ops.shape_rules.images import rescaled as rescaled
 from torchkeras.ops.shape_rules.images import resized as resized
-from torchkeras.ops.shape_rules.images import same_images as same_images
 from torchkeras.ops.shape_rules.images import similarity as similarity
 from torchkeras.ops.shape_rules.images import warped as warped
 from torchkeras.ops.shape_rules.images import warped_by_points as warped_by_points

@@ -3,7 +3,11 @@
 from torchkeras.core import config
 from torchkeras.core.dtypes import is_float_dtype
 from torchkeras.core.op_specs import Misfit, dtype_of
+from torchkeras.ops.geometry import choice_argument, sizes_argument
 from torchkeras.ops.shape_rules.basics import may_be_equal, product, shape_of, with_size
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 
 def image_axes(shape, data_format=None, what="images"):
@@ -61,13 +65,34 @@ def color_images(images, data_format=None):
     return shape
 
 
-def resized(images, size, *args, data_format=None, **kwargs):
+def resized(
+    images,
+    size,
+    interpolation="bilinear",
+    antialias=False,
+    crop_to_aspect_ratio=False,
+    pad_to_aspect_ratio=False,
+    fill_mode="constant",
+    fill_value=0.0,
+    data_format=None,
+):
     """Shape of images of another height and width."""
-    if len(args) == 7:
-        data_format = args[6]
+    choice_argument(interpolation, "interpolation", INTERPOLATIONS)
+    choice_argument(fill_mode, "fill_mode", ("constant",))
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise Misfit(
+            "Images keep their aspect ratio by cropping or by padding. Received: "
+            "crop_to_aspect_ratio=True, pad_to_aspect_ratio=True. Set one of them."
+        )
     shape = shape_of(images)
-    sizes = (size, size) if isinstance(size, int) else size
+    sizes = sizes_argument(size, 2, "size")
     return with_sizes(shape, image_axes(shape, data_format)[:2], sizes)
+
+
+def blurred(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None):
+    """Shape of images that are blurred."""
+    sizes_argument(kernel_size, 2, "kernel_size")
+    return same_images(images, data_format=data_format)
 
 
 def padded_side(size, before, after, target, names):
@@ -220,6 +245,7 @@ def patch_steps(value, sizes, name):
 
 def patches(images, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
     """Shape of patches, one after another on the axis of the channels."""
+    choice_argument(padding, "padding", ("valid", "same"))
     sizes = patch_sizes(size)
     shape = shape_of(images)
     axes, channels = patch_axes(shape, sizes, data_format)
@@ -276,6 +302,7 @@ def reconstruction_sizes(shape, axes, sizes, output_size, strides, padding):
 
 def reconstructed(patches, size, output_size=None, strides=None, padding="valid", data_format=None):
     """Shape of images that patches are put together to."""
+    choice_argument(padding, "padding", ("valid", "same"))
     sizes, shape = patch_sizes(size), shape_of(patches)
     axes, channels = patch_axes(shape, sizes, data_format)
     depth = shape[channels]
@@ -289,15 +316,24 @@ def reconstructed(patches, size, output_size=None, strides=None, padding="valid"
     return with_sizes(shape, (*axes, channels), (*new, depth))
 
 
-def warped(images, transform, *args, data_format=None, **kwargs):
+def warped(
+    images,
+    transform,
+    interpolation="bilinear",
+    fill_mode="constant",
+    fill_value=0,
+    data_format=None,
+):
     """Shape of images after transformations that are rows of eight numbers."""
+    choice_argument(interpolation, "interpolation", INTERPOLATIONS[:2])
+    choice_argument(fill_mode, "fill_mode", FILL_MODES)
     shape, rows = shape_of(images), shape_of(transform)
-    image_axes(shape, args[3] if len(args) == 4 else data_format)
-    batch = shape[:1] if len(shape) == 4 else (1,)
+    image_axes(shape, data_format)
+    batch = shape[0] if len(shape) == 4 else 1
     fits = len(rows) in (1, 2) and rows[-1] in (None, 8)
-    if not fits or (
-        len(rows) == 2 and None not in (rows[0], *batch) and rows[0] not in (1, *batch)
-    ):
+    if fits and len(rows) == 2 and rows[0] is not None and batch is not None:
+        fits = rows[0] in (1, batch)
+    if not fits:
         raise Misfit(
             "`transform` must be eight numbers, or a row of them for each image. Received: "
             f"transform of shape {rows}, images of shape {shape}."
@@ -305,10 +341,13 @@ def warped(images, transform, *args, data_format=None, **kwargs):
     return shape
 
 
-def warped_by_points(images, start_points, end_points, *args, data_format=None, **kwargs):
+def warped_by_points(
+    images, start_points, end_points, interpolation="bilinear", fill_value=0, data_format=None
+):
     """Shape of images of which four points are moved."""
+    choice_argument(interpolation, "interpolation", INTERPOLATIONS[:2])
     shape, start, end = shape_of(images), shape_of(start_points), shape_of(end_points)
-    image_axes(shape, args[2] if len(args) == 3 else data_format)
+    image_axes(shape, data_format)
     if not may_be_equal(start, end) or len(start) not in (2, 3) or start[-2:] != (4, 2):
         raise Misfit(
             "`start_points` and `end_points` must be of one shape, (4, 2), or (batch, 4, 2) for "
@@ -317,8 +356,27 @@ def warped_by_points(images, start_points, end_points, *args, data_format=None, 
     return shape
 
 
-def at_coordinates(inputs, coordinates, *args, **kwargs):
+def distorted(
+    images,
+    alpha=20.0,
+    sigma=5.0,
+    interpolation="bilinear",
+    fill_mode="reflect",
+    fill_value=0.0,
+    seed=None,
+    data_format=None,
+):
+    """Shape of images of which every pixel is moved."""
+    choice_argument(interpolation, "interpolation", INTERPOLATIONS[:2])
+    choice_argument(fill_mode, "fill_mode", FILL_MODES)
+    return same_images(images, data_format=data_format)
+
+
+def at_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value=0):
     """Shape of what is read at coordinates: a tensor with a row for each axis, or a list."""
+    choice_argument(fill_mode, "fill_mode", FILL_MODES)
+    if order not in (0, 1):
+        raise Misfit(f"`order` must be 0 or 1. Received: order={order!r}.")
     shape, rank = shape_of(coordinates), len(shape_of(inputs))
     if len(shape) < 2 or shape[0] not in (None, rank):
         raise Misfit(
@@ -348,12 +406,26 @@ def edges(images, data_format=None):
     return (*same_images(images, data_format=data_format), 2)
 
 
-def similarity(image1, image2, *args, data_format=None, **kwargs):
+def similarity(
+    image1,
+    image2,
+    max_val=1.0,
+    filter_size=11,
+    filter_sigma=1.5,
+    k1=0.01,
+    k2=0.03,
+    data_format=None,
+):
     """Shape of one number for each image."""
     first, second = shape_of(image1), shape_of(image2)
-    image_axes(first, args[5] if len(args) == 6 else data_format, "image1")
+    rows, columns, _ = image_axes(first, data_format, "image1")
     if not may_be_equal(first, second):
         raise Misfit(
             f"`image1` and `image2` must have one shape. Received: shapes {first} and {second}."
+        )
+    if any(n is not None and n < filter_size for n in (first[rows], first[columns])):
+        raise Misfit(
+            "Images must be at least as large as the window, `filter_size`. Received: images of "
+            f"shape {first}, filter_size={filter_size}."
         )
     return first[:-3]
