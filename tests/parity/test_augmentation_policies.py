@@ -1,0 +1,90 @@
+"""RandAugment and AugMix against real Keras, given what Keras has drawn."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from torchkeras import layers
+
+keras = pytest.importorskip("keras")
+
+# Equalization looks at one image at a time here, and at the batch there: one image is both.
+IMAGES = torch.tensor(
+    np.random.default_rng(0).integers(0, 256, (1, 12, 10, 3)), dtype=torch.float32
+)
+
+
+def place(number):
+    return torch.tensor([number])
+
+
+@pytest.mark.filterwarnings("ignore:.*Tensor.T is deprecated")
+@pytest.mark.parametrize("name", keras.layers.RandAugment._AUGMENT_LAYERS)
+def test_every_augmentation_of_rand_augment(name):
+    theirs, ours = (module.RandAugment(num_ops=1) for module in (keras.layers, layers))
+    number = theirs._AUGMENT_LAYERS.index(name)
+    assert ours._names[number] == name
+    transformation = theirs.get_random_transformation(IMAGES)
+    transformation["layer_idxes"] = place(number)
+    expected = theirs.transform_images(IMAGES.clone(), transformation)
+    found = ours.transform_images(IMAGES, transformation)
+    if name == "equalization":
+        # Keras looks up some values in the bin below their own.
+        assert ((found - expected).abs() < 1e-2).float().mean() > 0.6
+    else:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.*Tensor.T is deprecated")
+def test_two_in_a_row():
+    theirs, ours = (module.RandAugment(num_ops=2) for module in (keras.layers, layers))
+    transformation = theirs.get_random_transformation(IMAGES)
+    transformation["layer_idxes"] = torch.tensor([3, 8])
+    expected = theirs.transform_images(IMAGES.clone(), transformation)
+    found = ours.transform_images(IMAGES, transformation)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"value_range": (0, 1), "factor": (0.1, 0.4)}])
+@pytest.mark.parametrize("cls", ["RandAugment", "AugMix"])
+def test_configs(cls, arguments):
+    ours, theirs = (
+        getattr(module, cls)(name="it", **arguments).get_config()
+        for module in (layers, keras.layers)
+    )
+    ours, theirs = (json.loads(json.dumps(c, default=lambda x: x.name)) for c in (ours, theirs))
+    assert ours == {**theirs, "dtype": ours["dtype"]}
+
+
+def test_mixture_of_aug_mix():
+    theirs, ours = (module.AugMix(all_ops=False) for module in (keras.layers, layers))
+    chains = [["random_rotation", "solarization"], [], ["random_shear"]]
+    drawn = [
+        [
+            {
+                "layer_name": name,
+                "transformation": getattr(theirs, name).get_random_transformation(IMAGES),
+            }
+            for name in chain
+        ]
+        for chain in chains
+    ]
+    weights = {
+        "chain_mixing_weights": torch.tensor([0.2, 0.5, 0.3]),
+        "weight_sample": torch.tensor(0.3),
+    }
+    expected = theirs.transform_images(IMAGES.clone(), {**weights, "chain_transforms": drawn})
+    ours_drawn = [
+        [
+            {
+                "layer_idx": torch.tensor(ours._names.index(step["layer_name"])),
+                "transforms": dict.fromkeys(ours._names, step["transformation"]),
+            }
+            for step in chain
+        ]
+        for chain in drawn
+    ]
+    found = ours.transform_images(IMAGES, {**weights, "chain_transforms": ours_drawn})
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
