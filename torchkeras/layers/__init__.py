@@ -76,6 +76,17 @@ from torchkeras.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchkeras.layers.pooling import MaxPooling3D as MaxPooling3D
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
+from torchkeras.layers.preprocessing.image import CenterCrop as CenterCrop
+from torchkeras.layers.preprocessing.image import MaxNumBoundingBoxes as MaxNumBoundingBoxes
+from torchkeras.layers.preprocessing.image import RandomCrop as RandomCrop
+from torchkeras.layers.preprocessing.image import RandomElasticTransform as RandomElasticTransform
+from torchkeras.layers.preprocessing.image import RandomFlip as RandomFlip
+from torchkeras.layers.preprocessing.image import RandomPerspective as RandomPerspective
+from torchkeras.layers.preprocessing.image import RandomRotation as RandomRotation
+from torchkeras.layers.preprocessing.image import RandomShear as RandomShear
+from torchkeras.layers.preprocessing.image import RandomTranslation as RandomTranslation
+from torchkeras.layers.preprocessing.image import RandomZoom as RandomZoom
+from torchkeras.layers.preprocessing.image import Resizing as Resizing
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization
 from torchkeras.layers.regularization import AlphaDropout as AlphaDropout
 from torchkeras.layers.regularization import Dropout as Dropout
