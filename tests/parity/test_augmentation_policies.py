@@ -1,5 +1,6 @@
 """RandAugment and AugMix against real Keras, given what Keras has drawn."""
 
+import copy
 import json
 
 import numpy as np
@@ -16,8 +17,17 @@ IMAGES = torch.tensor(
 )
 
 
-def place(number):
-    return torch.tensor([number])
+def drawn_by(layer, *numbers):
+    """What Keras draws, with these layers chosen.
+
+    On torch Keras's RandomBrightness adds in place, to the images that all layers see: nothing is
+    added unless it is chosen first. Its warps change their matrices in place: it is given copies.
+    """
+    transformation = layer.get_random_transformation(IMAGES)
+    transformation["layer_idxes"] = torch.tensor(numbers)
+    if numbers[0] != 3:
+        transformation["transforms"]["random_brightness"]["rgb_delta"].zero_()
+    return transformation
 
 
 @pytest.mark.filterwarnings("ignore:.*Tensor.T is deprecated")
@@ -26,9 +36,8 @@ def test_every_augmentation_of_rand_augment(name):
     theirs, ours = (module.RandAugment(num_ops=1) for module in (keras.layers, layers))
     number = theirs._AUGMENT_LAYERS.index(name)
     assert ours._names[number] == name
-    transformation = theirs.get_random_transformation(IMAGES)
-    transformation["layer_idxes"] = place(number)
-    expected = theirs.transform_images(IMAGES.clone(), transformation)
+    transformation = drawn_by(theirs, number)
+    expected = theirs.transform_images(IMAGES.clone(), copy.deepcopy(transformation))
     found = ours.transform_images(IMAGES, transformation)
     if name == "equalization":
         # Keras looks up some values in the bin below their own.
@@ -40,9 +49,8 @@ def test_every_augmentation_of_rand_augment(name):
 @pytest.mark.filterwarnings("ignore:.*Tensor.T is deprecated")
 def test_two_in_a_row():
     theirs, ours = (module.RandAugment(num_ops=2) for module in (keras.layers, layers))
-    transformation = theirs.get_random_transformation(IMAGES)
-    transformation["layer_idxes"] = torch.tensor([3, 8])
-    expected = theirs.transform_images(IMAGES.clone(), transformation)
+    transformation = drawn_by(theirs, 8, 7)
+    expected = theirs.transform_images(IMAGES.clone(), copy.deepcopy(transformation))
     found = ours.transform_images(IMAGES, transformation)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
 
@@ -75,7 +83,9 @@ def test_mixture_of_aug_mix():
         "chain_mixing_weights": torch.tensor([0.2, 0.5, 0.3]),
         "weight_sample": torch.tensor(0.3),
     }
-    expected = theirs.transform_images(IMAGES.clone(), {**weights, "chain_transforms": drawn})
+    expected = theirs.transform_images(
+        IMAGES.clone(), {**weights, "chain_transforms": copy.deepcopy(drawn)}
+    )
     ours_drawn = [
         [
             {

@@ -31,8 +31,8 @@ def gaussian_window(size, sigma, dtype, device):
 
     Args:
         size: int.
-        sigma: float, or a tensor of shape ().
-        dtype, device: of the result.
+        sigma: float, or a tensor of shape () or `(windows, 1)`.
+        dtype, device: of the result, `(size,)` or `(windows, size)`.
 
     Example:
 
@@ -41,7 +41,7 @@ def gaussian_window(size, sigma, dtype, device):
     """
     x = torch.arange(size, dtype=dtype, device=device) - (size - 1) / 2
     weights = torch.exp(-0.5 * (x / sigma) ** 2)
-    return weights / weights.sum()
+    return weights / weights.sum(-1, keepdim=True)
 
 
 def filtered(images, rows, columns):
@@ -49,7 +49,8 @@ def filtered(images, rows, columns):
 
     Args:
         images: float tensor.
-        rows, columns: weights over the height and the width; the result has as many fewer places.
+        rows, columns: weights over the height and the width, one row for all channels or one for
+            each; the result has as many fewer places.
 
     Example:
 
@@ -57,14 +58,28 @@ def filtered(images, rows, columns):
     torch.Size([1, 2, 1, 2])
     """
     channels = images.shape[1]
-    for weights, view in ((rows, (1, 1, -1, 1)), (columns, (1, 1, 1, -1))):
-        kernel = weights.to(images.dtype).reshape(view).expand(channels, *[-1] * 3)
+    for weights, axis in ((rows, -1), (columns, -2)):
+        kernel = weights.to(images.dtype).reshape(-1, 1, weights.shape[-1]).unsqueeze(axis)
+        kernel = kernel.expand(channels, *kernel.shape[1:])
         images = F.conv2d(images, kernel, groups=channels)
     return images
 
 
 def blur(images, kernel_size, sigma):
-    """`(batch, channels, height, width)` blurred, with zeros beyond the ends; floats."""
+    """`(batch, channels, height, width)` blurred, with zeros beyond the ends.
+
+    Args:
+        images: float tensor.
+        kernel_size: two ints.
+        sigma: two floats, or tensors of shape () or `(channels, 1)`.
+
+    Example:
+
+    >>> spot = torch.zeros(1, 1, 3, 3)
+    >>> spot[..., 1, 1] = 1.0
+    >>> blur(spot, (1, 3), (1.0, 1.0))[0, 0, 1]
+    tensor([0.2741, 0.4519, 0.2741])
+    """
     before = [(n - 1) // 2 for n in kernel_size]
     after = [n // 2 for n in kernel_size]
     padded = F.pad(images, (before[1], after[1], before[0], after[0]))
@@ -130,8 +145,8 @@ def sobel_edges(images, data_format=None):
     images = to_float(images)
     batch, back = _by_channel(at_least_float32(images), data_format)
     padded = F.pad(batch, (1, 1, 1, 1))
-    step = torch.tensor([-1.0, 0, 1], device=images.device)
-    smooth = torch.tensor([1.0, 2, 1], device=images.device)
+    step = torch.arange(-1, 2, device=images.device)
+    smooth = 2 - step.abs()
     both = filtered(padded, step, smooth), filtered(padded, smooth, step)
     return torch.stack([back(each) for each in both], -1).to(images.dtype)
 

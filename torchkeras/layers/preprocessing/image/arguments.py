@@ -58,21 +58,5 @@ def check_value_range(value_range):
     return sorted(value_range)
 
 
-def check_choice(name, value, choices):
-    """`value`, if it is among `choices`; else ValueError.
-
-    Example:
-
-    >>> from torchkeras.layers.preprocessing.image.arguments import check_choice
-    >>> check_choice("mode", "horizontal", ("horizontal", "vertical"))
-    'horizontal'
-    """
-    if value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}."
-        )
-    return value
-
-
 def _is_number(x):
     return isinstance(x, (int, float)) and not isinstance(x, bool)

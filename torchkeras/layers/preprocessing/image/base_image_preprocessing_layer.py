@@ -30,7 +30,8 @@ class BaseImagePreprocessingLayer(Layer):
     - `transform_labels`, `transform_bounding_boxes` and `transform_segmentation_masks`, with the
       same arguments; here they change nothing, as is right for a change of colours. Masks keep
       their dtype, boxes are float32 and in the format the layer was told.
-    - `compute_image_shape(image_shape)` where sizes change.
+    - `compute_image_shape(image_shape)` where sizes change, `compute_image_dtype(dtype)` where
+      integers stay what they are.
 
     Such a layer is in training mode until it is told otherwise, by `training=`, `eval()`, or by
     the model it is part of, in `evaluate` and `predict`: as in Keras, `layer(images)` augments.
@@ -67,6 +68,8 @@ class BaseImagePreprocessingLayer(Layer):
     >>> dimmed["images"].shape, dimmed["labels"], bool((dimmed["images"] < 1).all())
     (torch.Size([2, 4, 4, 3]), tensor([0, 1]), True)
     """
+
+    needs_box_format = True  # whether boxes are computed with
 
     def __init__(self, bounding_box_format=None, data_format=None, **kwargs):
         # Floats are cast here, image by image: boxes in pixels do not fit into half precision.
@@ -163,6 +166,10 @@ class BaseImagePreprocessingLayer(Layer):
         """Shape of images, or masks, after the layer: here, the same."""
         return image_shape
 
+    def compute_image_dtype(self, dtype):
+        """Dtype name of images after the layer: here, the compute dtype."""
+        return self.compute_dtype
+
     # The call
 
     def call(self, data, training=True):
@@ -208,7 +215,7 @@ class BaseImagePreprocessingLayer(Layer):
             if name in fields:
                 fields[name] = self._tensor(fields[name])
         if "bounding_boxes" in fields:
-            if not self.bounding_box_format:
+            if self.needs_box_format and not self.bounding_box_format:
                 raise ValueError(
                     f"Layer '{self.name}' must know the format of bounding boxes. Received: "
                     "'bounding_boxes' in the input, and bounding_box_format=None. Make the layer "
@@ -248,10 +255,11 @@ class BaseImagePreprocessingLayer(Layer):
     def compute_output_spec(self, data, training=True):
         """Symbols of the output: images in the compute dtype, boxes in float32, others kept."""
         if not isinstance(data, dict):
-            return KerasTensor(self.compute_output_shape(data.shape), self.compute_dtype)
+            dtype = self.compute_image_dtype(data.dtype)
+            return KerasTensor(self.compute_output_shape(data.shape), dtype)
         shapes = self.compute_output_shape(tree.map_structure(lambda x: tuple(x.shape), data))
         dtypes = tree.map_structure(lambda x: x.dtype, data)
-        dtypes["images"] = self.compute_dtype
+        dtypes["images"] = self.compute_image_dtype(dtypes["images"])
         if "bounding_boxes" in data:
             dtypes["bounding_boxes"]["boxes"] = "float32"
         return tree.map_structure_up_to(dtypes, _symbol, dtypes, shapes)

@@ -143,5 +143,7 @@ def clip_to_image_size(bounding_boxes, height=None, width=None, bounding_box_for
     clipped = {**bounding_boxes, "boxes": _from_corners((x0, y0, x1, y1), absolute)}
     if bounding_boxes.get("labels") is not None:
         labels = convert_to_tensor(bounding_boxes["labels"])
-        clipped["labels"] = torch.where((x1 - x0) * (y1 - y0) > 0, labels, -1)
+        left = (x1 > x0) & (y1 > y0)
+        left = left.unsqueeze(-1) if labels.dim() == boxes.dim() else left  # a row for each box
+        clipped["labels"] = torch.where(left, labels, -1)
     return clipped
