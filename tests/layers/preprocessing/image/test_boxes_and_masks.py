@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from tests.layers.preprocessing.image.support import sample
 from torchkeras import layers
+from torchkeras.core import tree
 
 SIZE = 48, 64
 MOVES = {
@@ -55,3 +57,22 @@ def test_the_box_is_around_the_mask(name, single):
     torch.testing.assert_close(moved, torch.tensor(around).float(), rtol=0, atol=1.01)
     assert out["segmentation_masks"].dtype is torch.uint8 and out["images"].is_floating_point()
     assert out["bounding_boxes"]["labels"].flatten().tolist() == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*MOVES, "max number"])
+def test_a_dict_compiles_as_one_graph(name):
+    make = {**MOVES, "max number": lambda **k: layers.MaxNumBoundingBoxes(3, **k)}[name]
+    layer, data = make(bounding_box_format="xyxy"), sample(size=SIZE)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    results = []
+    for call in (layer, layer, compiled):  # the first is not settled
+        torch.manual_seed(0)
+        if hasattr(layer, "generator"):
+            layer.generator.state.assign(torch.tensor([3, 0]))
+        results.append(call(data))
+    for again in results[1:]:
+        # Pixels up to 255, and another order of sums.
+        tree.map_structure(
+            lambda a, b: torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-3), results[0], again
+        )

@@ -9,19 +9,6 @@ from torchkeras.core import tree
 
 CASES = {
     "images alone": image_case(layers.MaxNumBoundingBoxes, {"max_number": 3}, (2, 4, 5, 3)),
-    # Boxes stay float32 in mixed precision.
-    "more": image_case(
-        layers.MaxNumBoundingBoxes,
-        {"max_number": 3},
-        input_data=sample(),
-        supports_mixed_precision=False,
-    ),
-    "fewer": image_case(
-        layers.MaxNumBoundingBoxes,
-        {"max_number": 1, "fill_value": 0},
-        input_data=sample(),
-        supports_mixed_precision=False,
-    ),
 }
 
 
