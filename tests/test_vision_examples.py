@@ -15,6 +15,35 @@ def run(name, *arguments):
     return names["main"](list(arguments)), names
 
 
+# image_augmentation
+
+
+def test_moved_images_hold_the_same_digits():
+    names = runpy.run_path(str(EXAMPLES / "image_augmentation.py"))
+    images = np.zeros((50, 28, 28, 1), "uint8")
+    images[:, 10:15, 8:20] = np.arange(1, 51)[:, None, None, None]
+    found = names["moved"](images, distance=4)
+    places = [np.argwhere(image[..., 0]) for image in found]
+    for number, (image, place) in enumerate(zip(found, places, strict=True), start=1):
+        assert len(place) == 60 and image.max() == number
+        assert np.ptp(place[:, 0]) == 4 and np.ptp(place[:, 1]) == 11
+    corners = np.array([place.min(0) for place in places]) - [10, 8]
+    assert corners.min() == -4 and corners.max() == 4
+
+
+def test_augmentation_teaches_what_the_images_do_not_show():
+    (model, accuracies), names = run(
+        "image_augmentation", "--epochs", "5", "--images", "800", "--filters", "8"
+    )
+    (plain, moved), (augmented, augmented_moved) = accuracies.values()
+    assert plain > 0.75 and augmented > 0.65  # a tenth by chance
+    assert augmented_moved > moved + 0.15
+    images = names["load_data"](5)[0][0]
+    augment = model.get_layer("augmentation")
+    assert not np.array_equal(augment(images), images)
+    np.testing.assert_array_equal(augment(images, training=False), images)
+
+
 # mini_xception
 
 
