@@ -1,7 +1,7 @@
 """A small convnet with augmentation layers inside: few digits to learn from, moved ones to read.
 
 Two models see the same few images of MNIST. One of them sees them moved, turned, stretched and
-partly erased, differently in each epoch. Both then read test digits that do not stand in the middle.
+partly erased, differently in each epoch. Both then read test digits that stand anywhere.
 
 Run: python examples/image_augmentation.py [--epochs 30] [--images 1000]
 """

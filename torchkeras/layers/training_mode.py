@@ -59,6 +59,7 @@ class TrainingMode:
     # Read from the class until set: most layers have neither, nor have those of old pickles.
     _mode_is_set = False  # somebody has called `train()` or `eval()`, or set `training`
     _in_torch_module = False  # part of a plain torch module, whose mode it has taken
+    _starts_in_training = False  # trains by itself until told otherwise, as what augments images
 
     def train(self, mode=True):
         """Set training mode, or inference mode with `mode=False`, here and in all below.

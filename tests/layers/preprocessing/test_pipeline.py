@@ -52,6 +52,22 @@ def test_layers_follow_one_another_in_the_mode_of_the_pipeline():
     np.testing.assert_array_equal(model.predict(x, verbose=0), x * 2 + 1)
 
 
+def test_training_loops_leave_the_mode_as_it_was():
+    x = torch.ones(4, 4, 4, 3)
+    pipeline = layers.Pipeline([*steps(), layers.Flatten()])
+    dropout = layers.Dropout(0.5)
+    model = keras.Sequential([pipeline, dropout, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for mode in (True, False):
+        if not mode:
+            pipeline.eval()
+        model.fit(x, torch.zeros(4, 1), verbose=0)
+        model.evaluate(x, torch.zeros(4, 1), verbose=0)
+        assert pipeline.training is mode and pipeline.layers[0].training is mode
+        assert torch.equal(pipeline(x), pipeline(x, training=False)) is not mode
+        assert not dropout.training and not model.training
+
+
 def test_data_with_labels_and_boxes():
     data = sample()
     pipeline = layers.Pipeline(
