@@ -70,6 +70,7 @@ class BaseImagePreprocessingLayer(Layer):
     """
 
     needs_box_format = True  # whether boxes are computed with
+    _trains_by_itself = True
 
     def __init__(self, bounding_box_format=None, data_format=None, **kwargs):
         # Floats are cast here, image by image: boxes in pixels do not fit into half precision.
