@@ -1,8 +1,9 @@
 """Training and inference mode: set for one call, and taken from what a layer becomes a part of.
 
 A new layer is in inference mode, as in Keras, unless it augments images. It keeps the mode that
-somebody sets. Where nobody has set one, a layer goes by what it is part of: a layer of ours hands down its own mode, and a
-plain torch module that of a torch module, which is training where it is new.
+somebody sets. Where nobody has set one, a layer goes by what it is part of: a layer of ours hands
+down its own mode, and a plain torch module that of a torch module, which is training where it is
+new.
 """
 
 import sys
