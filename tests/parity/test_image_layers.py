@@ -1,5 +1,6 @@
 """Layers that move images against real Keras: one transformation given to both, configs, shapes."""
 
+import inspect
 import json
 import warnings
 
@@ -218,3 +219,29 @@ def test_formats_of_boxes_agree(source):
         torch.testing.assert_close(
             bounding_boxes.convert_format(*args), theirs.convert_format(*args)
         )
+
+
+def test_functions_on_boxes_agree():
+    ours, theirs = bounding_boxes, keras.utils.bounding_boxes
+    generator = torch.Generator().manual_seed(0)
+    corners = (torch.rand(2, 5, 2, 2, generator=generator) * 20).sort(2).values
+    boxes = corners.flatten(2)
+    a, b = boxes
+    numbers = torch.rand(6, 2, generator=generator)
+    numbers[0] *= 90
+    numbers[4:] *= 20
+    shape = (20, 30, 3)
+    calls = {
+        "affine_transform": (boxes, *numbers, 20, 30),
+        "crop": (boxes, 3, 4, 10, 12),
+        "pad": (boxes, 3, 4),
+        "encode_box_to_deltas": (a, boxes, "xywh", "xyxy", "center_xywh", [0.1, 0.1, 0.2, 0.2]),
+        "decode_deltas_to_boxes": (a, boxes / 20, "xywh", "rel_xyxy", "center_yxhw", None, shape),
+        "compute_iou": (boxes, boxes.flip(1), "xyxy", True),
+        "compute_ciou": (a, b, "xyxy"),
+    }
+    for name, args in calls.items():
+        expected = getattr(theirs, name)(*args)
+        torch.testing.assert_close(getattr(ours, name)(*args), expected, rtol=1e-5, atol=1e-5)
+        theirs_of, ours_of = (inspect.signature(getattr(x, name)) for x in (theirs, ours))
+        assert str(theirs_of) == str(ours_of)

@@ -50,6 +50,7 @@ class SeedGenerator:
         self.name = name or naming.auto_name(type(self).__name__)
         self.seed = seed
         self._drawn = OrderedDict()
+        self._draws_in_worker = 0
         start = make_default_seed() if seed is None else seed
         with naming.name_scope(self.name, caller=self):
             self.state = Variable(
@@ -72,6 +73,9 @@ class SeedGenerator:
             ordered: kept for Keras's signature.
         """
         eager = not (SCOPE.meta or SCOPE.stateless is not None or torch.compiler.is_compiling())
+        worker = get_worker_info() if eager and self.seed is not None else None
+        if worker is not None:
+            return self._next_in_worker(worker)
         token = self._token() if eager and _may_be_checkpointed() else None
         if token is not None and _in_backward() and token in self._drawn:
             return self._drawn[token]
@@ -79,16 +83,21 @@ class SeedGenerator:
         # On another device the step is made there: a copy from the host would wait for it.
         step = _STEP if state.is_cpu else torch.arange(2, device=state.device)
         self.state.assign(state + step)
-        worker = get_worker_info() if eager else None
-        if worker is not None:
-            # Each worker of a DataLoader has a copy of the state, made anew for every epoch: only
-            # the worker's own seed, which `torch.manual_seed` decides, tells the copies apart.
-            state[0] += worker.seed % 2**62
         if token is not None:
             self._drawn[token] = state
             if len(self._drawn) > _REMEMBERED:
                 self._drawn.popitem(last=False)
         return state
+
+    def _next_in_worker(self, worker):
+        """The next state in a process that loads data.
+
+        Each worker has a copy of this object, made anew for every epoch: only its own seed, which
+        follows from `torch.manual_seed`, tells the copies apart. The state itself may be on a
+        device that the process must not touch.
+        """
+        self._draws_in_worker += 1
+        return torch.tensor([(self.seed + worker.seed) % 2**63, self._draws_in_worker])
 
     def _token(self):
         """A number that activation checkpointing brings back when it runs a forward pass again.

@@ -64,7 +64,7 @@ class LoopMode:
         model = self._model
         if self.training and self.outer is None and not model._in_torch_module:
             model.eval()
-            kept = [each for each in self._before if getattr(each[0], "_starts_in_training", False)]
+            kept = [each for each in self._before if getattr(each[0], "_trains_by_itself", False)]
         else:
             kept = self._before
         for module, flag, _ in kept:

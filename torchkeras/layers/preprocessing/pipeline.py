@@ -27,14 +27,14 @@ class Pipeline(Layer):
     tensor([  0., 255.])
     """
 
-    _starts_in_training = True
+    _trains_by_itself = True
 
     def __init__(self, layers, name=None):
         super().__init__(name=name, autocast=False)
         if not isinstance(layers, (list, tuple)) or not all(map(callable, layers)):
             raise ValueError(f"`layers` must be a list of layers. Received: layers={layers!r}.")
         self._pipeline_layers = list(layers)
-        self.__dict__["training"] = self._starts_in_training  # a choice of nobody's
+        self.__dict__["training"] = self._trains_by_itself  # a choice of nobody's
 
     @property
     def layers(self):

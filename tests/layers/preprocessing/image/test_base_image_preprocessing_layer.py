@@ -105,7 +105,13 @@ def test_augments_unless_told_not_to_as_in_keras():
     for call in (layer, model, keras.Sequential([RandomDim()])):
         assert not torch.equal(call(x), x)
         assert torch.equal(call(x, training=False), x)
+    model.compile("sgd", "mae")
+    assert model.evaluate(x, x, verbose=0) == 0
     np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    with pytest.warns(UserWarning, match="no trainable weights"):
+        losses = model.fit(x, x, validation_data=(x, x), verbose=0).history
+    assert losses["loss"][0] > 0 and losses["val_loss"] == [0]
+    assert not torch.equal(model(x), x) and not model.training, "as before `fit`"
     assert torch.equal(model.eval()(x), x)
     assert torch.equal(torch.nn.Sequential(RandomDim()).eval()(x), x)
 

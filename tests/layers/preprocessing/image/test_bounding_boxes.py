@@ -70,3 +70,81 @@ def test_lists_of_unequal_length_are_filled_up():
 def test_errors(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+# One function against another way to the same
+
+
+def test_deltas_lead_back():
+    anchors = torch.tensor([[10.0, 10, 30, 50], [0, 0, 8, 8]])
+    boxes = torch.tensor([[[12.0, 8, 40, 45], [1, 2, 5, 4]], [[10, 10, 30, 50], [0, 0, 8, 8]]])
+    for encoding in ("center_xywh", "center_yxhw"):
+        for variance in (None, [0.1, 0.1, 0.2, 0.2]):
+            deltas = bounding_boxes.encode_box_to_deltas(
+                anchors, boxes, "xyxy", "xyxy", encoding, variance
+            )
+            torch.testing.assert_close(deltas[1], torch.zeros(2, 4))
+            back = bounding_boxes.decode_deltas_to_boxes(
+                anchors, deltas, "xyxy", "xyxy", encoding, variance
+            )
+            torch.testing.assert_close(back, boxes)
+    levels = bounding_boxes.decode_deltas_to_boxes(
+        {"P3": anchors}, {"P3": deltas}, "xyxy", "rel_xyxy", encoding, variance, (50, 100, 3)
+    )
+    torch.testing.assert_close(levels["P3"] * torch.tensor([100.0, 50, 100, 50]), boxes)
+
+
+def test_overlap_by_counting_pixels():
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randint(0, 12, (2, 5, 2, 2), generator=generator).sort(2).values
+    corners[:, :, 1] += 1
+    boxes = corners.flatten(2).float()
+    y, x = torch.meshgrid(torch.arange(13), torch.arange(13), indexing="ij")
+    x0, y0, x1, y1 = (n[..., None, None] for n in boxes.unbind(-1))
+    pixels = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    first, second = pixels[0, :, None], pixels[1, None]
+    expected = (first & second).sum((-2, -1)) / (first | second).sum((-2, -1))
+    for a, b in ((boxes[0], boxes[1]), (boxes[:1], boxes[1]), (boxes[0], boxes[1:])):
+        found = bounding_boxes.compute_iou(a, b, "xyxy")
+        torch.testing.assert_close(found.reshape(5, 5), expected)
+    swapped = bounding_boxes.convert_format(boxes, "xyxy", "rel_yxyx", 13, 13)
+    found = bounding_boxes.compute_iou(*swapped, "rel_yxyx", image_shape=(13, 13, 3))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_masked_pairs():
+    boxes = torch.tensor([[0.0, 0, 2, 2], [-1, -1, -1, -1]])
+    found = bounding_boxes.compute_iou(boxes[None], boxes, "xyxy", use_masking=True, mask_val=-2)
+    torch.testing.assert_close(found, torch.tensor([[[1.0, -2], [-2, -2]]]))
+
+
+def test_complete_overlap_in_parts_of_the_image():
+    a, b = torch.tensor([1.0, 2, 4, 5]), torch.tensor([2.0, 2, 7, 4])
+    expected = bounding_boxes.compute_ciou(a, b, "xyxy")
+    parts = torch.tensor([20.0, 10, 20, 10])
+    found = bounding_boxes.compute_ciou(a / parts, b / parts, "rel_xyxy", (10, 20, 3))
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match="image_shape=None"):
+        bounding_boxes.compute_ciou(a, b, "rel_xyxy")
+
+
+def test_crops_and_borders_in_other_formats():
+    boxes = torch.tensor([[[1.0, 2, 4, 5], [0, 0, 9, 9]]])
+    given = bounding_boxes.convert_format(boxes, "xyxy", "center_xywh")
+    cut = bounding_boxes.crop(given, 1, 2, 4, 5, "center_xywh")
+    expected = torch.tensor([[[0.0, 1, 2, 4], [0, 0, 5, 4]]])
+    torch.testing.assert_close(bounding_boxes.convert_format(cut, "center_xywh", "xyxy"), expected)
+    moved = bounding_boxes.pad(given, 1, 2, bounding_box_format="center_xywh")
+    torch.testing.assert_close(moved, given + torch.tensor([2.0, 1, 0, 0]))
+    for function, sizes in ((bounding_boxes.crop, (4, 5)), (bounding_boxes.pad, ())):
+        with pytest.raises(ValueError, match="in pixels"):
+            function(boxes, 1, 2, *sizes, bounding_box_format="rel_xyxy")
+
+
+def test_one_image_and_a_batch_are_moved_alike():
+    boxes = torch.tensor([[1.0, 2, 4, 5], [0, 0, 9, 9]])
+    args = 30.0, 0.1, 0.2, 1.5, 5.0, 3.0, 10, 12
+    alone = bounding_boxes.affine_transform(boxes, *args)
+    batch = [torch.full((3,), x) for x in args[:6]]
+    together = bounding_boxes.affine_transform(boxes.expand(3, 2, 4), *batch, *args[6:])
+    torch.testing.assert_close(together, alone.expand(3, 2, 4))

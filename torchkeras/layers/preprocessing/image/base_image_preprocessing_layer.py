@@ -70,7 +70,7 @@ class BaseImagePreprocessingLayer(Layer):
     """
 
     needs_box_format = True  # whether boxes are computed with
-    _starts_in_training = True
+    _trains_by_itself = True
 
     def __init__(self, bounding_box_format=None, data_format=None, **kwargs):
         # Floats are cast here, image by image: boxes in pixels do not fit into half precision.
@@ -81,7 +81,7 @@ class BaseImagePreprocessingLayer(Layer):
         self.channels_axis, self.height_axis, self.width_axis = (
             (-3, -2, -1) if first else (-1, -3, -2)
         )
-        self.__dict__["training"] = self._starts_in_training  # a choice of nobody's
+        self.__dict__["training"] = True  # a choice of nobody's, as the one that layers start with
 
     def set_seed(self, seed):
         """Make the layer's source of random numbers, for `__init__` of a subclass.
