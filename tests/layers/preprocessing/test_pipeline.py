@@ -97,6 +97,23 @@ def test_half_precision_is_that_of_the_layers():
     assert pipeline(torch.ones(2, 3)).dtype is torch.bfloat16
 
 
+def test_model_file(tmp_path):
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    pipeline = layers.Pipeline(
+        [layers.RandAugment(seed=1), layers.Rescaling(1 / 255), layers.Dense(2)], name="augment"
+    )
+    model = keras.Model(inputs, layers.Flatten()(pipeline(inputs)))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = torch.randint(0, 256, (2, 8, 8, 3)).to(torch.uint8)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert [type(layer) for layer in again.get_layer("augment").layers] == [
+        layers.RandAugment,
+        layers.Rescaling,
+        layers.Dense,
+    ]
+
+
 def test_config():
     config = layers.Pipeline(steps(), name="it").get_config()
     assert set(config) == {"layers", "name"}

@@ -25,11 +25,10 @@ class ColorLayer(BaseImagePreprocessingLayer):
 
     Example:
 
-    >>> from torchkeras.layers.preprocessing.image.color_layer import ColorLayer
+    >>> from torchkeras.layers.preprocessing.image.color_layer import ColorLayer, per_image
     >>> class RandomShade(ColorLayer):
     ...     def change_colors(self, images, transformation):
     ...         return images * (1 - per_image(transformation["factor"], images))
-    >>> from torchkeras.layers.preprocessing.image.color_layer import per_image
     >>> RandomShade((0.25, 0.25))(torch.ones(1, 1, 1, 3))
     tensor([[[[0.7500, 0.7500, 0.7500]]]])
     """

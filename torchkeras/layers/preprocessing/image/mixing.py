@@ -22,7 +22,8 @@ def draw_beta(layer, data, alpha, seed=None):
     torch.Size([2])
     """
     source, batch, device = layer._source(data, seed)
-    alpha = torch.as_tensor(alpha, dtype=torch.float32, device=device).expand(batch)
+    if not isinstance(alpha, torch.Tensor):
+        alpha = torch.full((batch,), float(alpha), device=device)
     # As in keras.random.beta: by logarithms, and from streams that do not meet.
     return torch.sigmoid(source.log_gamma(alpha) - source.log_gamma(alpha, stream=13))
 
