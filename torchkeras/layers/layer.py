@@ -31,7 +31,7 @@ from torchkeras.layers.masks import (
 )
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.stateless_use import StatelessUse
-from torchkeras.layers.tracked_module import TrackedModule
+from torchkeras.layers.tracked_module import CHANGES, TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
 
 _Tensor = torch.Tensor
@@ -177,6 +177,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
     def _set_policy(self, policy):
         self._dtype_policy = policy
         self._fast = UNSETTLED
+        CHANGES.add()
         compute, variable = policy.compute_dtype, policy.variable_dtype
         self._compute_dtype = to_torch_dtype(compute) if compute != "string" else None
         casts = self._autocast and is_float_dtype(compute)

@@ -10,8 +10,10 @@ from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.core.strings import is_text
 from torchkeras.layers.layer import Layer
+from torchkeras.trainers import graph_step
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
+from torchkeras.trainers.graph import can_trace_gradients
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
     flat_logs,
@@ -26,6 +28,7 @@ class Steps(Compilation):
     def __init__(self):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
+        self.__dict__["_graph_steps"] = {}  # by the name of the step
         self.__dict__["_loop_mode"] = None  # the LoopMode of the innermost loop that runs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -107,6 +110,19 @@ class Steps(Compilation):
             optimizer.scale_loss(loss).backward()
             optimizer.apply([v._store[v._key].grad for v in variables], variables)
         return self._logs_of(x, y, y_pred, sample_weight, running)
+
+    def _note_batch(self, x, y, y_pred, sample_weight, loss, running):
+        """In a graph: let the loss tracker and the metrics see the batch.
+
+        Returns the outputs and their masks where these go to a `compute_metrics` of the user's,
+        which runs after the graph; else None.
+        """
+        self._loss_tracker.update_state(loss, sample_weight=_batch_size(x))
+        if running.own_metrics:
+            masks = tree.map_structure(lambda y: getattr(y, "_keras_mask", None), y_pred)
+            return tree.map_structure(torch.Tensor.detach, y_pred), masks
+        self._update_metrics(y, y_pred, sample_weight)
+        return None
 
     def _logs_of(self, x, y, y_pred, sample_weight, running):
         if running.own_metrics:
@@ -219,7 +235,7 @@ class Steps(Compilation):
         The logs are a dict, or from the Trainer's own step a function that returns one.
         """
         if not overrides(self, name):
-            return default
+            return self._graph_step(name) or default
         step = getattr(self, name)
         if takes_state(step):
             return StatelessStep(self, step, training=name == "train_step")
@@ -240,7 +256,25 @@ class Steps(Compilation):
 
     def _predict_function(self):
         """The function of a batch that gives its outputs."""
-        return stateless_prediction(self) or self.predict_step
+        return stateless_prediction(self) or self._graph_step("predict_step") or self.predict_step
+
+    def _graph_step(self, name):
+        """The step as a graph, kept from loop to loop; None where it is to run eagerly."""
+        if not self._uses_graphs() or (name == "train_step" and self.optimizer.needs_closure):
+            return None
+        step = self._graph_steps.get(name)
+        if step is None or not step.fits(self._running):
+            step = self._graph_steps[name] = graph_step.STEPS[name](self, self._running)
+        step.begin_epoch()
+        return step
+
+    def _uses_graphs(self):
+        """Whether steps run as graphs: compiled as a whole, where they are the Trainer's own."""
+        return (
+            self.jit_compile
+            and can_trace_gradients()
+            and not any(overrides(self, name) for name in graph_step.STEPS)
+        )
 
     def _clear_gradients(self):
         # A step of one's own may have updated the weights past our optimizers: inside

@@ -23,7 +23,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
-from torchkeras.trainers.predictions import Predictions, SharedPredictions
+from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
 from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
@@ -50,6 +50,7 @@ class Trainer(Steps):
             "_running": None,
             "_loop_mode": None,
             "_compiled_call_impl": None,
+            "_graph_steps": {},
             "_replica": None,
             "_replica_of": None,
         }
@@ -64,6 +65,10 @@ class Trainer(Steps):
         for parameter in self.parameters():
             return parameter.device
         return config.default_device()
+
+    def _uses_graphs(self):
+        # In one of several processes gradients are reduced while the backward pass runs.
+        return super()._uses_graphs() and isinstance(self._replica, OneProcess)
 
     def _join_job(self):
         """Find this process's part in a job of several: a Replica, or a OneProcess."""
@@ -96,9 +101,10 @@ class Trainer(Steps):
 
     def _prepare(self):
         """Put in place what every loop needs, once the model is built."""
-        if self.jit_compile and self._compiled_call_impl is None:
+        if self.jit_compile:
             kernels.load()  # a trace takes what is loaded by then
-            self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
+            if self._compiled_call_impl is None and not self._uses_graphs():
+                self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
         self._move_metrics(self._device())
         self.__dict__["_running"] = Running(self)
 
@@ -405,6 +411,10 @@ class Trainer(Steps):
         (5, 2)
         """
         replica = self._join_job()
+        if verbose == 0 and steps is None and not callbacks and self._predicts_plainly():
+            outputs = predict_at_once(self, x, batch_size)
+            if outputs is not None:
+                return outputs
         iterator = self._batches(x, batch_size=batch_size, steps_per_epoch=steps)
         predictions = _predictions(replica, iterator)
         try:
@@ -423,6 +433,15 @@ class Trainer(Steps):
         if not len(predictions):
             raise no_batch_error("`predict`", self.name)
         return predictions.join()
+
+    def _predicts_plainly(self):
+        """Whether `predict` is a call of the model, and nothing else."""
+        return (
+            isinstance(self._replica, OneProcess)
+            and not self.jit_compile
+            and not overrides(self, "predict_step")
+            and self._loop_mode is None
+        )
 
     def _collecting(self, predictions):
         """The function of a batch that gives its outputs, and adds them to Predictions."""
