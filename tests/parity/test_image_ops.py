@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import torchkeras
 from tests.ops.test_image import FIRST, POINTS, SYMBOLIC
 from tests.ops.test_symbolic import KNOWN, outline, replace
 from tests.parity.test_ops import assert_same
@@ -180,3 +181,53 @@ def test_symbols_agree(case, known):
         return
     ours = outline(getattr(image, name)(*replace(args, lambda x: x.symbol(known)), **kwargs))
     assert ours == expected
+
+
+def model_of_every_function(library):
+    functions, inputs = (
+        library.ops.image,
+        {
+            "x": library.Input((8, 8, 3), name="x"),
+            "volumes": library.Input((4, 4, 4, 2), name="volumes"),
+            "rows": library.Input((8,), name="rows"),
+            "points": library.Input((4, 2), name="points"),
+        },
+    )
+    x, points = inputs["x"], inputs["points"]
+    half = np.array([0.5, 0.5], "float32"), np.array([0.0, 0.0], "float32")
+    outputs = [
+        functions.resize(x, (6, 6), interpolation="nearest", fill_value=2.0),
+        functions.rgb_to_grayscale(x),
+        functions.rgb_to_hsv(x),
+        functions.hsv_to_rgb(x),
+        functions.pad_images(x, 1, 2, 3, 4),
+        functions.crop_images(x, 1, 2, 3, 1),
+        functions.extract_patches(x, 2),
+        functions.extract_patches_3d(inputs["volumes"], 2),
+        functions.gaussian_blur(x, data_format="channels_last"),
+        functions.sobel_edges(x),
+        functions.ssim(x, x, filter_size=3),
+        functions.map_coordinates(x, np.ones((4, 2, 3), "float32"), 1, fill_value=3),
+        functions.scale_and_translate(x, (2, 3, 3, 3), *half, (1, 2), "linear"),
+        functions.affine_transform(x, inputs["rows"], fill_mode="nearest", fill_value=1.0),
+        functions.perspective_transform(x, points, points, fill_value=1.0),
+    ]
+    return library.Model(inputs, outputs)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+def test_models_of_image_functions_are_exchanged():
+    shift = torch.tensor([1.0, 0, 0.5, 0, 1, 0.5, 0, 0])
+    data = {
+        "x": images((2, 8, 8, 3)),
+        "volumes": images((2, 4, 4, 4, 2)),
+        "rows": shift.expand(2, 8),
+        "points": POINTS.expand(2, 4, 2),
+    }
+    ours, theirs = model_of_every_function(torchkeras), model_of_every_function(keras)
+    of_theirs = torchkeras.models.model_from_json(theirs.to_json())
+    of_ours = keras.models.model_from_json(ours.to_json())
+    expected = theirs({k: v.clone() for k, v in data.items()})
+    for model in (ours, of_theirs, of_ours):
+        for a, b in zip(model({k: v.clone() for k, v in data.items()}), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

@@ -187,3 +187,18 @@ def test_ranges():
     for wrong in (1.0, (0, 1, 2), ("a", "b")):
         with pytest.raises(ValueError, match="value_range"):
             check_value_range(wrong)
+
+
+def test_a_model_of_dicts():
+    shapes = {"images": (4, 5, 3), "labels": ()}
+    inputs = {name: keras.Input(shape, name=name) for name, shape in shapes.items()}
+    outputs = keras.layers.RandomFlip(seed=1)(keras.layers.Resizing(6, 8)(inputs))
+    model = keras.Model(inputs, outputs)
+    data = {"images": torch.rand(16, 4, 5, 3), "labels": torch.arange(16.0)}
+    out = model(data)
+    assert out["images"].shape == (16, 6, 8, 3) and torch.equal(out["labels"], data["labels"])
+    kept = model(data, training=False)["images"]
+    same = (out["images"] == kept).flatten(1).all(1)
+    assert 0 < int(same.sum()) < 16
+    again = keras.Model.from_config(model.get_config())
+    assert torch.equal(again(data, training=False)["images"], kept)
