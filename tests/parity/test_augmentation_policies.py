@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+import torchkeras
 from torchkeras import layers
 
 keras = pytest.importorskip("keras")
+# Of NumPy 2 about Keras's Variable, in its saving.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 # Equalization looks at one image at a time here, and at the batch there: one image is both.
 IMAGES = torch.tensor(
@@ -98,3 +101,31 @@ def test_mixture_of_aug_mix():
     ]
     found = ours.transform_images(IMAGES, {**weights, "chain_transforms": ours_drawn})
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda module: module.layers.RandAugment(seed=1),
+        lambda module: module.layers.RandomRotation(0.3),
+        lambda module: module.layers.RandomColorJitter(hue_factor=0.1),
+        lambda module: module.layers.Pipeline([module.layers.RandomBrightness(0.3)]),
+    ],
+    ids=["policy", "movement", "colours", "pipeline"],
+)
+def test_models_in_files_of_keras_augment_in_training_only(make, tmp_path):
+    """Keras writes `training=True` into the graph, and lets `predict` overrule it."""
+    x = IMAGES.numpy()
+    inputs = keras.Input((12, 10, 3))
+    keras.Model(inputs, make(keras)(inputs)).save(tmp_path / "model.keras")
+    model = torchkeras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    assert not np.array_equal(model(x), x) and not np.array_equal(model(x, training=True), x)
+    ours = torchkeras.Input((12, 10, 3))
+    model = torchkeras.Model(ours, make(torchkeras)(ours, training=True))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    fixed = torchkeras.Model(ours, make(torchkeras)(ours, training=False))
+    np.testing.assert_array_equal(fixed(x, training=True), x)
+    model.save(tmp_path / "ours.keras", weights_format="h5")
+    again = keras.models.load_model(tmp_path / "ours.keras")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), x)

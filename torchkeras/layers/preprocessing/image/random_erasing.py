@@ -88,7 +88,9 @@ class RandomErasing(ColorLayer):
     def _fill(self, data, images, seed):
         if self.fill_value is None:
             return self.draw_normal(data, images.shape[1:], seed) * self.value_range[1]
-        colors = self.fill_value if isinstance(self.fill_value, (list, tuple)) else [self.fill_value]
+        colors = (
+            self.fill_value if isinstance(self.fill_value, (list, tuple)) else [self.fill_value]
+        )
         # Made on the device: a copy from the host would wait for it.
         color = torch.stack([torch.full((), c, device=images.device) for c in map(float, colors)])
         shape = [1, 1, 1, 1]
