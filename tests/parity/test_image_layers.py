@@ -240,6 +240,12 @@ def test_functions_on_boxes_agree():
         "compute_iou": (boxes, boxes.flip(1), "xyxy", True),
         "compute_ciou": (a, b, "xyxy"),
     }
+    for name, size in (("xyxy", (9, 12)), ("rel_xyxy", (None, None))):
+        data = {"boxes": boxes if name == "xyxy" else boxes / 10, "labels": torch.ones(2, 5).int()}
+        clipped = theirs.clip_to_image_size(dict(data), *size, name)
+        found = ours.clip_to_image_size(data, *size, name)
+        tree.map_structure(torch.testing.assert_close, found, clipped)
+        assert (found["labels"] == -1).any() and (found["labels"] == 1).any()
     for name, args in calls.items():
         expected = getattr(theirs, name)(*args)
         torch.testing.assert_close(getattr(ours, name)(*args), expected, rtol=1e-5, atol=1e-5)

@@ -1,6 +1,7 @@
 """keras.ops.image against real Keras on torch: values, dtypes, gradients, symbols, signatures."""
 
 import inspect
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torchkeras
 from tests.ops.test_image import FIRST, POINTS, SYMBOLIC
 from tests.ops.test_symbolic import KNOWN, outline, replace
 from tests.parity.test_ops import assert_same
-from torchkeras.ops import image
+from torchkeras.ops import image, image_warps
 
 keras = pytest.importorskip("keras")
 DTYPES = "uint8 int8 int32 int64 float16 bfloat16 float32 float64".split()
@@ -150,6 +151,25 @@ def test_gradients_agree(case):
         (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
         found.append(x.grad)
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_elastic_transform_of_the_same_numbers(interpolation, data_format, monkeypatch):
+    noise = torch.tensor(np.random.default_rng(1).normal(size=(2, 2, 12, 16)), dtype=torch.float32)
+    given = iter(noise.unbind(1))
+    monkeypatch.setattr(torch, "normal", lambda *args, **kwargs: next(given))
+    x = images((2, 12, 16, 3))
+    first = data_format == "channels_first"
+    expected = keras.ops.image.elastic_transform(
+        x.movedim(-1, 1) if first else x, 3.0, 1.5, interpolation, data_format=data_format
+    )
+    source = types.SimpleNamespace(normal=lambda shape, dtype: noise.to(dtype).reshape(shape))
+    monkeypatch.setattr(image_warps, "source_of", lambda seed, device: source)
+    ours = image.elastic_transform(
+        x.movedim(-1, 1) if first else x, 3.0, 1.5, interpolation, data_format=data_format
+    )
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", image.__all__)
