@@ -131,7 +131,18 @@ from torchkeras.layers.reshaping import UpSampling3D as UpSampling3D
 from torchkeras.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from torchkeras.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from torchkeras.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+from torchkeras.layers.rnn import GRU as GRU
 from torchkeras.layers.rnn import LSTM as LSTM
+from torchkeras.layers.rnn import RNN as RNN
+from torchkeras.layers.rnn import Bidirectional as Bidirectional
+from torchkeras.layers.rnn import ConvLSTM1D as ConvLSTM1D
+from torchkeras.layers.rnn import ConvLSTM2D as ConvLSTM2D
+from torchkeras.layers.rnn import ConvLSTM3D as ConvLSTM3D
+from torchkeras.layers.rnn import GRUCell as GRUCell
+from torchkeras.layers.rnn import LSTMCell as LSTMCell
+from torchkeras.layers.rnn import SimpleRNN as SimpleRNN
+from torchkeras.layers.rnn import SimpleRNNCell as SimpleRNNCell
+from torchkeras.layers.rnn import StackedRNNCells as StackedRNNCells
 
 # Second names, as in Keras.
 Convolution1D = Conv1D

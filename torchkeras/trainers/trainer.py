@@ -66,9 +66,9 @@ class Trainer(Steps):
             return parameter.device
         return config.default_device()
 
-    def _uses_graphs(self):
+    def _can_use_graphs(self):
         # In one of several processes gradients are reduced while the backward pass runs.
-        return super()._uses_graphs() and isinstance(self._replica, OneProcess)
+        return isinstance(self._replica, OneProcess) and super()._can_use_graphs()
 
     def _join_job(self):
         """Find this process's part in a job of several: a Replica, or a OneProcess."""
@@ -269,7 +269,11 @@ class Trainer(Steps):
                         iterator.reset()  # a pass begun before has another run's order
                 logs = {}
                 for epoch in range(initial_epoch, epochs):
+                    steps = iterator.num_batches
+                    self.__dict__["_steps_to_come"] = steps and steps * (epochs - epoch)
                     logs = self._fit_epoch(iterator, epoch, callbacks)
+                    if verbose:
+                        self._tell_news()
                     if validation is not None and _is_due(epoch, validation_freq):
                         validation.reset()  # the same samples each time
                         evaluated = self._evaluate(validation, callbacks)
@@ -286,6 +290,7 @@ class Trainer(Steps):
             iterator.reset()
             if validation is not None:
                 validation.reset()
+            self.__dict__["_steps_to_come"] = None
         return self.history
 
     def _fit_epoch(self, iterator, epoch, callbacks):
@@ -302,6 +307,13 @@ class Trainer(Steps):
             logs = {}  # a generator at its end, of which there was a warning
         self._replica.synchronize_state()
         return self._replica.epoch_logs(logs)
+
+    def _tell_news(self):
+        """What the steps as graphs have to say."""
+        for step in self._graph_steps.values():
+            if step.news and process_group.is_chief():
+                print(step.news)
+            step.news = None
 
     def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
         if isinstance(callbacks, CallbackList):
