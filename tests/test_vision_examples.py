@@ -129,7 +129,7 @@ def test_detector_finds_objects():
 
 @pytest.fixture(scope="module")
 def vae():
-    arguments = "--epochs 10 --images 1200 --batch-size 16 --latent 4".split()
+    arguments = "--epochs 8 --images 1200 --batch-size 16 --filters 8 --latent 4".split()
     return run("vae", *arguments)
 
 
@@ -154,7 +154,7 @@ def test_vae_makes_new_digits_that_differ(vae):
     assert images.min() >= 0 and images.max() <= 1
     assert np.mean(images) == pytest.approx(train.mean(), abs=0.05)
     # Each is near some digit: nearer than the mean image is to the digits.
-    pairs = np.square(images[:, None] - train[None]).sum((2, 3, 4))
+    pairs = np.square(images[:30, None] - train[None, :400]).sum((2, 3, 4))
     assert pairs.min(1).mean() < np.square(train - train.mean(0)).sum((1, 2, 3)).mean()
     assert np.square(images - images.mean(0)).sum((1, 2, 3)).mean() > 5
     assert model.grid(side=3).shape == (84, 84)
