@@ -119,7 +119,7 @@ class Trainer(Steps):
         """Training or inference mode for the whole model; afterwards each part has its own again.
 
         After training every part is in inference mode, unless a loop around it is to go on, or
-        the model is part of a plain torch module.
+        the model is part of a plain torch module. Layers that start in training mode have theirs.
         """
         mode = LoopMode.begin(self, training)
         torch.clear_autocast_cache()  # weights may have been set since they were cast

@@ -22,6 +22,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     unpack_x_y_sample_weight as unpack_x_y_sample_weight,
 )
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset as PyDataset
+from torchkeras.utils import bounding_boxes as bounding_boxes
 from torchkeras.utils.audio_dataset_utils import (
     audio_dataset_from_directory as audio_dataset_from_directory,
 )
