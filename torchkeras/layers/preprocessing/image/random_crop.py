@@ -38,8 +38,7 @@ class RandomCrop(WindowLayer):
         height, width = self.image_size(images)
         start = None
         if training and height >= self.height and width >= self.width:
-            # One draw, of which the first row stands for the batch.
-            places = self.draw_uniform(data, (2,), seed=seed)[0]
+            places = self.draw_uniform(data, (2,), seed=seed, batch=1)[0]
             top = (places[0] * (height - self.height + 1)).long()
             left = (places[1] * (width - self.width + 1)).long()
             # A product may round up to the end.
