@@ -118,20 +118,22 @@ class BaseImagePreprocessingLayer(Layer):
             seed: int or `SeedGenerator`; None for the layer's own.
             batch: int, how many are drawn; None for one for each image.
         """
-        source, count = self._source(data, seed)
+        source, count, _ = self._source(data, seed)
         x = source.uniform((count if batch is None else batch, *shape), torch.float32)
         return x if (low, high) == (0.0, 1.0) else x * (high - low) + low
 
     def draw_normal(self, data, shape=(), seed=None):
         """Standard normal numbers, as `draw_uniform` gives uniform ones."""
-        source, count = self._source(data, seed)
+        source, count, _ = self._source(data, seed)
         return source.normal((count, *shape), torch.float32)
 
     def _source(self, data, seed):
+        """Where numbers come from, for how many images, and on which device."""
         images = self.images_of(data)
         device = torch.device("meta") if SCOPE.meta else images.device
         count = images.shape[0] if images.dim() == 4 else 1
-        return source_of(self.generator if seed is None else seed, device), count
+        source = source_of(self.generator if seed is None else seed, device)
+        return source, count, device
 
     # What a subclass defines
 
