@@ -122,7 +122,9 @@ def test_an_index_out_of_range_is_an_error_or_no_hit():
             lambda i: ops.take_along_axis(x, torch.tensor([7 * i])),
             lambda i: ops.take(x, torch.tensor([i]), axis=1),
         ):
-            with pytest.raises((IndexError, RuntimeError), match="out of (range|bounds|DATA bounds)"):
+            with pytest.raises(
+                (IndexError, RuntimeError), match="out of (range|bounds|DATA bounds)"
+            ):
                 call(index)
     assert ops.in_top_k(torch.tensor([3, -1]), x, 3).tolist() == [False, False]
     with pytest.raises(ValueError, match="`minlength` must be at least 0"):
