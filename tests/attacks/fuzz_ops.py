@@ -137,18 +137,48 @@ def _all_calls():
         ("slice", (x, torch.tensor([0, 1]), (2, 2)), {}),
     ]
     calls += [(f"ops.{name}", getattr(keras.ops, name), a, k) for name, a, k in made]
+    images = Symbol(8, 6, 3)
+    for name, args in {
+        "affine_transform": (images, torch.eye(3).flatten()[:8]),
+        "crop_images": (images, 1, 2, 1, 1),
+        "elastic_transform": (images, 2.0, 1.0),
+        "extract_patches": (images, 2, 1),
+        "extract_patches_3d": (Symbol(4, 4, 4, 1), 2, 1),
+        "gaussian_blur": (images, (3, 3), (1.0, 1.0)),
+        "hsv_to_rgb": (images,),
+        "map_coordinates": (Symbol(4), torch.ones(2, 5), 1),
+        "pad_images": (images, 1, 2, 1, 1),
+        "perspective_transform": (images, torch.ones(4, 2), torch.rand(4, 2)),
+        "resize": (images, (4, 5), "bilinear", True),
+        "rgb_to_grayscale": (images,),
+        "rgb_to_hsv": (images,),
+        "scale_and_translate": (
+            images,
+            (6, 4, 5, 3),
+            torch.ones(2),
+            torch.zeros(2),
+            (1, 2),
+            "linear",
+        ),
+        "sobel_edges": (images,),
+        "ssim": (Symbol(12, 12, 1), Symbol(12, 12, 1), 1.0),
+    }.items():
+        calls.append((f"ops.{name}", getattr(keras.ops.image, name), args, {}))
     for name, function in sorted(vars(keras.activations).items()):
         if inspect.isfunction(function) and name not in ("get", "serialize", "deserialize"):
-            calls.append((f"activations.{name}", function, (x,), {}))
+            more = (0.5, 0.0) if name == "threshold" else ()
+            calls.append((f"activations.{name}", function, (x, *more), {}))
     for kind, space in (("losses", keras.losses), ("metrics", keras.metrics)):
         for name, value in sorted(vars(space).items()):
-            if name in ("get", "serialize", "deserialize") or name.startswith("_"):
+            if name in _NO_CALLS or name.startswith("_"):
                 continue
-            target, output = (labels, x) if "parse" in name or "CTC" in name else (x, y)
+            of_labels = any(part in name.lower() for part in ("sparse", "generalized", "circle"))
+            target, output = (labels, x) if of_labels else (x, y)
             if "ctc" in name.lower():
                 target, output = Symbol(2, dtype="int32"), Symbol(5, 4)
             if inspect.isfunction(value):
-                calls.append((f"{kind}.{name}", value, (target, output), {}))
+                more = {"q": 0.5} if "generalized" in name else {}
+                calls.append((f"{kind}.{name}", value, (target, output), more))
             elif inspect.isclass(value) and not inspect.isabstract(value):
                 calls.append((f"{kind}.{name}", _Made(value), (target, output, None), {}))
     shape = (2, 3)
@@ -189,6 +219,8 @@ class _Made:
         return made(target, output, sample_weight=sample_weight)
 
 
+# Helpers, and bases that compute nothing by themselves.
+_NO_CALLS = ("get", "serialize", "deserialize", "Loss", "TorchLoss", "Metric")
 _REQUIRED = {"num_classes": 3, "target_class_ids": [0], "precision": 0.5, "recall": 0.5}
 _REQUIRED |= {"specificity": 0.5, "sensitivity": 0.5, "fn": lambda a, b: (a - b) ** 2}
 
