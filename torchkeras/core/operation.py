@@ -193,14 +193,19 @@ _CLASS_NAMES = {
 }
 
 
+def class_name_of(op_name):
+    """Name of Keras's class for a function of `keras.ops`."""
+    words = op_name.split("_")
+    return _CLASS_NAMES.get(op_name) or "".join(word.capitalize() for word in words)
+
+
 class FunctionOperation(Operation):
     """A function of `keras.ops` as a step of a graph."""
 
     @property
     def class_name(self):
         """Name of Keras's class for the function: `"ExpandDims"` for `expand_dims`."""
-        words = self.op_name.split("_")
-        return _CLASS_NAMES.get(self.op_name) or "".join(word.capitalize() for word in words)
+        return class_name_of(self.op_name)
 
     def __init__(self, op_name, name=None):
         self.op_name = op_name

@@ -9,7 +9,13 @@ from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import map_leaves
 from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.operation import OPS, FunctionOperation, Operation, TorchFunction
+from torchkeras.core.operation import (
+    OPS,
+    FunctionOperation,
+    Operation,
+    TorchFunction,
+    class_name_of,
+)
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
 from torchkeras.models.torch_functions import torch_function, torch_name
@@ -19,13 +25,21 @@ _TORCH_MODULE = "torch"
 # Keras keeps a function of keras.ops as a class: what it computes on are arguments of its call,
 # every other parameter is one of its constructor. These are the names of the former.
 _OPERANDS = frozenset(
-    "a atol b bins branches choicelist condition condlist constant_values coordinates data default "
-    "elements end_points f false_fn fill_value image1 image2 images index indices init init_val "
-    "inputs key kwargs loop_vars operands output patches pred predictions q rtol segment_ids start "
-    "start_indices start_points step stop target targets transform true_fn updates values variable "
+    "a abs_ angle array atol b bins branches choicelist condition condlist constant_values "
+    "coordinates data default depthwise_kernel elements elems end_points f false_fn fill_value fun "
+    "image1 image2 images index indices init init_val inputs kernel key kwargs loop_vars operands "
+    "output output_length patches pointwise_kernel pred predictions primals q query rtol "
+    "segment_ids sequence_lengths sorted_sequence start start_indices start_points step stop "
+    "tangents target target_length targets tensor transform true_fn updates values variable "
     "weights x x1 x2 xs y".split()
 )
-_MORE_OPERANDS = {"scale_and_translate": {"output_shape", "scale", "translation"}}
+_MORE_OPERANDS = {
+    "batch_normalization": {"mean", "variance", "offset", "scale"},
+    "dot_product_attention": {"value", "bias", "mask", "scale"},
+    "layer_normalization": {"gamma", "beta"},
+    "rms_normalization": {"scale"},
+    "scale_and_translate": {"output_shape", "scale", "translation"},
+}
 _NO_OPERANDS = {
     "affine_transform": {"fill_value"},
     "allclose": {"rtol", "atol"},
@@ -45,7 +59,15 @@ _KERAS_MODULES.update(
     )
 )
 _KERAS_MODULES.update(  # all others are in Keras's numpy
-    dict.fromkeys("activations crossentropy encoding image_quality normalization".split(), "nn")
+    dict.fromkeys(
+        "activations attention convolutions crossentropy ctc encoding image_quality normalization "
+        "patches pooling polar".split(),
+        "nn",
+    )
+)
+_KERAS_MODULES.update(loops="core", einops="einops", jvp="linalg", slogdet="numpy")
+_KERAS_MODULES.update(
+    dict.fromkeys("segments spectral view_as_complex view_as_real".split(), "math")
 )
 
 
@@ -109,8 +131,10 @@ def _describe_function(operation, arguments):
         settings = [{}]
     class_name = operation.class_name
     module = OPS[name]._run.__module__.rpartition(".")[2]
+    # Some functions stand apart from the others of their file.
+    module = _KERAS_MODULES.get(name, _KERAS_MODULES.get(module, "numpy"))
     config = {
-        "module": f"keras.src.ops.{_KERAS_MODULES.get(module, 'numpy')}",
+        "module": f"keras.src.ops.{module}",
         "class_name": class_name,
         "config": {"name": operation.name, **serialize_keras_object(settings[0])},
         "registered_name": class_name,
@@ -225,6 +249,9 @@ def _checked_call(operation, args, kwargs):
 
 def _op_name(class_name):
     wanted = str(class_name).lower()
+    for name in OPS:
+        if class_name_of(name).lower() == wanted:
+            return name
     for name in OPS:
         if name.replace("_", "") == wanted:
             return name
