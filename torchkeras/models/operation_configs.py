@@ -50,6 +50,7 @@ _NO_OPERANDS = {
     "perspective_transform": {"fill_value"},
     "resize": {"fill_value"},
     "squareplus": {"b"},
+    "trapezoid": {"x"},
     "unique": {"fill_value"},
 }
 _KERAS_MODULES = {"core": "core", "linalg": "linalg", "math": "math"}
