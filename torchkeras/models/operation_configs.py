@@ -37,6 +37,7 @@ _MORE_OPERANDS = {
     "batch_normalization": {"mean", "variance", "offset", "scale"},
     "dot_product_attention": {"value", "bias", "mask", "scale"},
     "layer_normalization": {"gamma", "beta"},
+    "rearrange": {"pattern", "axes_lengths"},
     "rms_normalization": {"scale"},
     "scale_and_translate": {"output_shape", "scale", "translation"},
 }
@@ -115,7 +116,7 @@ def _describe_function(operation, arguments):
     for args, kwargs in arguments:
         bound = inspect.signature(OPS[name]).bind(*args, **kwargs)
         bound.apply_defaults()
-        values, operands = {}, []
+        values, operands, named = {}, [], {}
         for parameter in bound.signature.parameters.values():
             value = bound.arguments[parameter.name]
             if not _is_operand(name, parameter.name):
@@ -123,9 +124,12 @@ def _describe_function(operation, arguments):
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 operands.extend(value)
             elif parameter.kind is not parameter.VAR_KEYWORD:
-                operands.append(_index_config(value) if parameter.name == "key" else value)
+                is_index = (name, parameter.name) == ("get_item", "key")
+                operands.append(_index_config(value) if is_index else value)
+            elif name == "rearrange":  # of another's, an einsum's, none are kept
+                named.update(value)
         settings.append(values)
-        remaining.append((operands, {}))
+        remaining.append((operands, named))
     if len(settings) > 1:
         # Called several times, by hand: each call keeps its own.
         remaining = [(a, values) for (a, _), values in zip(remaining, settings, strict=True)]
@@ -220,6 +224,9 @@ def _call_function(operation, settings, *operands, **kwargs):
             value = operands.pop(0)
             bound.arguments[name] = tuple(value) if _has_slice(value) else value
     unknown = [name for name in given if name not in signature.parameters]
+    if operation.op_name == "rearrange":  # the sizes of its axes, under their own names
+        bound.arguments["axes_lengths"] = {name: given[name] for name in unknown}
+        unknown = []
     if unknown or operands:
         raise ValueError(
             f"keras.ops.{operation.op_name} takes the arguments {list(signature.parameters)}. "
