@@ -6,6 +6,7 @@ from torchkeras.core.config import is_interactive_logging_enabled as is_interact
 from torchkeras.core.dtypes import standardize_dtype as standardize_dtype
 from torchkeras.core.keras_tensor import is_keras_tensor as is_keras_tensor
 from torchkeras.core.naming import clear_session as clear_session
+from torchkeras.core.operation import get_source_inputs as get_source_inputs
 from torchkeras.core.serialization import custom_object_scope as custom_object_scope
 from torchkeras.core.serialization import deserialize_keras_object as deserialize_keras_object
 from torchkeras.core.serialization import get_custom_objects as get_custom_objects
