@@ -200,16 +200,19 @@ class ImageNetFiles:
         url: str, the folder, with its slash.
         top, no_top: `(name, hash)` of the files with and without the classifier; MD5 or SHA256,
             or None where Keras names none.
+        cached: their names in the cache, where these are others.
     """
 
     url: str
     top: tuple
     no_top: tuple
+    cached: tuple = (None, None)
 
     def path(self, include_top):
         """Path of the file in the cache, downloaded where needed."""
         name, file_hash = self.top if include_top else self.no_top
-        return get_file(name, self.url + name, cache_subdir="models", file_hash=file_hash)
+        cached = self.cached[0 if include_top else 1] or name
+        return get_file(cached, self.url + name, cache_subdir="models", file_hash=file_hash)
 
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"

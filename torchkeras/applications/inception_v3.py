@@ -25,7 +25,7 @@ def _convolve(x, filters, height, width, stride=1, padding="same"):
 
 
 def _chain(x, *convolutions):
-    """Convolutions `(filters, height, width)`; stride and padding follow where they are not usual."""
+    """Convolutions `(filters, height, width)`, then stride and padding where not as usual."""
     for arguments in convolutions:
         x = _convolve(x, *arguments)
     return x
