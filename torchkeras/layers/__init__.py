@@ -74,6 +74,12 @@ from torchkeras.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from torchkeras.layers.pooling import MaxPooling1D as MaxPooling1D
 from torchkeras.layers.pooling import MaxPooling2D as MaxPooling2D
 from torchkeras.layers.pooling import MaxPooling3D as MaxPooling3D
+from torchkeras.layers.preprocessing import CategoryEncoding as CategoryEncoding
+from torchkeras.layers.preprocessing import Discretization as Discretization
+from torchkeras.layers.preprocessing import HashedCrossing as HashedCrossing
+from torchkeras.layers.preprocessing import Hashing as Hashing
+from torchkeras.layers.preprocessing import IntegerLookup as IntegerLookup
+from torchkeras.layers.preprocessing import Normalization as Normalization
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.regularization import ActivityRegularization as ActivityRegularization

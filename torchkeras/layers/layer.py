@@ -3,6 +3,7 @@
 import contextlib
 import functools
 
+import numpy as np
 import torch
 
 from torchkeras import constraints, initializers, regularizers
@@ -551,7 +552,12 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
             return self._convert_text(x)
         if type(x) is list:
             return [self._convert_each(item) for item in x]
-        return tree.map_structure(self._convert, x) if tree.is_nested(x) else self._convert(x)
+        return tree.map_structure(self._convert_leaf, x) if tree.is_nested(x) else self._convert(x)
+
+    def _convert_leaf(self, x):
+        if isinstance(x, np.ndarray) and is_text(x):
+            return self._convert_text(x)
+        return self._convert(x)  # a lone string is an option, not data
 
     def _convert(self, x):
         dtype = self._input_torch_dtype

@@ -35,18 +35,19 @@ class AdaptableLayer(Layer):
         """Learn the layer's state from data, in place of what it learned before.
 
         Args:
-            data: array, tensor, list of strings or of numbers; or an iterable of batches of
-                inputs, such as a DataLoader, a PyDataset or a generator.
+            data: array, tensor, list of strings or of numbers; or an iterable of batches, such as
+                a DataLoader, a PyDataset, a generator or a list of arrays. Of batches with
+                targets, `(x, y)` or `(x, y, sample_weight)`, the inputs are looked at.
             batch_size: int, samples that are looked at together; None for all of an array.
             steps: int, number of batches to look at; None for all.
 
         Raises:
-            ValueError: `data` has no batch, or batches that hold more than inputs.
+            ValueError: `data` has no batch, or batches of another structure.
         """
         count = 0
         with torch.no_grad():
             for batch in batches_of_inputs(data, batch_size, steps):
-                (batch,), _ = self._convert_arguments((batch,), {})
+                batch = self._batch_for_adapt(batch)
                 if not self.built:
                     # The batch stays open; weights depend on the other sizes.
                     self._build_for({"inputs": _Open(batch)}, (batch,), {})
@@ -61,6 +62,11 @@ class AdaptableLayer(Layer):
                     f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
                 )
             self.finalize_state()
+
+    def _batch_for_adapt(self, batch):
+        """A batch as `update_state` gets it."""
+        (batch,), _ = self._convert_arguments((batch,), {})
+        return batch
 
     def reset_state(self):
         """Forget what was learned; subclasses with state define it."""
@@ -107,21 +113,32 @@ def batches_of_inputs(data, batch_size=None, steps=None):
     for index, batch in enumerate(_batches(data, batch_size, steps)):
         if index == steps:
             return
-        if isinstance(batch, (list, tuple)) and not is_text(batch):
-            if len(batch) != 1:
-                raise ValueError(
-                    "`adapt` takes batches of inputs alone. Received: a batch of "
-                    f"{len(batch)} items. Give only the inputs, e.g. (x for x, y in data)."
-                )
-            (batch,) = batch  # as a DataLoader over a TensorDataset gives it
+        batch = _without_targets(batch)
         yield as_text(batch) if is_text(batch) else batch
+
+
+def _without_targets(batch):
+    """The inputs of a batch, which stand first in a tuple or list of arrays."""
+    if not isinstance(batch, (list, tuple)) or is_text(batch):
+        return batch
+    if not batch or not hasattr(batch[0], "shape"):
+        return np.asarray(batch) if batch and np.isscalar(np.ravel(batch[0])[0]) else _refuse(batch)
+    return batch[0] if len(batch) <= 3 else _refuse(batch)
+
+
+def _refuse(batch):
+    raise ValueError(
+        "`adapt` takes batches of inputs, or tuples of inputs, targets and sample weights. "
+        f"Received: a batch of {len(batch)} items. Give only the inputs, e.g. "
+        "(x for x, y in data)."
+    )
 
 
 def _batches(data, batch_size, steps):
     if is_text(data):
         data = as_text(data)
         data = data.reshape(1) if data.ndim == 0 else data
-    elif isinstance(data, (list, tuple)):
+    elif isinstance(data, (list, tuple)) and not _holds_batches(data):
         data = np.asarray(data)
     if hasattr(data, "shape"):
         size = batch_size or (32 if steps else max(len(data), 1))
@@ -134,3 +151,10 @@ def _batches(data, batch_size, steps):
         "`adapt` takes arrays, tensors, lists of strings, or an iterable of batches. Received: "
         f"data={data!r} of type {type(data).__name__}."
     )
+
+
+def _holds_batches(data):
+    """Whether a list is one of batches: of arrays, or of tuples of them."""
+    first = data[0] if data else None
+    first = first[0] if isinstance(first, (list, tuple)) and first else first
+    return len(getattr(first, "shape", ())) > 0
