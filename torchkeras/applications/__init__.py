@@ -48,12 +48,12 @@ from torchkeras.applications.mobilenet_v3 import MobileNetV3Large as MobileNetV3
 from torchkeras.applications.mobilenet_v3 import MobileNetV3Small as MobileNetV3Small
 from torchkeras.applications.nasnet import NASNetLarge as NASNetLarge
 from torchkeras.applications.nasnet import NASNetMobile as NASNetMobile
+from torchkeras.applications.resnet import ResNet50 as ResNet50
 from torchkeras.applications.resnet import ResNet101 as ResNet101
 from torchkeras.applications.resnet import ResNet152 as ResNet152
-from torchkeras.applications.resnet import ResNet50 as ResNet50
+from torchkeras.applications.resnet_v2 import ResNet50V2 as ResNet50V2
 from torchkeras.applications.resnet_v2 import ResNet101V2 as ResNet101V2
 from torchkeras.applications.resnet_v2 import ResNet152V2 as ResNet152V2
-from torchkeras.applications.resnet_v2 import ResNet50V2 as ResNet50V2
 from torchkeras.applications.vgg16 import VGG16 as VGG16
 from torchkeras.applications.vgg19 import VGG19 as VGG19
 from torchkeras.applications.xception import Xception as Xception

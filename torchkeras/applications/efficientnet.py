@@ -65,7 +65,7 @@ def weigh(x, narrow, prefix):
 
 
 def add_shortcut(x, start, drop_rate, prefix):
-    """`x` and what its block began with; in training a share of the samples has the latter alone."""
+    """`x` and what its block began with, which in training is all that some samples have."""
     if drop_rate:
         noise_shape = (None, 1, 1, 1)
         x = layers.Dropout(drop_rate, noise_shape=noise_shape, name=f"{prefix}drop")(x)

@@ -1,4 +1,4 @@
-"""EfficientNetV2, B0 to B3, S, M and L: whole convolutions in the first stages, separate ones after."""
+"""EfficientNetV2, B0 to B3, S, M and L: whole convolutions at first, separate ones after."""
 
 from dataclasses import dataclass
 
@@ -177,7 +177,7 @@ def _builder(kind, stages, stem, size, md5_top, md5_no_top, parameters, width=1.
     make.__name__ = make.__qualname__ = f"EfficientNetV2{kind}"
     return documented(
         make,
-        f"EfficientNetV2{kind}: whole convolutions in the first stages, separate ones after.",
+        f"EfficientNetV2{kind}: whole convolutions at first, separate ones after.",
         source="Tan and Le 2021, arXiv:2104.00298, table 4",
         parameters=parameters,
         pixels="raw",

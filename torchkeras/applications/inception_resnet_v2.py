@@ -56,9 +56,7 @@ def _axis():
 
 
 def _convolve(x, filters, size, stride=1, padding="same", name=None):
-    x = layers.Conv2D(
-        filters, size, strides=stride, padding=padding, use_bias=False, name=name
-    )(x)
+    x = layers.Conv2D(filters, size, strides=stride, padding=padding, use_bias=False, name=name)(x)
     x = layers.BatchNormalization(axis=_axis(), scale=False, name=name and f"{name}_bn")(x)
     return layers.Activation("relu", name=name and f"{name}_ac")(x)
 
