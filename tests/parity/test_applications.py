@@ -1,8 +1,6 @@
 """keras.applications against real Keras: names, configs, weights, results, files, arguments."""
 
 import functools
-import importlib
-import warnings
 
 import numpy as np
 import pytest
@@ -11,9 +9,10 @@ import torch
 import torchkeras
 
 keras = pytest.importorskip("keras")
-pytest.importorskip("h5py")
+h5py = pytest.importorskip("h5py")
 
 from keras.src.applications.nasnet import NASNet as KerasNASNet  # noqa: E402
+from keras.src.legacy.saving import legacy_h5_format  # noqa: E402
 
 # NumPy 2 about Keras's own Variable.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -231,4 +230,60 @@ def test_a_file_of_keras_gives_its_results(name, options, tmp_path):
         found = ours(torch.from_numpy(x)).numpy()
     assert np.ptp(expected) > 1e-3
     # Sums of up to some thousand terms, in another order, through a hundred layers.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def _save_as_keras_2(model, path):
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("MobileNet", {"alpha": 0.25, "input_shape": (32, 32, 3), "classes": 3}),
+        pytest.param("ConvNeXtTiny", {"input_shape": (32, 32, 3), "classes": 3}, marks=SLOW),
+        pytest.param("EfficientNetB0", {"input_shape": (32, 32, 3), "classes": 3}, marks=SLOW),
+        pytest.param("InceptionV3", {"include_top": False}, marks=SLOW),
+    ],
+)
+def test_a_file_in_the_layout_of_keras_2(name, options, tmp_path):
+    theirs = _builder(keras, name)(weights=None, **options)
+    _numbers(theirs)
+    path = tmp_path / "m.h5"
+    _save_as_keras_2(theirs, path)
+    ours = _builder(torchkeras, name)(weights=path, **options)
+    for own, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(own.numpy(), other.numpy(), own.path)
+
+
+def test_the_weights_of_imagenet_are_taken_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    theirs = keras.applications.MobileNet(alpha=0.25, weights=None)
+    _numbers(theirs)
+    (tmp_path / "models").mkdir()
+    _save_as_keras_2(theirs, tmp_path / "models" / "mobilenet_2_5_224_tf.h5")
+    ours = torchkeras.applications.MobileNet(alpha=0.25)
+    assert ours.name == theirs.name == "mobilenet_0.25_224"
+    np.testing.assert_array_equal(ours.get_weights()[-1], theirs.get_weights()[-1])
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("MobileNetV3Small", {"input_shape": (32, 32, 3), "classes": 3}),
+        pytest.param("ConvNeXtTiny", {"input_shape": (32, 32, 3), "classes": 3}, marks=SLOW),
+        pytest.param("InceptionResNetV2", {"include_top": False, "pooling": "avg"}, marks=SLOW),
+    ],
+)
+@pytest.mark.parametrize("source", [keras, torchkeras], ids=["from_keras", "to_keras"])
+def test_whole_models_are_exchanged(name, options, source, tmp_path):
+    target = torchkeras if source is keras else keras
+    model = _builder(source, name)(weights=None, **options)
+    _numbers(model)
+    path = str(tmp_path / "m.keras")
+    model.save(path, **({} if source is keras else {"weights_format": "h5"}))
+    again = target.saving.load_model(path)
+    x = _images((75, 75, 3) if "include_top" in options else (32, 32, 3), name.startswith(RAW))
+    expected, found = model.predict(x, verbose=0), again.predict(x, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
