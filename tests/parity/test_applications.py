@@ -287,3 +287,126 @@ def test_whole_models_are_exchanged(name, options, source, tmp_path):
     x = _images((75, 75, 3) if "include_top" in options else (32, 32, 3), name.startswith(RAW))
     expected, found = model.predict(x, verbose=0), again.predict(x, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+MODES = {"caffe": "resnet", "tf": "mobilenet_v2", "torch": "densenet", None: "efficientnet"}
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "symbol"])
+@pytest.mark.parametrize(
+    "shape, data_format",
+    [
+        ((4, 5, 3), "channels_last"),
+        ((2, 4, 5, 3), None),
+        ((3, 4, 5), "channels_first"),
+        ((2, 3, 4, 5), "channels_first"),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_preprocess_input(mode, shape, data_format, kind):
+    x = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+    theirs = getattr(keras.applications, MODES[mode]).preprocess_input
+    expected = theirs(x.copy(), data_format=data_format)
+    ours = getattr(torchkeras.applications, MODES[mode]).preprocess_input
+    if kind == "symbol":
+        symbol = torchkeras.Input(batch_shape=shape)
+        model = torchkeras.Model(symbol, ours(symbol, data_format=data_format))
+        model = torchkeras.models.model_from_json(model.to_json())
+        found = model(torch.from_numpy(x))
+    else:
+        given = x.copy() if kind == "array" else torch.tensor(x)
+        found = ours(given, data_format=data_format)
+        assert isinstance(found, type(given))
+        np.testing.assert_array_equal(np.asarray(given), x)  # Keras writes over it
+    # Two roundings, of values up to 255.
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-6, atol=2e-5)
+    assert np.asarray(found).dtype == expected.dtype
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_preprocess_input_of_integers(mode):
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), "uint8")
+    expected = keras.applications.imagenet_utils.preprocess_input(x, mode=mode)
+    ours = torchkeras.applications.imagenet_utils.preprocess_input
+    symbol = torchkeras.Input((4, 5, 3), dtype="uint8")
+    model = torchkeras.Model(symbol, ours(symbol, mode=mode))
+    for found in (ours(x, mode=mode), ours(torch.tensor(x), mode=mode), model(torch.tensor(x))):
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-6, atol=2e-5)
+        assert np.asarray(found).dtype == expected.dtype == "float32"
+
+
+IMAGENET = {"weights": "imagenet"}
+NONE = {"weights": None}
+# What Keras refuses before it looks for a file.
+REFUSED = {
+    "no_such_file": ("VGG16", {"weights": "there_is_no_such.h5"}),
+    "classes": ("VGG19", {**IMAGENET, "classes": 10}),
+    "shape_of_imagenet": ("ResNet50", {**IMAGENET, "input_shape": (64, 64, 3)}),
+    "channels_of_imagenet": (
+        "ResNet50",
+        {**IMAGENET, "include_top": False, "input_shape": (64, 64, 1)},
+    ),
+    "small": ("ResNet50", {**NONE, "input_shape": (31, 64, 3)}),
+    "small_xception": ("Xception", {**NONE, "include_top": False, "input_shape": (70, 71, 3)}),
+    "small_inception": ("InceptionV3", {**NONE, "include_top": False, "input_shape": (75, 74, 3)}),
+    "small_mobilenet": ("MobileNetV3Small", {**NONE, "input_shape": (31, 32, 3)}),
+    "unknown": ("EfficientNetB0", {**NONE, "input_shape": (None, None, 3)}),
+    "two_sizes": ("DenseNet121", {**NONE, "input_shape": (64, 64)}),
+    "four_sizes": ("DenseNet121", {**NONE, "input_shape": (1, 64, 64, 3)}),
+    "alpha": ("MobileNet", {**IMAGENET, "alpha": 0.3}),
+    "alpha_v2": ("MobileNetV2", {**IMAGENET, "alpha": 0.3}),
+    "alpha_v3": ("MobileNetV3Large", {**IMAGENET, "alpha": 0.5, "input_shape": (224, 224, 3)}),
+    "minimalistic": (
+        "MobileNetV3Small",
+        {**IMAGENET, "alpha": 0.75, "minimalistic": True, "input_shape": (224, 224, 3)},
+    ),
+    "depth_multiplier": ("MobileNet", {**IMAGENET, "depth_multiplier": 2}),
+    "not_a_symbol": ("VGG16", {**NONE, "input_tensor": np.zeros((1, 32, 32, 3))}),
+}
+
+
+@pytest.mark.parametrize("name, options", REFUSED.values(), ids=REFUSED)
+def test_what_keras_refuses_is_refused(name, options):
+    with pytest.raises(ValueError):
+        _builder(keras, name)(**options)
+    with pytest.raises(ValueError, match="Received: .*=|`input_tensor`"):
+        _builder(torchkeras, name)(**options)
+
+
+@pytest.mark.parametrize("name", ["DenseNet121", "ConvNeXtTiny", "NASNetLarge"])
+def test_some_need_the_channels_last(name):
+    torchkeras.config.set_image_data_format("channels_first")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        for library in (keras, torchkeras):
+            with pytest.raises(ValueError, match="channels_last"):
+                _builder(library, name)(weights=None)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "EfficientNetV2B0"])
+def test_unusual_numbers_of_channels_warn(name):
+    options = {"include_top": False, "input_shape": (32, 32, 5)}
+    with pytest.warns(UserWarning, match="5") as warned:
+        _both(name, options)
+    assert warned[0].filename == __file__
+
+
+def _with_predecessors(library):
+    first, second = (library.Input((32, 32, 2), name=name) for name in "ab")
+    x = library.layers.Conv2D(3, 1, name="mix")(library.layers.Concatenate()([first, second]))
+    return _builder(library, "MobileNetV2")(
+        weights=None, include_top=False, alpha=0.35, input_tensor=x
+    )
+
+
+def test_an_input_tensor_brings_what_it_comes_from():
+    ours, theirs = _with_predecessors(torchkeras), _with_predecessors(keras)
+    assert [x.name for x in ours.inputs] == [x.name for x in theirs.inputs] == ["a", "b"]
+    assert _weights(ours) == _weights(theirs)
+    assert ours.name == theirs.name
+    for library, model in ((keras, theirs), (torchkeras, ours)):
+        sources = library.utils.get_source_inputs(model.output)
+        assert [x.name for x in sources] == ["a", "b"]
+        assert all(a is b for a, b in zip(sources, model.inputs, strict=True))

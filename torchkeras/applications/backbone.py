@@ -1,7 +1,6 @@
 """What all applications share: arguments, the image they begin with, their end, their files."""
 
 import os
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from torchkeras.core.config import image_data_format
 from torchkeras.core.keras_tensor import is_keras_tensor
 from torchkeras.core.operation import get_source_inputs
 from torchkeras.models import Model
+from torchkeras.saving.messages import warn_caller
 from torchkeras.utils.file_utils import get_file
 
 
@@ -115,10 +115,9 @@ def image_shape(request, default_size, min_size=32):
             "weights=None for others."
         )
     if channels not in (1, 3):
-        warnings.warn(
+        warn_caller(
             f"Images have 1 or 3 channels as a rule. Received: input_shape={given}, which has "
-            f"{channels}.",
-            stacklevel=5,
+            f"{channels}."
         )
     check_sizes(shape, min_size)
     if top and None in shape:

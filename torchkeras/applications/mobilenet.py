@@ -1,7 +1,5 @@
 """MobileNet: convolutions taken apart into those of each map and those of each pixel."""
 
-import warnings
-
 from torchkeras import layers
 from torchkeras.applications.backbone import (
     KERAS_URL,
@@ -17,6 +15,7 @@ from torchkeras.applications.backbone import (
 )
 from torchkeras.applications.imagenet_utils import decode_predictions as decode_predictions
 from torchkeras.applications.imagenet_utils import preprocess_tf as preprocess_input  # noqa: F401
+from torchkeras.saving.messages import warn_caller
 
 # Maps and stride of the blocks.
 _BLOCKS = (
@@ -39,10 +38,9 @@ def size_of_weights(request, shape, sizes):
     height, width = sizes_of(shape)
     if not request.imagenet or (height == width and height in sizes):
         return height
-    warnings.warn(
+    warn_caller(
         f"The weights of ImageNet are for square images of {', '.join(map(str, sizes))} pixels. "
-        f"Received: images of shape {shape}. Those for 224 are loaded.",
-        stacklevel=4,
+        f"Received: images of shape {shape}. Those for 224 are loaded."
     )
     return 224
 

@@ -1,7 +1,6 @@
 """MobileNetV3, Small and Large: inverted bottlenecks, some of which weigh their maps."""
 
 import functools
-import warnings
 
 from torchkeras import layers
 from torchkeras.applications.backbone import (
@@ -21,6 +20,7 @@ from torchkeras.applications.imagenet_utils import decode_predictions as decode_
 from torchkeras.applications.imagenet_utils import preprocess_nothing as preprocess_input  # noqa: F401
 from torchkeras.applications.mobilenet_v2 import check_agreement, normalize
 from torchkeras.applications.sizes import divisible, halving_padding
+from torchkeras.saving.messages import warn_caller
 
 # Tables 1 and 2: expansion, maps, kernel (0 for 5, or 3 where minimalistic), stride, whether maps
 # are weighed, whether the activation is h-swish.
@@ -127,10 +127,9 @@ def _image(request):
         shape = shape_of(None, None, 3)
     check_sizes(shape)
     if request.imagenet and sizes_of(shape) != (224, 224):
-        warnings.warn(
+        warn_caller(
             f"The weights of ImageNet are for images of 224 by 224. Received: images of shape "
-            f"{shape}.",
-            stacklevel=4,
+            f"{shape}."
         )
     return image(request, shape)
 
