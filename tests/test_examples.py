@@ -1,5 +1,7 @@
-"""The short examples run, on the sample of MNIST that is in the package."""
+"""The short examples run: on the sample of MNIST that is in the package, or on images they make."""
 
+import contextlib
+import io
 import pathlib
 import re
 import runpy
@@ -43,3 +45,15 @@ def test_kfold_validation_needs_two_folds(kfold, capsys):
     with pytest.raises(SystemExit):
         kfold["main"](["--folds", "1"])
     assert "--folds must be at least 2" in capsys.readouterr().err
+
+
+def test_transfer_learning_trains_the_head_and_then_all():
+    example = runpy.run_path(str(EXAMPLES / "transfer_learning.py"))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        model = example["main"](["--images", "256", "--epochs", "4"])
+    head, all_of_it = re.findall(r"^(.*), (\d+) weights: accuracy (\S+)$", output.getvalue(), re.M)
+    assert (head[:2], all_of_it[:2]) == (("Head alone", "2"), ("All", "38"))
+    assert float(head[2]) > 0.6
+    assert float(all_of_it[2]) > 0.9
+    assert model.get_layer("backbone").trainable

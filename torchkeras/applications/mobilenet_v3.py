@@ -126,7 +126,7 @@ def _image(request):
     else:
         shape = shape_of(None, None, 3)
     check_sizes(shape)
-    if request.imagenet and sizes_of(shape) != (224, 224):
+    if request.imagenet and sizes_of(shape) not in ((224, 224), (None, None)):
         warn_caller(
             f"The weights of ImageNet are for images of 224 by 224. Received: images of shape "
             f"{shape}."
