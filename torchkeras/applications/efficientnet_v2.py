@@ -213,7 +213,7 @@ EfficientNetV2B3 = _builder(
     *("B3", _B, 32, 300),
     "1f1fc43bd98a6e4fd8fdfd551e02c7a0",
     "f6abf7b5849ac99a89b50dd3fd532856",
-    14486374,
+    14467622,
     width=1.2,
     depth=1.4,
 )
