@@ -153,7 +153,7 @@ def _builder(size, depths, filters, hash_top, hash_no_top, parameters):
             pooling,
             classes,
             classifier_activation,
-            name,
+            name or default_name,  # the names of the layers begin with it
         )
         return _convnext(request, depths, filters, files, include_preprocessing)
 

@@ -5,10 +5,9 @@ from torchkeras.applications.backbone import (
     begin,
     builder,
     channel_axis,
-    classify,
     finish,
     kernels_files,
-    pool,
+    pool_and_classify,
 )
 from torchkeras.applications.imagenet_utils import decode_predictions as decode_predictions
 from torchkeras.applications.imagenet_utils import preprocess_tf as preprocess_input  # noqa: F401
@@ -123,11 +122,7 @@ def _inception_resnet(request):
         x = _block(x, "block8", number, 0.2)
     x = _block(x, "block8", 10, 1.0, is_active=False)
     x = _convolve(x, 1536, 1, name="conv_7b")
-    if request.include_top:
-        x = classify(layers.GlobalAveragePooling2D(name="avg_pool")(x), request)
-    else:
-        x = pool(x, request, named=False)
-    return finish(x, start, request, _FILES)
+    return finish(pool_and_classify(x, request, named=False), start, request, _FILES)
 
 
 _FILES = kernels_files(

@@ -5,10 +5,9 @@ from torchkeras.applications.backbone import (
     begin,
     builder,
     channel_axis,
-    classify,
     finish,
     kernels_files,
-    pool,
+    pool_and_classify,
 )
 from torchkeras.applications.imagenet_utils import decode_predictions as decode_predictions
 from torchkeras.applications.imagenet_utils import preprocess_tf as preprocess_input  # noqa: F401
@@ -64,11 +63,7 @@ def _xception(request):
     for number, filters in enumerate((1536, 2048), 1):
         name = f"block14_sepconv{number}"
         x = _relu(_separable(x, filters, name), name)
-    if request.include_top:
-        x = classify(layers.GlobalAveragePooling2D(name="avg_pool")(x), request)
-    else:
-        x = pool(x, request, named=False)
-    return finish(x, start, request, _FILES)
+    return finish(pool_and_classify(x, request, named=False), start, request, _FILES)
 
 
 _FILES = kernels_files(
