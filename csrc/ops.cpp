@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/tensors.h"
+#include "cpu/denormals.h"
 #include "cpu/kernels.h"
 #include "cpu/vector_math.h"
 
@@ -27,7 +28,7 @@ namespace torchkeras {
 namespace {
 
 // Counted up when a schema or its meaning changes; torchkeras/kernels/loader.py expects this one.
-constexpr int64_t kVersion = 2;
+constexpr int64_t kVersion = 3;
 
 // Dropout
 
@@ -310,6 +311,23 @@ Tensor dropout(Tensor x, double rate, Tensor seed) {
   return y;
 }
 
+// Denormal numbers
+
+// In each thread that torch computes with: numbers too small for float32's full precision count as
+// zero from now on, or again as they did before. Arithmetic with them costs a hundred times more,
+// and the running averages of weights that no longer change end there.
+void flush_denormals(bool on) {
+  torch::stable::parallel_for(0, torch::stable::get_num_threads(), 1, [&](int64_t, int64_t) {
+    static thread_local uint64_t before = 0;
+    if (on) {
+      before = denormal_mode();
+      set_denormal_mode(before | kFlushes);
+    } else {
+      set_denormal_mode(before);
+    }
+  });
+}
+
 int64_t version() { return kVersion; }
 
 // 0: base, 1: AVX2, 2: AVX-512; from how many operations products go to oneDNN, 0 for never; and
@@ -341,6 +359,7 @@ STABLE_TORCH_LIBRARY(torchkeras, m) {
       "bias_act_dropout_backward(Tensor gy, Tensor y, Tensor pre, int activation, float rate, "
       "Tensor? seed, bool need_bias) -> (Tensor, Tensor)");
   m.def("dropout(Tensor x, float rate, Tensor seed) -> Tensor");
+  m.def("flush_denormals(bool on) -> ()");
   m.def("version() -> int");
   m.def("cpu() -> (int, float, bool)");
 }
@@ -354,6 +373,7 @@ STABLE_TORCH_LIBRARY_IMPL(torchkeras, CPU, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchkeras, CompositeExplicitAutograd, m) {
+  m.impl("flush_denormals", TORCH_BOX(&torchkeras::flush_denormals));
   m.impl("version", TORCH_BOX(&torchkeras::version));
   m.impl("cpu", TORCH_BOX(&torchkeras::cpu));
 }

@@ -156,8 +156,9 @@ def _numbers_as_tensor(x):
     return torch.as_tensor(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else x
 
 
-# The classes that a table of cases holds to the contract, filled as test files are imported.
-HELD_CLASSES = set()
+# The classes that a table of cases holds to the contract, with the options of their cases; filled
+# as test files are imported.
+HELD_CASES = []
 
 
 def layer_cases(cases):
@@ -178,7 +179,7 @@ def layer_cases(cases):
             graphs = functools.partial(check, part="graphs")
             params.append(pytest.param(graphs, id=f"{name}-graphs", marks=pytest.mark.slow))
         seen.add(cls)
-    HELD_CLASSES.update(seen)
+        HELD_CASES.append((cls, check.keywords))
     return pytest.mark.parametrize("check", params)
 
 

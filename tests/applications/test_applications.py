@@ -163,8 +163,3 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / "models" / "weights_mobilenet_v3_small_224_1.0_float.h5"
     assert f"md5 8768d4c2e7dee89b9d02b2d03d65d862 at {path} yourself" in message
     assert "whose 'models' folder has it" in message
-
-
-def test_get_source_inputs_of_what_is_no_symbol():
-    with pytest.raises(ValueError, match="A KerasTensor was expected"):
-        keras.utils.get_source_inputs(torch.ones(1))

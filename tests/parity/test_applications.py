@@ -18,27 +18,20 @@ from keras.src.legacy.saving import legacy_h5_format  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SLOW = pytest.mark.slow
-MODULES = {
-    "convnext": "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge",
-    "densenet": "DenseNet121 DenseNet169 DenseNet201",
-    "efficientnet": "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 "
-    "EfficientNetB5 EfficientNetB6 EfficientNetB7",
-    "efficientnet_v2": "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 "
-    "EfficientNetV2S EfficientNetV2M EfficientNetV2L",
-    "inception_resnet_v2": "InceptionResNetV2",
-    "inception_v3": "InceptionV3",
-    "mobilenet": "MobileNet",
-    "mobilenet_v2": "MobileNetV2",
-    "nasnet": "NASNetMobile NASNetLarge",
-    "resnet": "ResNet50 ResNet101 ResNet152",
-    "resnet50": "ResNet50",
-    "resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
-    "vgg16": "VGG16",
-    "vgg19": "VGG19",
-    "xception": "Xception",
-}
-BUILDERS = sorted({name for names in MODULES.values() for name in names.split()})
-BUILDERS += ["MobileNetV3Large", "MobileNetV3Small"]
+BUILDERS = (
+    "ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge "
+    "DenseNet121 DenseNet169 DenseNet201 "
+    "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 "
+    "EfficientNetB6 EfficientNetB7 "
+    "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L "
+    "EfficientNetV2M EfficientNetV2S "
+    "InceptionResNetV2 InceptionV3 "
+    "MobileNet MobileNetV2 MobileNetV3Large MobileNetV3Small "
+    "NASNetLarge NASNetMobile "
+    "ResNet101 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 "
+    "VGG16 VGG19 "
+    "Xception "
+).split()
 # Of these the quick tests compare the architecture, of those in RESULTS what they compute.
 QUICK = (
     "ConvNeXtTiny",
@@ -139,6 +132,13 @@ OPTIONS = {
     "convnext_features": ("ConvNeXtTiny", {"include_top": False}),
     "classifier": ("ResNet50V2", {"classifier_activation": None, "classes": 5, "name": "mine"}),
 }
+
+
+def test_public_names_are_those_of_keras():
+    for name, theirs in vars(keras.applications).items():
+        if not name.startswith("_"):
+            ours = getattr(torchkeras.applications, name)
+            assert [x for x in dir(theirs) if x[0] != "_" and not hasattr(ours, x)] == []
 
 
 @pytest.mark.parametrize("builder, options", OPTIONS.values(), ids=OPTIONS)

@@ -112,3 +112,40 @@ def test_files_of_normalization_are_exchanged(tmp_path):
     np.testing.assert_array_equal(again.predict(X[:, 0], verbose=0), expected)
     again = keras.models.load_model(tmp_path / "ours.keras")
     np.testing.assert_array_equal(again.predict(X[:, 0], verbose=0), expected)
+
+
+def test_config_and_inputs_of_a_feature_space():
+    """Those features that Keras makes without TensorFlow."""
+    spaces = []
+    for module in (keras, torchkeras):
+        cls = module.utils.FeatureSpace
+        features = {
+            "a": "float",
+            "b": "float_normalized",
+            "c": "float_rescaled",
+            "d": "float_discretized",
+            "e": cls.float_discretized(None, bin_boundaries=[0.0, 1.0], name="given"),
+        }
+        spaces.append(cls(features, output_mode="dict", num_discretization_bins=5))
+    theirs, ours = spaces
+    configs = [
+        json.loads(json.dumps(module.saving.serialize_keras_object(fs)))
+        for module, fs in ((keras, theirs), (torchkeras, ours))
+    ]
+    for config in configs:
+        drop_registered_names(config)
+    assert configs[0]["config"] == configs[1]["config"]
+    again = torchkeras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(theirs))
+    assert again.get_config() == ours.get_config()
+    for name, symbol in theirs.inputs.items():
+        mine = ours.inputs[name]
+        assert (mine.shape, mine.dtype, mine.name) == (symbol.shape, symbol.dtype, symbol.name)
+
+
+def drop_registered_names(config):
+    """Keras registers some of its private classes, by their bare name."""
+    for value in config.values() if isinstance(config, dict) else config:
+        if isinstance(value, (dict, list)):
+            drop_registered_names(value)
+    if isinstance(config, dict):
+        config.pop("registered_name", None)

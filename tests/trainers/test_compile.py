@@ -214,11 +214,12 @@ def test_jit_compile_equals_eager(kind):
                 *model.get_weights(),
             ]
         )
-        assert (model._compiled_call_impl is not None) is jit_compile
+        assert bool(model._graph_steps) is jit_compile
+        assert not any(step.failure for step in model._graph_steps.values())
     for compiled, eager in zip(results[1], results[0], strict=True):
         np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-6)
     model.compile("adam", "mse")
-    assert model._compiled_call_impl is None
+    assert not model._graph_steps
 
 
 def test_compile_config_round_trip():
@@ -259,10 +260,11 @@ def test_compile_config_for_a_class_with_its_own_compile():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_pickled_model_compiles_its_call_again():
+def test_a_pickled_model_compiles_its_steps_again():
     model = make_model()
     model.compile("sgd", "mse", jit_compile=True)
-    loss = model.evaluate(X, Y, verbose=0)
+    loss = model.evaluate(X, Y, batch_size=3, verbose=0)
     other = pickle.loads(pickle.dumps(model))
-    assert other.evaluate(X, Y, verbose=0) == pytest.approx(loss, rel=1e-5)
-    assert other._compiled_call_impl is not None
+    assert not other._graph_steps
+    assert other.evaluate(X, Y, batch_size=3, verbose=0) == pytest.approx(loss, rel=1e-5)
+    assert other._graph_steps["test_step"].failure is None

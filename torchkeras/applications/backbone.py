@@ -7,10 +7,10 @@ from typing import Any
 from torchkeras import activations, layers
 from torchkeras.core.config import image_data_format
 from torchkeras.core.keras_tensor import is_keras_tensor
-from torchkeras.core.operation import get_source_inputs
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.models import Model
-from torchkeras.saving.messages import warn_caller
 from torchkeras.utils.file_utils import get_file
+from torchkeras.utils.source_inputs import get_source_inputs
 
 
 @dataclass
@@ -115,7 +115,7 @@ def image_shape(request, default_size, min_size=32):
             "weights=None for others."
         )
     if channels not in (1, 3):
-        warn_caller(
+        warn_user(
             f"Images have 1 or 3 channels as a rule. Received: input_shape={given}, which has "
             f"{channels}."
         )

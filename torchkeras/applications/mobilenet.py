@@ -15,7 +15,7 @@ from torchkeras.applications.backbone import (
 )
 from torchkeras.applications.imagenet_utils import decode_predictions as decode_predictions
 from torchkeras.applications.imagenet_utils import preprocess_tf as preprocess_input  # noqa: F401
-from torchkeras.saving.messages import warn_caller
+from torchkeras.core.user_warnings import warn_user
 
 # Maps and stride of the blocks.
 _BLOCKS = (
@@ -40,7 +40,7 @@ def size_of_weights(request, shape, sizes):
         return height
     if height is None and width is None:
         return 224
-    warn_caller(
+    warn_user(
         f"The weights of ImageNet are for square images of {', '.join(map(str, sizes))} pixels. "
         f"Received: images of shape {shape}. Those for 224 are loaded."
     )

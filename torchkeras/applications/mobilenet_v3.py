@@ -20,7 +20,7 @@ from torchkeras.applications.imagenet_utils import decode_predictions as decode_
 from torchkeras.applications.imagenet_utils import preprocess_nothing as preprocess_input  # noqa: F401
 from torchkeras.applications.mobilenet_v2 import check_agreement, normalize
 from torchkeras.applications.sizes import divisible, halving_padding
-from torchkeras.saving.messages import warn_caller
+from torchkeras.core.user_warnings import warn_user
 
 # Tables 1 and 2: expansion, maps, kernel (0 for 5, or 3 where minimalistic), stride, whether maps
 # are weighed, whether the activation is h-swish.
@@ -127,7 +127,7 @@ def _image(request):
         shape = shape_of(None, None, 3)
     check_sizes(shape)
     if request.imagenet and sizes_of(shape) not in ((224, 224), (None, None)):
-        warn_caller(
+        warn_user(
             f"The weights of ImageNet are for images of 224 by 224. Received: images of shape "
             f"{shape}."
         )

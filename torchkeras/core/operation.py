@@ -15,7 +15,7 @@ import torch
 
 from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import any_symbolic, symbols_of
-from torchkeras.core.keras_tensor import OPS, KerasTensor
+from torchkeras.core.keras_tensor import OPS
 from torchkeras.core.op_specs import op_spec, torch_spec
 from torchkeras.core.scopes import SCOPE
 
@@ -164,7 +164,15 @@ class Operation:
 
 
 # Keras's names of the classes behind its functions, where they are not the words in camel case.
-_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
+_CLASS_NAMES = {
+    "allclose": "AllClose",
+    "hsv_to_rgb": "HSVToRGB",
+    "psnr": "PSNR",
+    "rgb_to_grayscale": "RGBToGrayscale",
+    "rgb_to_hsv": "RGBToHSV",
+    "ssim": "SSIM",
+    "svd": "SVD",
+}
 
 
 class FunctionOperation(Operation):
@@ -261,39 +269,3 @@ def op(function=None, *, name=None, shape=None, dtype=None, spec=None):
 def op_names(module, *others):
     """Names of the ops that a module defines, with others it gives, for its `__all__`."""
     return sorted([name for name, f in OPS.items() if f._run.__module__ == module] + list(others))
-
-
-def get_source_inputs(tensor):
-    """The symbols of `keras.Input` that a symbol was computed from.
-
-    Args:
-        tensor: KerasTensor.
-
-    Returns:
-        List of KerasTensors, each once, in the order in which they are met.
-
-    Raises:
-        ValueError: `tensor` is not a KerasTensor.
-
-    Example:
-
-    >>> x = keras.Input((3,))
-    >>> keras.utils.get_source_inputs(keras.layers.Dense(2)(x))[0] is x
-    True
-    """
-    if not isinstance(tensor, KerasTensor):
-        raise ValueError(
-            f"A KerasTensor was expected, as `keras.Input` gives it. Received: tensor={tensor!r} "
-            f"of type {type(tensor).__name__}."
-        )
-    found, seen, ahead = {}, set(), [tensor]
-    while ahead:
-        symbol = ahead.pop()
-        history = getattr(symbol, "_keras_history", None)
-        node = history and history.operation._inbound_nodes[history.node_index]
-        if node is None or node.is_input:
-            found[id(symbol)] = symbol
-        elif node not in seen:
-            seen.add(node)
-            ahead.extend(reversed(node.input_tensors))
-    return list(found.values())

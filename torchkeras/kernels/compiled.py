@@ -14,6 +14,7 @@ dense_act_dropout_backward = None
 bias_act_dropout = None
 bias_act_dropout_backward = None
 dropout = None
+flush_denormals = None
 # Facts of this CPU: from how many multiplications on a float32 product goes to oneDNN, and whether
 # torch's own narrow products and tanh, by MKL, are slow on it.
 least_onednn_products = math.inf
@@ -29,9 +30,10 @@ def bind():
     >>> loader.load() == (compiled.dropout is not None)
     True
     """
-    global least_onednn_products, mkl_is_slow
+    global flush_denormals, least_onednn_products, mkl_is_slow
     for name in fakes.FUNCTIONS:
         globals()[name] = getattr(torch.ops.torchkeras, name).default
+    flush_denormals = torch.ops.torchkeras.flush_denormals.default
     _, operations, mkl_is_slow = torch.ops.torchkeras.cpu()
     least_onednn_products = operations / 2 or math.inf
     fakes.register()

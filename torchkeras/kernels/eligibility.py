@@ -47,7 +47,7 @@ def needs_plain_torch(kept=False):
     False
     """
     if torch.compiler.is_compiling():
-        return torch.compiler.is_exporting() or not kept
+        return torch.compiler.is_exporting() or not kept or _functorch_is_active()
     return (
         _functorch_is_active()
         or forward_ad._current_level >= 0

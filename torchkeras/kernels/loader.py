@@ -23,10 +23,11 @@ OPS = (
     "bias_act_dropout",
     "bias_act_dropout_backward",
     "dropout",
+    "flush_denormals",
     "version",
     "cpu",
 )
-VERSION = 2
+VERSION = 3
 _ISAS = ("base", "avx2", "avx512")
 
 

@@ -32,7 +32,7 @@ from torchkeras.layers.masks import (
 )
 from torchkeras.layers.output_spec import infer_output, output_symbols
 from torchkeras.layers.stateless_use import StatelessUse
-from torchkeras.layers.tracked_module import TrackedModule
+from torchkeras.layers.tracked_module import CHANGES, TrackedModule
 from torchkeras.layers.training_mode import restore_training, set_training
 
 _Tensor = torch.Tensor
@@ -178,6 +178,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
     def _set_policy(self, policy):
         self._dtype_policy = policy
         self._fast = UNSETTLED
+        CHANGES.add()
         compute, variable = policy.compute_dtype, policy.variable_dtype
         self._compute_dtype = to_torch_dtype(compute) if compute != "string" else None
         casts = self._autocast and is_float_dtype(compute)
@@ -652,7 +653,10 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
         if not SCOPE.spec:
             # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
-            with_mode = kwargs if training is None else {**kwargs, "training": training}
+            # That of a layer which trains by itself is none: Keras's files have it for each.
+            with_mode = {k: v for k, v in kwargs.items() if k != "training"}
+            if training is not None and not (training and self._trains_by_itself):
+                with_mode["training"] = training
             Node(self, args, with_mode, outputs)
             self._decide_fast_path(spec)
         return outputs

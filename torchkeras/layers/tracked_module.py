@@ -10,6 +10,21 @@ from torchkeras.layers.fast_path import UNSETTLED
 from torchkeras.layers.training_mode import TrainingMode
 
 
+class Changes:
+    """How often an attribute of any layer was set: what was prepared for a model is then void."""
+
+    def __init__(self):
+        self.count = 0
+
+    def add(self):
+        """Count one. Not in a trace, which would be made anew for each count."""
+        if not torch.compiler.is_compiling():
+            self.count += 1
+
+
+CHANGES = Changes()
+
+
 class TrackedModule(TrainingMode, nn.Module):
     """The half of a layer that owns things; the other half, `Layer`, computes.
 
@@ -94,6 +109,7 @@ class TrackedModule(TrainingMode, nn.Module):
                 state["_mode_is_set"] = True
             state[name] = value
             return
+        CHANGES.add()
         handles = state["_handles"]
         held = state.get(name)
         if isinstance(value, torch.Tensor):

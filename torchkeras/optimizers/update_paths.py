@@ -5,6 +5,7 @@ import torch
 from torchkeras.core.scopes import SCOPE
 from torchkeras.core.sharding import is_sharded, local_part
 from torchkeras.core.variable import Variable
+from torchkeras.kernels import compiled
 from torchkeras.optimizers import clipping
 from torchkeras.optimizers.constrain import constrain
 from torchkeras.optimizers.slot_plan import (
@@ -124,6 +125,17 @@ class UpdatePaths:
     def _update_groups(self, plan, grads, learning_rate, step):
         if self.clipnorm or self.global_clipnorm or self.clipvalue:
             grads = self._clip_gradients(grads, foreach=True, whole_norms=plan.whole_norms)
+        flush = compiled.flush_denormals if plan.is_large_on_cpu else None
+        if flush is None:
+            self._run_kernels(plan, grads, learning_rate, step)
+            return
+        flush(True)  # a weight that no longer changes has averages that fade into denormal numbers
+        try:
+            self._run_kernels(plan, grads, learning_rate, step)
+        finally:
+            flush(False)
+
+    def _run_kernels(self, plan, grads, learning_rate, step):
         for group in plan.groups:
             if len(plan.groups) > 1:
                 group_grads = [grads[i] for i in group.positions]

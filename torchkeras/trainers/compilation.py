@@ -20,6 +20,8 @@ class Compilation:
             compiled=False,
             run_eagerly=False,
             jit_compile=False,
+            jit_auto=False,
+            jit_options=None,
             steps_per_execution=1,
             stop_training=False,
             _compile_loss=None,
@@ -39,6 +41,7 @@ class Compilation:
         steps_per_execution=1,
         jit_compile="auto",
         auto_scale_loss=True,
+        jit_options=None,
     ):
         """Choose how the model is trained and measured.
 
@@ -54,11 +57,18 @@ class Compilation:
             weighted_metrics: likewise, for metrics that are given the sample weights.
             run_eagerly: bool, never compile the model's call.
             steps_per_execution: int, at least 1; callbacks see every so many batches.
-            jit_compile: bool or `"auto"`. True runs the model's call through `torch.compile`;
-                `"auto"` means False.
+            jit_compile: bool or `"auto"`. True makes one graph of a step by `torch.compile`:
+                forward pass, loss, gradients and metrics; of the model's call alone, where a
+                step is the user's own, or in one of several processes. What torch can make no
+                graph of runs as without it, and a warning says why. `"auto"` does so for training
+                that is to last for minutes: it times some steps of either kind, and keeps the
+                faster one. A graph rounds differently; False, or
+                `torch.use_deterministic_algorithms(True)`, excludes it.
             auto_scale_loss: bool, whether the optimizer of a model that computes in
                 `mixed_float16` is put into a `LossScaleOptimizer`, lest small gradients vanish;
                 not one with a `loss_scale_factor` of its own.
+            jit_options: dict of options of `torch._inductor.config` for `jit_compile`, such as
+                `{"max_autotune": True}`; None for none.
 
         Raises:
             ValueError: an unknown name, or an argument of the wrong kind. The model then keeps
@@ -93,11 +103,14 @@ class Compilation:
             compiled=True,
             run_eagerly=bool(run_eagerly),
             jit_compile=jit_compile is True,
+            jit_auto=jit_compile == "auto" and not run_eagerly,
+            jit_options=jit_options,
             steps_per_execution=steps_per_execution,
             stop_training=False,
             _compile_loss=compile_loss,
             _compile_metrics=compile_metrics,
             _loss_tracker=metrics_module.Mean(name="loss"),
+            _graph_steps={},
             _compiled_call_impl=None,  # where `nn.Module.__call__` looks for a compiled call
             _compile_config={
                 "optimizer": optimizer,
@@ -109,6 +122,7 @@ class Compilation:
                 "steps_per_execution": steps_per_execution,
                 "jit_compile": jit_compile is True,
                 **({} if auto_scale_loss else {"auto_scale_loss": False}),
+                **({} if jit_options is None else {"jit_options": jit_options}),
             },
         )
 

@@ -44,6 +44,11 @@ def test_last_axis_is_gathered_at_any_rank():
     assert made.tolist() == [[[1, 1, 0, 0], [2, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 1]]]
 
 
+def test_function_transforms_take_it():
+    made = torch.func.vmap(CategoryEncoding(4, "count"))(torch.tensor(PAIRS))
+    assert torch.equal(made, CategoryEncoding(4, "count")(PAIRS))
+
+
 def test_negative_integers_count_nowhere_and_large_ones_are_an_error():
     assert CategoryEncoding(3)([[1, -1]]).tolist() == [[0, 1, 0]]
     with pytest.raises(ValueError, match="from 0 to 2 were expected. Received: 3"):

@@ -159,8 +159,9 @@ def test_a_layer_without_vocabulary_knows_nothing():
 def test_a_vocabulary_comes_from_a_file_that_the_program_names(tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text("10\n20\n30\n")
-    layer = IntegerLookup(vocabulary=str(path))
-    same(layer([10, 20, 30, 999]), torch.tensor([1, 2, 3, 0]))
+    for name in (path, str(path)):
+        layer = IntegerLookup(vocabulary=name)
+        same(layer([10, 20, 30, 999]), torch.tensor([1, 2, 3, 0]))
     path.write_text("10\nten\n")
     with pytest.raises(ValueError, match="one token or more"):
         IntegerLookup(vocabulary=str(path))
@@ -195,6 +196,19 @@ def test_models_survive_files(tmp_path, name, options, mode, given):
     same(again(data), model(data))
     assert again.layers[1].get_vocabulary() == layer.get_vocabulary()
     assert again.layers[1].get_config()["vocabulary"] == layer.get_config()["vocabulary"]
+
+
+def test_assets_of_other_writers():
+    layer = IntegerLookup(output_mode="count")
+    layer.set_assets({"vocabulary.txt": b"-1\n7\n9\n"})  # with a line break at the end
+    assert layer.get_vocabulary() == [-1, 7, 9]
+    empty = IntegerLookup(num_oov_indices=0)
+    empty.set_assets(empty.get_assets())
+    assert empty.get_vocabulary() == []
+    with pytest.raises(ValueError, match="A token in each line"):
+        IntegerLookup().set_assets({"vocabulary.txt": b"-1\nseven"})
+    with pytest.raises(ValueError, match="list of integers"):
+        IntegerLookup().set_assets({"vocabulary.json": b'[-1, "x"]'})
 
 
 def test_config_of_keras_makes_the_layer():

@@ -9,6 +9,7 @@ import torch
 import torchkeras as keras
 from tests.testing import case, layer_cases
 from torchkeras.layers import Normalization
+from torchkeras.layers.preprocessing import normalization
 
 X = np.random.default_rng(0).normal(3, 2, (24, 4, 3)).astype("float32")
 
@@ -85,6 +86,30 @@ def test_batches_merge_without_loss_of_digits():
     np.testing.assert_allclose(layer.adapt_mean, data.mean(0), rtol=1e-15)
     layer = adapted([data[:0], data, data[:0]], dtype="float64")
     np.testing.assert_allclose(layer.adapt_variance, data.var(0), rtol=1e-6)
+
+
+def test_large_arrays_are_read_in_parts(monkeypatch):
+    monkeypatch.setattr(normalization, "_NUMBERS_AT_ONCE", 50)
+    sizes = []
+    merge = Normalization._merge
+
+    def watched(self, part):
+        sizes.append(part.numel())
+        merge(self, part)
+
+    monkeypatch.setattr(Normalization, "_merge", watched)
+    layer = adapted(X)
+    assert max(sizes) <= 50 and sum(sizes) == X.size
+    np.testing.assert_allclose(layer.adapt_mean, X.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(layer.adapt_variance, X.var((0, 1)), rtol=1e-5)
+    layer = Normalization(axis=(0, -1))
+    layer.build((24, 4, 3))
+    layer.adapt(X)
+    np.testing.assert_allclose(layer.adapt_variance, X.var(1), rtol=1e-5)
+    layer = Normalization(axis=(0, 1))
+    layer.build((4, 3))
+    layer.adapt([X[0], X[1]])
+    np.testing.assert_allclose(layer.adapt_mean, X[:2].mean(0), rtol=1e-6)
 
 
 def test_small_deviations_count_as_epsilon():

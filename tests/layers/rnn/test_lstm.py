@@ -5,38 +5,29 @@ import pytest
 import torch
 
 import torchkeras as keras
+from tests.layers.rnn.sequences import data, read, sigmoid
 from tests.testing import assert_close, case, layer_cases
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def run(layer, x, h=None, c=None, mask=None):
-    """Outputs of all steps in the order they are read, and the last states, sample by sample."""
+def step(layer):
+    """The equations of a step, `(x, [h, c]) -> [h, c]`."""
     weights = [w.value.detach().double().numpy() for w in layer.cell.weights]
     kernel, recurrent = weights[:2]
     bias = weights[2] if len(weights) > 2 else 0.0
-    samples, outputs = [], []
-    for b, sequence in enumerate(x.double().numpy()):
-        states = [np.zeros(layer.units) if s is None else s[b].double().numpy() for s in (h, c)]
-        output, made = np.zeros(layer.units), []
-        for t in reversed(range(len(sequence))) if layer.go_backwards else range(len(sequence)):
-            if mask is None or mask[b, t]:
-                z = sequence[t] @ kernel + states[0] @ recurrent + bias
-                i, f, g, o = np.split(z, 4)
-                carry = sigmoid(f) * states[1] + sigmoid(i) * np.tanh(g)
-                output = sigmoid(o) * np.tanh(carry)
-                states = [output, carry]
-            made.append(output)
-        outputs.append(np.stack(made))
-        samples.append(states)
-    arrays = [np.stack(outputs), *(np.stack(states) for states in zip(*samples, strict=True))]
-    return [torch.tensor(array, dtype=torch.float32) for array in arrays]
+
+    def advance(x, states):
+        h, c = states
+        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return [sigmoid(o) * np.tanh(c), c]
+
+    return advance
 
 
-def data(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def run(layer, x, h=None, c=None, mask=None):
+    zeros = torch.zeros(len(x), layer.units)
+    states = [zeros if h is None else h, zeros if c is None else c]
+    return read(step(layer), x, states, layer.go_backwards, mask)
 
 
 @pytest.mark.parametrize("go_backwards", [False, True])
@@ -76,6 +67,7 @@ CASES = {
         return_sequences=True, go_backwards=True, recurrent_regularizer="l2", unroll=True
     ),
     "state": lstm(2, return_state=True, use_bias=False),
+    "loop": lstm(use_cudnn=False),
     "dropout": lstm(dropout=0.5, kernel_constraint="max_norm"),
     "two dropouts": lstm(dropout=0.5, recurrent_dropout=0.5, seed=1),
     "initial state": case(
@@ -195,14 +187,17 @@ def test_symbols_are_never_traced(monkeypatch):
 
 
 def test_dropout_is_the_same_for_all_steps():
-    layer = keras.layers.LSTM(1, dropout=0.5, activation=None, recurrent_activation=None, seed=0)
+    layer = keras.layers.LSTM(
+        1, dropout=0.5, activation=None, recurrent_activation=None, return_sequences=True, seed=0
+    )
     layer.build((None, None, 400))
-    layer.cell.kernel.assign(torch.full((400, 4), 0.01))
+    # The gate i is the mean of what is kept, about 1; g is 1, f is 0, o is 1.
+    layer.cell.kernel.assign(torch.tensor([1 / 400, 0, 0, 0]).repeat(400, 1))
     layer.cell.recurrent_kernel.assign(torch.zeros(1, 4))
-    layer.cell.bias.assign(torch.zeros(4))
-    projected = layer._projected(torch.ones(1, 3, 400), layer.cell.kernel.value, True)
-    assert_close(list(projected), [projected[0]] * 3)
-    assert 3 < projected[0][0, 0].item() < 5  # mean 4, deviation 0.01 * sqrt(400) = 0.2
+    layer.cell.bias.assign(torch.tensor([0.0, 0, 1, 1]))
+    outputs = layer(torch.ones(1, 3, 400), training=True).flatten()
+    assert_close(outputs, outputs[:1].expand(3))
+    assert outputs[0] != 1 and abs(outputs[0] - 1) < 0.25  # deviation 1 / sqrt(400) = 0.05
 
 
 def test_recurrent_dropout_draws_for_each_gate():
@@ -211,9 +206,9 @@ def test_recurrent_dropout_draws_for_each_gate():
     layer.cell.recurrent_kernel.assign(torch.eye(400).repeat(1, 4))
     layer.cell.kernel.assign(torch.zeros(1, 1600))
     seen = []
-    layer.recurrent_activation = lambda z: seen.append(z) or torch.sigmoid(z)
+    layer.cell.recurrent_activation = lambda z: seen.append(z) or torch.sigmoid(z)
     layer(torch.zeros(1, 1, 1), initial_state=[torch.ones(1, 400)] * 2, training=True)
-    forget, update, out = seen
+    update, forget, out = seen
     assert_close(update.detach().unique(), torch.tensor([0, 4 / 3]))
     assert 0.6 < (update > 0).float().mean() < 0.9  # 3/4, deviation 0.02
     assert not torch.equal(update > 0, out > 0) and not torch.equal(forget - 1 > 0, out > 0)
@@ -259,5 +254,5 @@ def test_inputs_that_do_not_fit_are_errors():
     with pytest.raises(ValueError, match="takes batches of 2 sequences. Received: 3"):
         layer(torch.ones(3, 4, 5))
     for states in ([torch.ones(2, 3)], [torch.ones(2, 4)] * 2, torch.ones(2, 2, 3)):
-        with pytest.raises(ValueError, match="must be a list of two tensors of shape"):
+        with pytest.raises(ValueError, match="must be a list of tensors of the shapes"):
             keras.layers.LSTM(3)(torch.ones(2, 4, 5), initial_state=states)

@@ -31,6 +31,8 @@ class AdaptableLayer(Layer):
     tensor([[0.5000]])
     """
 
+    _encoding = "utf-8"  # by which bytes are read
+
     def adapt(self, data, batch_size=None, steps=None):
         """Learn the layer's state from data, in place of what it learned before.
 
@@ -45,23 +47,33 @@ class AdaptableLayer(Layer):
             ValueError: `data` has no batch, or batches of another structure.
         """
         count = 0
+        for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
+            self._learn_from(batch, is_first=count == 0)
+            count += 1
+        if count == 0:
+            raise ValueError(
+                f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
+            )
         with torch.no_grad():
-            for batch in batches_of_inputs(data, batch_size, steps):
-                batch = self._batch_for_adapt(batch)
-                if not self.built:
-                    # The batch stays open; weights depend on the other sizes.
-                    self._build_for({"inputs": _Open(batch)}, (batch,), {})
-                    if not self.built:
-                        self._finish_build({"input_shape": _Open(batch).shape})
-                if count == 0:
-                    self.reset_state()
-                self.update_state(batch)
-                count += 1
-            if count == 0:
-                raise ValueError(
-                    f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
-                )
             self.finalize_state()
+
+    @property
+    def _learns(self):
+        """Whether `adapt` makes sense; not where the state was given, to it or to layers in it."""
+        return all(part._learns for part in self._layers if isinstance(part, AdaptableLayer))
+
+    def _learn_from(self, batch, is_first):
+        """Take a batch into account; the first one of some builds the layer and resets it."""
+        with torch.no_grad():
+            batch = self._batch_for_adapt(batch)
+            if not self.built:
+                # The batch stays open; weights depend on the other sizes.
+                self._build_for({"inputs": _Open(batch)}, (batch,), {})
+                if not self.built:
+                    self._finish_build({"input_shape": _Open(batch).shape})
+            if is_first:
+                self.reset_state()
+            self.update_state(batch)
 
     def _batch_for_adapt(self, batch):
         """A batch as `update_state` gets it."""
@@ -94,13 +106,14 @@ class _Open:
         self.dtype = batch.dtype
 
 
-def batches_of_inputs(data, batch_size=None, steps=None):
+def batches_of_inputs(data, batch_size=None, steps=None, encoding="utf-8"):
     """Batches of inputs for `adapt`.
 
     Args:
         data: see `AdaptableLayer.adapt`.
         batch_size: int or None.
         steps: int or None.
+        encoding: str, by which bytes are read.
 
     Example:
 
@@ -110,17 +123,21 @@ def batches_of_inputs(data, batch_size=None, steps=None):
     for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}.")
-    for index, batch in enumerate(_batches(data, batch_size, steps)):
+    for index, batch in enumerate(_batches(data, batch_size, steps, encoding)):
         if index == steps:
             return
         batch = _without_targets(batch)
-        yield as_text(batch) if is_text(batch) else batch
+        yield as_text(batch, encoding) if is_text(batch) else batch
 
 
 def _without_targets(batch):
     """The inputs of a batch, which stand first in a tuple or list of arrays."""
-    if not isinstance(batch, (list, tuple)) or is_text(batch):
+    if not isinstance(batch, (list, tuple)):
         return batch
+    if is_text(batch):
+        # A loader of texts and labels gives a list of the texts, and a tensor.
+        has_targets = len(batch) in (2, 3) and is_text(batch[0]) and not is_text(batch[1])
+        return batch[0] if has_targets and not isinstance(batch[0], (str, bytes)) else batch
     if not batch or not hasattr(batch[0], "shape"):
         return np.asarray(batch) if batch and np.isscalar(np.ravel(batch[0])[0]) else _refuse(batch)
     return batch[0] if len(batch) <= 3 else _refuse(batch)
@@ -134,9 +151,9 @@ def _refuse(batch):
     )
 
 
-def _batches(data, batch_size, steps):
+def _batches(data, batch_size, steps, encoding):
     if is_text(data):
-        data = as_text(data)
+        data = as_text(data, encoding)
         data = data.reshape(1) if data.ndim == 0 else data
     elif isinstance(data, (list, tuple)) and not _holds_batches(data):
         data = np.asarray(data)

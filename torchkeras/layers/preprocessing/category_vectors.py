@@ -96,11 +96,22 @@ def _is_column(shape):
     return len(shape) > 1 and shape[-1] == 1
 
 
+def may_look_at(x):
+    """Whether reading a value of a tensor costs no waiting for a device, and breaks no trace.
+
+    Example:
+
+    >>> may_look_at(torch.ones(2)), may_look_at(torch.ones(2, device="meta"))
+    (True, False)
+    """
+    if x.device.type != "cpu" or type(x) is not torch.Tensor:
+        return False
+    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
+
+
 def _check_range(places, depth):
-    if places.device.type != "cpu" or type(places) is not torch.Tensor:
+    if not may_look_at(places) or not places.numel():
         return  # a device says it itself, later
-    if torch.compiler.is_compiling() or not places.numel():
-        return
     largest = int(places.max())
     if largest >= depth:
         raise ValueError(

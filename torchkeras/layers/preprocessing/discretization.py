@@ -115,6 +115,10 @@ class Discretization(Tables, AdaptableLayer):
         self._boundaries = edges.tolist()
         self._set_table("edge_table", edges.astype(config.floatx()))
 
+    @property
+    def _learns(self):
+        return self.num_bins is not None
+
     def reset_state(self):
         if self.num_bins is not None:
             self.summary = empty_summary()

@@ -1,12 +1,11 @@
 """IndexLookup: what StringLookup and IntegerLookup share."""
 
 import collections
-import json
+import os
 
 import numpy as np
 import torch
 
-from torchkeras.core import config
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.serialization import is_deserializing
@@ -22,9 +21,10 @@ from torchkeras.layers.preprocessing.category_vectors import (
     vectors_shape,
 )
 from torchkeras.layers.preprocessing.tables import Tables
+from torchkeras.layers.preprocessing.vocabulary_files import VocabularyFiles
 
 
-class IndexLookup(Tables, AdaptableLayer):
+class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
     """Tokens as their places in a vocabulary, and back.
 
     The places are, in this order: 0 for the mask token if there is one and the mode is "int";
@@ -106,7 +106,7 @@ class IndexLookup(Tables, AdaptableLayer):
     def from_config(cls, config):
         """The layer that `get_config` described; a config names no files."""
         if isinstance(config.get("vocabulary"), (str, bytes)):
-            _refuse_path(config["vocabulary"])
+            refuse_path(config["vocabulary"])
         return super().from_config(config)
 
     # What a subclass says
@@ -213,7 +213,7 @@ class IndexLookup(Tables, AdaptableLayer):
         tensor([2, 0])
         """
         self._check_idf_weights(idf_weights)
-        from_file = isinstance(vocabulary, (str, bytes))
+        from_file = isinstance(vocabulary, (str, bytes, os.PathLike))
         tokens = self._from_lines(_lines(vocabulary)) if from_file else self._as_tokens(vocabulary)
         if not tokens:
             raise ValueError(
@@ -258,30 +258,6 @@ class IndexLookup(Tables, AdaptableLayer):
                 f"with {len(special)} for special tokens."
             )
 
-    def _check_idf_weights(self, idf_weights):
-        if (idf_weights is not None) != (self.output_mode == "tf_idf"):
-            raise ValueError(
-                "`idf_weights` belong to output_mode='tf_idf', and there to every vocabulary that "
-                f"is given. Received: output_mode={self.output_mode!r}, idf_weights={idf_weights}."
-            )
-
-    def _all_idf_weights(self, given, tokens, has_special):
-        """Weights of all entries, for those that were given with some tokens."""
-        weights = np.asarray(convert_to_numpy(given), dtype=config.floatx())
-        if weights.shape != (len(tokens),):
-            raise ValueError(
-                f"`idf_weights` must be one number for each of {len(tokens)} tokens. Received: "
-                f"shape {weights.shape}."
-            )
-        return self._padded(weights, 0 if has_special else len(self._special_tokens()))
-
-    def _padded(self, weights, front):
-        """Weights with the mean of them in front, and zeros behind where vectors are padded."""
-        back = max(self.max_tokens - front - len(weights), 0) if self.pad_to_max_tokens else 0
-        mean = weights.mean(dtype="float64") if weights.size else 0
-        padded = np.pad(weights.astype("float64"), (front, back), constant_values=(mean, 0))
-        return padded.astype(config.floatx())
-
     # Learning it
 
     def adapt(self, data, batch_size=None, steps=None):
@@ -319,17 +295,24 @@ class IndexLookup(Tables, AdaptableLayer):
         self._document_counts = collections.Counter()
         self._documents = 0
 
+    @property
+    def _learns(self):
+        return not self._has_vocabulary
+
     def reset_state(self):
         self._forget_counts()
 
     def update_state(self, batch):
+        batch = self._as_array(batch)
+        self._take_in(batch.reshape(len(batch) if batch.ndim > 1 else 1, -1))
+
+    def _take_in(self, rows):
+        """Take rows of tokens into account, each as a document."""
         if self._has_vocabulary:
             raise ValueError(
                 f"Layer '{self.name}' was given its vocabulary and learns none. Received: adapt(). "
                 "Leave `vocabulary` out to adapt the layer, or use set_vocabulary()."
             )
-        batch = self._as_array(batch)
-        rows = batch.reshape(len(batch) if batch.ndim > 1 else 1, -1)
         self._counts.update(self._count_in(rows))
         if self.output_mode == "tf_idf":
             self._documents += len(rows)
@@ -360,8 +343,9 @@ class IndexLookup(Tables, AdaptableLayer):
         if self.invert:
             return self._tokens_at(self._as_places(inputs))
         places = self._find(inputs)
-        if self.output_mode == "int":
-            return places
+        return places if self.output_mode == "int" else self._vectors(places)
+
+    def _vectors(self, places):
         depth = self._depth()
         if depth is None:
             raise RuntimeError(
@@ -405,63 +389,6 @@ class IndexLookup(Tables, AdaptableLayer):
     def compute_output_shape(self, input_shape):
         return vectors_shape(input_shape, self.output_mode, self._depth())
 
-    # Files
-
-    def get_assets(self):
-        tokens = self.get_vocabulary()
-        text = "\n".join(map(str, tokens))
-        if self._from_lines(text.split("\n")) == tokens:
-            assets = {"vocabulary.txt": text.encode()}
-        else:  # tokens with line breaks, or none
-            assets = {"vocabulary.json": json.dumps(tokens).encode()}
-        if self.output_mode == "tf_idf" and "idf_table" in self._buffers:
-            assets["idf_weights.json"] = json.dumps(self._arrays["idf_table"].tolist()).encode()
-        return assets
-
-    def set_assets(self, assets):
-        if "vocabulary.json" in assets:
-            tokens = json.loads(assets["vocabulary.json"])
-        elif "vocabulary.txt" in assets:
-            tokens = self._from_lines(assets["vocabulary.txt"].decode().split("\n"))
-        else:
-            return  # Keras leaves a vocabulary out that is in the config
-        special = self._special_tokens()
-        self._set_tokens(self._as_tokens(tokens[len(special) :]))
-        self._fix_size()
-        if "idf_weights.json" in assets:
-            self._load_idf_weights(json.loads(assets["idf_weights.json"]))
-
-    def _from_lines(self, lines):
-        """Tokens of the lines of a text; an empty list where they are none."""
-        raise NotImplementedError
-
-    def _load_idf_weights(self, weights):
-        weights = np.asarray(weights, dtype=config.floatx())
-        if weights.shape != (self._depth(),):
-            raise ValueError(
-                f"The weights of {self._depth()} entries were expected. Received: shape "
-                f"{weights.shape}."
-            )
-        self._set_table("idf_table", weights)
-
-    def save_own_variables(self, store):
-        """Put the weights of the mode "tf_idf" where Keras's files have them.
-
-        Args:
-            store: dict to fill.
-        """
-        if self.output_mode == "tf_idf" and "idf_table" in self._buffers:
-            store["idf_weights"] = self._arrays["idf_table"]
-
-    def load_own_variables(self, store):
-        """Take the weights of the mode "tf_idf" from where Keras's files have them.
-
-        Args:
-            store: dict of arrays.
-        """
-        if self.output_mode == "tf_idf" and "idf_weights" in store:
-            self._load_idf_weights(store["idf_weights"])
-
     def get_config(self):
         return {
             **super().get_config(),
@@ -491,7 +418,7 @@ def _check_int(argument, value, least):
 def _lines(path):
     """The lines of a text file that the program, and no config, has named."""
     if is_deserializing():
-        _refuse_path(path)
+        refuse_path(path)
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().removesuffix("\n").split("\n")
@@ -502,7 +429,8 @@ def _lines(path):
         ) from error
 
 
-def _refuse_path(path):
+def refuse_path(path):
+    """Raise the error for a config that names a file of words."""
     raise ValueError(
         "A config holds its vocabulary, and opens no file that it names. Received: vocabulary="
         f"{path!r}. Make the layer in your program, with vocabulary=open(path).read().split('\\n')."

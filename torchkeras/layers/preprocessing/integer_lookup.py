@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
+from torchkeras.layers.preprocessing.category_vectors import may_look_at
 from torchkeras.layers.preprocessing.index_lookup import IndexLookup
 
 
@@ -178,13 +179,13 @@ class IntegerLookup(IndexLookup):
         return torch.where(known, places, others)
 
     def _check_known(self, known, inputs):
-        if torch.compiler.is_compiling() or known.device.type not in ("cpu", "meta"):
-            # There the value is not looked at, which would be waited for.
+        if may_look_at(known):
+            if not known.all():
+                self._refuse_unknown(inputs[~known].tolist())
+        elif known.device.type != "meta":
             torch._assert_async(
                 known.all(), f"'{self.name}' knows the integers of its vocabulary alone."
             )
-        elif known.device.type == "cpu" and type(known) is torch.Tensor and not known.all():
-            self._refuse_unknown(inputs[~known].tolist())
 
     def _tokens_at(self, places):
         tokens = self._table("token_table", places.device)

@@ -12,6 +12,8 @@ from torchkeras.layers.known_sizes import known_sizes
 from torchkeras.layers.preprocessing.adaptable_layer import AdaptableLayer
 from torchkeras.layers.preprocessing.tables import Tables
 
+_NUMBERS_AT_ONCE = 1 << 22
+
 
 class Normalization(Tables, AdaptableLayer):
     """`(inputs - mean) / sqrt(variance)`, with statistics that are given or learned from data.
@@ -138,6 +140,10 @@ class Normalization(Tables, AdaptableLayer):
     def _batch_for_adapt(self, batch):
         return convert_to_tensor(batch)  # a cast to the layer's dtype would cost digits
 
+    @property
+    def _learns(self):
+        return self.input_mean is None
+
     def reset_state(self):
         self._moments = None
 
@@ -158,13 +164,24 @@ class Normalization(Tables, AdaptableLayer):
                 f"sizes {self._kept} on its axes. Received: an incompatible shape, "
                 f"{tuple(batch.shape)}."
             )
-        # float64, which the GPUs of Apple lack.
-        batch = (batch.cpu() if batch.device.type == "mps" else batch).double()
-        reduced = [axis for axis in range(batch.dim()) if axis not in self._kept]
-        count = math.prod(batch.shape[axis] for axis in reduced)
+        batch = batch.cpu() if batch.device.type == "mps" else batch  # which has no float64
+        if 0 in self._kept:
+            self._merge(batch.double())
+            return
+        # In parts, so that a large array is not held twice.
+        rows = max(_NUMBERS_AT_ONCE // max(math.prod(batch.shape[1:]), 1), 1)
+        for part in batch.split(rows):
+            self._merge(part.double())
+
+    def _merge(self, part):
+        reduced = [axis for axis in range(part.dim()) if axis not in self._kept]
+        count = math.prod(part.shape[axis] for axis in reduced)
         if not count:
             return
-        variance, mean = torch.var_mean(batch, dim=reduced, correction=0)
+        if not reduced:  # to torch no axis means all of them
+            variance, mean = torch.zeros_like(part), part
+        else:
+            variance, mean = torch.var_mean(part, dim=reduced, correction=0)
         if self._moments is None:
             self._moments = (count, mean, variance * count)
             return

@@ -1,6 +1,7 @@
 """StringLookup: words as their places in a vocabulary, and back."""
 
 import collections
+import itertools
 
 import numpy as np
 
@@ -129,25 +130,30 @@ class StringLookup(IndexLookup):
         return as_text(batch)
 
     def _count_in(self, rows):
-        return collections.Counter(rows.ravel().tolist())
+        return collections.Counter(itertools.chain.from_iterable(_lists(rows)))
 
     def _count_rows_of(self, rows):
-        return collections.Counter(word for row in rows.tolist() for word in set(row))
+        return collections.Counter(itertools.chain.from_iterable(map(set, _lists(rows))))
 
     def _find(self, inputs):
         inputs = as_text(inputs)  # a lone string comes as it is, and a list of numbers is an error
-        words = inputs.ravel()
+        return convert_to_tensor(self._places_of(inputs.ravel().tolist()).reshape(inputs.shape))
+
+    def _places_of(self, words):
+        """Places of a list of strings, as an array."""
         # Negative numbers below that of the mask token stand for words that are not there.
-        places = np.array([self._places.get(word, -2) for word in words.tolist()], dtype="int64")
+        found = map(self._places.get, words, itertools.repeat(-2))
+        places = np.fromiter(found, dtype="int64", count=len(words))
         unknown = places == -2
         if unknown.any():
-            if not self.num_oov_indices:
-                self._refuse_unknown(words[unknown])
             if self.num_oov_indices == 1:
                 places[unknown] = self._first_oov()
-            else:
-                places[unknown] = self._oov_places(words[unknown]).cpu().numpy()
-        return convert_to_tensor(places.reshape(inputs.shape))
+                return places
+            strange = np.array(words, dtype=object)[unknown]
+            if not self.num_oov_indices:
+                self._refuse_unknown(strange)
+            places[unknown] = self._oov_places(strange).cpu().numpy()
+        return places
 
     def _tokens_changed(self):
         self._by_place = np.array(self.get_vocabulary(), dtype=object)
@@ -166,3 +172,7 @@ class StringLookup(IndexLookup):
 
     def get_config(self):
         return {**super().get_config(), "encoding": "utf-8"}
+
+
+def _lists(rows):
+    return rows.tolist() if isinstance(rows, np.ndarray) else rows
