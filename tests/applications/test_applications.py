@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import torchkeras as keras
+from tests.testing import case, layer_cases
 from torchkeras import layers
+from torchkeras.applications.convnext import LayerScale
+from torchkeras.applications.inception_resnet_v2 import CustomScaleLayer
 from torchkeras.utils import file_utils
 
 SHAPE = (32, 32, 3)
@@ -163,3 +166,19 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / "models" / "weights_mobilenet_v3_small_224_1.0_float.h5"
     assert f"md5 8768d4c2e7dee89b9d02b2d03d65d862 at {path} yourself" in message
     assert "whose 'models' folder has it" in message
+
+
+@layer_cases(
+    {
+        # As in Keras its weight is named `variable`, with a number from the second layer on.
+        "layer_scale": case(
+            LayerScale,
+            {"init_values": 0.5, "projection_dim": 3},
+            (2, 4, 3),
+            supports_config=False,
+        ),
+        "scaled_sum": case(CustomScaleLayer, {"scale": 0.5}, [(2, 3), (2, 3)]),
+    }
+)
+def test_layers_of_applications(check):
+    check()

@@ -1,6 +1,7 @@
 """keras.applications against real Keras: names, configs, weights, results, files, arguments."""
 
 import functools
+import warnings
 
 import numpy as np
 import pytest
@@ -420,3 +421,64 @@ def test_an_input_tensor_brings_what_it_comes_from():
         sources = library.utils.get_source_inputs(model.output)
         assert [x.name for x in sources] == ["a", "b"]
         assert all(a is b for a, b in zip(sources, model.inputs, strict=True))
+
+
+class _Asked(Exception):
+    """Instead of a download: what was asked for."""
+
+
+def _file_asked_for(library, name, options, monkeypatch):
+    def get_file(fname, origin, cache_subdir="datasets", file_hash=None):
+        raise _Asked(fname, origin, cache_subdir, file_hash)
+
+    if library is keras:
+        monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    else:
+        monkeypatch.setattr("torchkeras.applications.backbone.get_file", get_file)
+    with library.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's about sizes that are left open
+        with pytest.raises(_Asked) as caught:
+            _builder(library, name)(weights="imagenet", **options)
+    return caught.value.args
+
+
+FILES = [
+    *((name, {"include_top": include_top}) for name in BUILDERS for include_top in (True, False)),
+    ("MobileNet", {"alpha": 0.5, "input_shape": (160, 160, 3)}),
+    ("MobileNet", {"alpha": 0.75, "include_top": False, "input_shape": (128, 128, 3)}),
+    ("MobileNetV2", {"alpha": 1.4, "input_shape": (224, 224, 3)}),
+    ("MobileNetV2", {"alpha": 0.35, "include_top": False, "input_shape": (96, 96, 3)}),
+    ("MobileNetV3Small", {"alpha": 0.75, "input_shape": (224, 224, 3)}),
+    ("MobileNetV3Large", {"minimalistic": True, "include_top": False}),
+]
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        pytest.param(
+            *item, id=f"{item[0]}-{index}", marks=[] if item[0] in ("VGG16", "MobileNet") else SLOW
+        )
+        for index, item in enumerate(FILES)
+    ],
+)
+def test_the_files_asked_for_are_those_of_keras(name, options, monkeypatch):
+    expected = _file_asked_for(keras, name, options, monkeypatch)
+    assert _file_asked_for(torchkeras, name, options, monkeypatch) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["EfficientNetB0", "ResNet50V2"])
+def test_with_the_weights_of_imagenet_it_computes_what_keras_does(name, tmp_path, monkeypatch):
+    theirs = _builder(keras, name)(weights=None, include_top=False)
+    _numbers(theirs)
+    path = str(tmp_path / "m.h5")
+    _save_as_keras_2(theirs, path)
+    for place in ("keras.src.utils.file_utils", "torchkeras.applications.backbone"):
+        monkeypatch.setattr(f"{place}.get_file", lambda *args, **kwargs: path)
+    x = _images((32, 32, 3), raw=True)
+    results = [
+        _builder(library, name)(include_top=False, pooling="avg").predict(x, verbose=0)
+        for library in (keras, torchkeras)
+    ]
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-5 * np.abs(results[0]).max())
