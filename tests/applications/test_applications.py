@@ -182,3 +182,9 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
 )
 def test_layers_of_applications(check):
     check()
+
+
+@pytest.mark.parametrize("weights", [True, 0, "noisy-student", b"imagenet"])
+def test_weights_are_none_imagenet_or_a_file(weights):
+    with pytest.raises(ValueError, match="`weights` must be None for random ones, 'imagenet', or"):
+        make(weights=weights)

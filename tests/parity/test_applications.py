@@ -351,6 +351,7 @@ NONE = {"weights": None}
 # What Keras refuses before it looks for a file.
 REFUSED = {
     "no_such_file": ("VGG16", {"weights": "there_is_no_such.h5"}),
+    "no_path": ("VGG16", {"weights": ""}),
     "classes": ("VGG19", {**IMAGENET, "classes": 10}),
     "shape_of_imagenet": ("ResNet50", {**IMAGENET, "input_shape": (64, 64, 3)}),
     "channels_of_imagenet": (

@@ -28,7 +28,8 @@ class Request:
 
     def __post_init__(self):
         weights = self.weights
-        if not (weights is None or weights == "imagenet" or os.path.exists(weights)):
+        is_path = isinstance(weights, (str, os.PathLike)) and os.path.exists(weights)
+        if weights is not None and not self.imagenet and not is_path:
             raise ValueError(
                 "`weights` must be None for random ones, 'imagenet', or the path of a file. "
                 f"Received: weights={weights!r}, and there is no such file."
@@ -242,7 +243,8 @@ _DOCUMENTATION = """{title}
         {more}name: str, name of the model.
 
     Returns:
-        A functional model from images, {pixels}, to scores of the classes or to features.
+        A functional model. It takes images {pixels},
+        and gives scores of the classes, or features.
 
     Raises:
         ValueError: an argument is not as above, or is not what the weights are for.
@@ -278,7 +280,7 @@ _PIXELS = {
     "caffe": "prepared by `preprocess_input` (mode caffe)",
     "tf": "prepared by `preprocess_input` (mode tf)",
     "torch": "prepared by `preprocess_input` (mode torch)",
-    "raw": "their pixels from 0 to 255 as they are",
+    "raw": "whose pixels are from 0 to 255, as they are",
 }
 
 
