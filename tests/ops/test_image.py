@@ -245,6 +245,28 @@ def test_elastic_transform_follows_its_seed():
     assert not torch.equal(moved[0], moved[1]), "each image for itself"
 
 
+def test_no_images():
+    x = torch.rand(0, 7, 9, 3)
+    calls = [
+        lambda: image.resize(x, (4, 5)),
+        lambda: image.affine_transform(x, torch.ones(8)),
+        lambda: image.elastic_transform(x),
+        lambda: image.perspective_transform(x, POINTS, POINTS),
+        lambda: image.extract_patches(x, 2),
+        *[
+            lambda layer=layer: layer(x)
+            for layer in (
+                keras.layers.RandomRotation(0.1),
+                keras.layers.RandomElasticTransform(),
+                keras.layers.RandomCrop(3, 4),
+                keras.layers.RandomPerspective(),
+                keras.layers.RandomFlip(),
+            )
+        ],
+    ]
+    assert [call().shape[0] for call in calls] == [0] * len(calls)
+
+
 # In which axes a function is the same in both layouts.
 BOTH_LAYOUTS = {
     "rgb_to_hsv": (),
@@ -299,6 +321,17 @@ def test_compiles_as_one_graph(case):
         (lambda x: image.crop_images(x, 5, 2, 6, 4), "Cut less"),
         (lambda x: image.extract_patches(x, (2, 2, 2, 2)), "`size`"),
         (lambda x: image.extract_patches(x, 20), "spans 20"),
+        (lambda x: image.extract_patches(x, 0), "`size`"),
+        (lambda x: image.extract_patches(x, 2, -1), "`strides`"),
+        (lambda x: image.extract_patches(x, 2, 1, 0), "`dilation_rate`"),
+        (lambda x: image.elastic_transform(x, sigma=0.0), "`sigma`"),
+        (lambda x: image.ssim(x, x, filter_size=0), "`filter_size`"),
+        (
+            lambda x: image.scale_and_translate(
+                x, x.shape, torch.ones(1), torch.ones(1), (4,), "linear"
+            ),
+            "`spatial_dims`",
+        ),
         (lambda x: image.extract_patches(x, 2, padding="full"), "`padding`"),
         (lambda x: image.reconstruct_patches(x, 2), "4 values"),
         (lambda x: image.reconstruct_patches(x, 1, strides=2), "`strides`"),

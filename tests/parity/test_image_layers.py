@@ -125,7 +125,8 @@ def test_a_crop_from_the_same_place():
         x = images(data_format)
         top, left = theirs.get_random_transformation(x, training=True)
         expected = theirs.transform_images(x, (int(top), int(left)), training=True)
-        drawn = {"start": (top.long(), left.long()), "input_shape": x.shape}
+        drawn = {"start": (top.long().expand(len(x)), left.long().expand(len(x)))}
+        drawn["input_shape"] = x.shape
         assert torch.equal(ours.transform_images(x, drawn), expected)
 
 

@@ -241,6 +241,7 @@ def elastic_transform(
     order = ORDERS[choice_argument(interpolation, "interpolation", tuple(ORDERS))]
     fill_mode = choice_argument(fill_mode, "fill_mode", FILL_MODES)
     images = convert_to_tensor(images)
+    rules.distorted(images, alpha, sigma, data_format=data_format)
     batch, back = _as_batch(images, data_format)
     count, height, width, _ = batch.shape
     dtype = as_computed(batch[:0]).dtype
@@ -264,6 +265,8 @@ def elastic_moves(noise, alpha, sigma, size):
     >>> elastic_moves(torch.randn(3, 2, 8, 8), 0.0, 1.0, 5).abs().max()
     tensor(0.)
     """
+    if noise.shape[0] == 0:  # torch convolves no 0 channels
+        return noise
     per_channel = sigma
     if isinstance(sigma, torch.Tensor):
         per_channel = sigma.repeat_interleave(2).unsqueeze(-1)

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
-from torchkeras.ops.geometry import choice_argument, zeros_around
+from torchkeras.ops.geometry import choice_argument, sizes_argument, zeros_around
 from torchkeras.ops.shape_rules import images as image_rules
 
 
@@ -135,8 +135,8 @@ def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid"
     rules.patches(images, size, strides, dilation_rate, padding, data_format)  # for its errors
     sizes = image_rules.patch_sizes(size)
     axes, channels = image_rules.patch_axes(images.shape, sizes, data_format)
-    steps = image_rules.patch_steps(strides or sizes, sizes, "strides")
-    rates = image_rules.patch_steps(dilation_rate, sizes, "dilation_rate")
+    steps = sizes_argument(strides or sizes, len(sizes), "strides")
+    rates = sizes_argument(dilation_rate, len(sizes), "dilation_rate")
     images = images.movedim(channels, -1)
     spans = [(n - 1) * rate + 1 for n, rate in zip(sizes, rates, strict=True)]
     rank = len(sizes)

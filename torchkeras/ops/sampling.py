@@ -115,7 +115,7 @@ def sample_images(images, rows, columns, order, fill_mode, fill_value):
 
     def values_at(index):
         # `gather` adds up gradients without sorting, as an index of three tensors would.
-        place = (index[0] * width + index[1]).reshape(batch, -1, 1)
+        place = (index[0] * width + index[1]).flatten(1).unsqueeze(-1)
         values = flat.gather(1, place.expand(-1, -1, channels))
         return values.reshape(*rows.shape, channels)
 

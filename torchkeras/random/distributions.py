@@ -29,7 +29,10 @@ class _NativeSource:
     """Numbers from a `torch.Generator`; None for the device's default one."""
 
     def __init__(self, generator, device):
-        self.where = {"generator": generator, "device": device}
+        self.generator = generator
+        self.where = {"device": device}
+        if generator is not None:  # torch takes no sizes that a trace leaves open beside one
+            self.where["generator"] = generator
 
     def uniform(self, shape, dtype):
         return torch.rand(shape, dtype=dtype, **self.where)
@@ -46,9 +49,7 @@ class _NativeSource:
     def log_gamma(self, alpha, stream=0):
         # Below alpha = 1 from alpha + 1: a tiny alpha gives numbers too small for the dtype.
         small = alpha < 1
-        x = torch._standard_gamma(
-            torch.where(small, alpha + 1, alpha), generator=self.where["generator"]
-        )
+        x = torch._standard_gamma(torch.where(small, alpha + 1, alpha), generator=self.generator)
         u = 1 - self.uniform(alpha.shape, alpha.dtype)
         return torch.log(x) + torch.where(small, torch.log(u) / alpha, 0.0)
 
@@ -58,7 +59,7 @@ class _NativeSource:
             # torch.binomial has no meta kernel (torch 2.13), so it cannot be traced.
             state = self.integers((2,), 0, 2**62)
             return _StateSource(state, device).binomial(counts, probabilities)
-        return torch.binomial(counts, probabilities, generator=self.where["generator"])
+        return torch.binomial(counts, probabilities, generator=self.generator)
 
 
 class _StateSource:

@@ -1,10 +1,12 @@
 """Shapes of images that are resized, cut, cut up, warped or measured."""
 
+import math
+
 from torchkeras.core import config
 from torchkeras.core.dtypes import is_float_dtype
 from torchkeras.core.op_specs import Misfit, dtype_of
 from torchkeras.ops.geometry import choice_argument, sizes_argument
-from torchkeras.ops.shape_rules.basics import may_be_equal, product, shape_of, with_size
+from torchkeras.ops.shape_rules.basics import axis_of, may_be_equal, product, shape_of, with_size
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
@@ -208,7 +210,7 @@ def cropped(
 def patch_sizes(size, rank=None):
     """Sizes of a patch as a tuple; of two axes for an int, if `rank` says nothing else."""
     if isinstance(size, int):
-        return (size,) * (rank or 2)
+        return sizes_argument(size, rank or 2, "size")
     if not isinstance(size, (tuple, list)):
         raise TypeError(
             f"`size` must be an int, or a tuple of 2 or 3 of them. Received: size={size!r} of type "
@@ -216,7 +218,7 @@ def patch_sizes(size, rank=None):
         )
     if len(size) not in ((2, 3) if rank is None else (rank,)):
         raise Misfit(f"`size` must be an int, or a tuple of 2 or 3 of them. Received: size={size}.")
-    return tuple(size)
+    return sizes_argument(size, len(size), "size")
 
 
 def patch_axes(shape, sizes, data_format):
@@ -232,25 +234,14 @@ def patch_axes(shape, sizes, data_format):
     return tuple(range(-rank, 0)), -rank - 1
 
 
-def patch_steps(value, sizes, name):
-    """One int for each axis."""
-    values = (value,) * len(sizes) if isinstance(value, int) else tuple(value)
-    if len(values) != len(sizes):
-        raise Misfit(
-            f"`{name}` must be an int, or a tuple of {len(sizes)} of them. Received: "
-            f"{name}={value!r}."
-        )
-    return values
-
-
 def patches(images, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
     """Shape of patches, one after another on the axis of the channels."""
     choice_argument(padding, "padding", ("valid", "same"))
     sizes = patch_sizes(size)
     shape = shape_of(images)
     axes, channels = patch_axes(shape, sizes, data_format)
-    steps = patch_steps(strides or sizes, sizes, "strides")
-    rates = patch_steps(dilation_rate, sizes, "dilation_rate")
+    steps = sizes_argument(strides or sizes, len(sizes), "strides")
+    rates = sizes_argument(dilation_rate, len(sizes), "dilation_rate")
     counts = []
     for axis, window, step, rate in zip(axes, sizes, steps, rates, strict=True):
         span = (window - 1) * rate + 1
@@ -273,7 +264,7 @@ def patches(images, size, strides=None, dilation_rate=1, padding="valid", data_f
 
 def reconstruction_sizes(shape, axes, sizes, output_size, strides, padding):
     """Sizes of what patches are put together to."""
-    if tuple(patch_steps(strides or sizes, sizes, "strides")) != sizes:
+    if sizes_argument(strides or sizes, len(sizes), "strides") != sizes:
         raise Misfit(
             "Patches that overlap, or leave gaps, are not put together: `strides` must be `size`. "
             f"Received: strides={strides}, size={sizes}."
@@ -369,6 +360,8 @@ def distorted(
     """Shape of images of which every pixel is moved."""
     choice_argument(interpolation, "interpolation", INTERPOLATIONS[:2])
     choice_argument(fill_mode, "fill_mode", FILL_MODES)
+    if not 0 < sigma < math.inf:
+        raise Misfit(f"`sigma` must be a number above 0. Received: sigma={sigma}.")
     return same_images(images, data_format=data_format)
 
 
@@ -389,6 +382,8 @@ def at_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value=
 def rescaled(images, output_shape, scale, translation, spatial_dims, *args, **kwargs):
     """The shape that was asked for."""
     shape, new = shape_of(images), tuple(output_shape)
+    for axis in spatial_dims:
+        axis_of(axis, shape, "spatial_dims")
     count = len(tuple(spatial_dims))
     fits = all(x is None or x == (count,) for x in (shape_of(scale), shape_of(translation)))
     if len(new) != len(shape) or not fits:
@@ -417,6 +412,8 @@ def similarity(
     data_format=None,
 ):
     """Shape of one number for each image."""
+    if filter_size < 1:
+        raise Misfit(f"`filter_size` must be at least 1. Received: filter_size={filter_size}.")
     first, second = shape_of(image1), shape_of(image2)
     rows, columns, _ = image_axes(first, data_format, "image1")
     if not may_be_equal(first, second):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch._dynamo.testing
 
 from tests.layers.preprocessing.image.support import sample
 from torchkeras import layers
@@ -76,3 +77,18 @@ def test_a_dict_compiles_as_one_graph(name):
         tree.map_structure(
             lambda a, b: torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-3), results[0], again
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MOVES)
+def test_one_graph_for_images_of_all_sizes(name):
+    torch._dynamo.reset()
+    layer = MOVES[name]()
+    layer(torch.rand(2, 32, 36, 3))
+    graphs = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend=graphs)
+    # More than four images, which a seed numbers in fours: one block is another graph.
+    shapes = [tuple(compiled(torch.rand(n, 30 + n, 40 + n, 3)).shape) for n in (6, 7, 9)]
+    assert [shape[0] for shape in shapes] == [6, 7, 9]
+    # The window of a blur depends on the size of the images.
+    assert graphs.frame_count == 1 or "elastic" in name

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 import torchkeras as keras
@@ -26,21 +27,25 @@ def test_contract(check):
     check()
 
 
-def test_every_place_is_as_likely_and_one_for_a_batch():
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_every_place_is_as_likely_for_each_image(data_format):
     places = torch.stack(torch.meshgrid(torch.arange(5.0), torch.arange(4.0), indexing="ij"), -1)
-    data = {"images": places.expand(3, 5, 4, 2), "segmentation_masks": places.expand(3, 5, 4, 2)}
-    boxes = {"boxes": torch.tensor([[[2.0, 3, 3, 4]]] * 3), "labels": torch.ones(3, 1)}
-    layer = layers.RandomCrop(3, 4, seed=1, bounding_box_format="xyxy")
+    images = places.expand(100, 5, 4, 2)
+    first = data_format == "channels_first"
+    given = images.movedim(-1, 1) if first else images
+    boxes = {"boxes": torch.tensor([[[2.0, 3, 3, 4]]] * 100), "labels": torch.ones(100, 1)}
+    layer = layers.RandomCrop(3, 4, seed=1, bounding_box_format="xyxy", data_format=data_format)
     counts = dict.fromkeys(range(3), 0)
-    for _ in range(300):
-        out = layer({**data, "bounding_boxes": boxes})
-        top, left = out["images"][0, 0, 0].int().tolist()
-        assert left == 0
-        assert torch.equal(out["images"], data["images"][:, top : top + 3])
+    for _ in range(3):
+        out = layer({"images": given, "segmentation_masks": given, "bounding_boxes": boxes})
         assert torch.equal(out["segmentation_masks"], out["images"])
-        box = out["bounding_boxes"]["boxes"][0, 0].tolist()
-        assert box == [2.0, min(3.0 - top, 3), 3.0, min(4.0 - top, 3)]
-        counts[top] += 1
+        found = out["images"].movedim(1, -1) if first else out["images"]
+        for image, box in zip(found, out["bounding_boxes"]["boxes"], strict=True):
+            top, left = image[0, 0].int().tolist()
+            assert left == 0
+            assert torch.equal(image, places[top : top + 3])
+            assert box[0].tolist() == [2.0, min(3.0 - top, 3), 3.0, min(4.0 - top, 3)]
+            counts[top] += 1
     assert all(70 < count < 130 for count in counts.values())  # 100 with a deviation of 8
 
 

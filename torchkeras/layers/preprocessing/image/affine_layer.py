@@ -60,11 +60,11 @@ class AffineLayer(GeometricLayer):
         }
 
 
-def affine_rows(images_like, a0=1.0, a1=0.0, a2=0.0, b0=0.0, b1=1.0, b2=0.0):
+def affine_rows(like, a0=1.0, a1=0.0, a2=0.0, b0=0.0, b1=1.0, b2=0.0):
     """Rows of eight numbers from columns of them.
 
     Args:
-        images_like: tensor with a place for each image on its first axis.
+        like: tensor `(batch,)`, a number for each image.
         a0, a1, a2, b0, b1, b2: tensors `(batch,)`, or numbers.
 
     Output shape: `(batch, 8)`, float32.
@@ -74,9 +74,8 @@ def affine_rows(images_like, a0=1.0, a1=0.0, a2=0.0, b0=0.0, b1=1.0, b2=0.0):
     >>> affine_rows(torch.zeros(1), a2=torch.tensor([3.0]))
     tensor([[1., 0., 3., 0., 1., 0., 0., 0.]])
     """
-    like = images_like.reshape(images_like.shape[0], -1)[:, 0].float()
     columns = [
-        x.float() if isinstance(x, torch.Tensor) else torch.full_like(like, x)
+        x.float() if isinstance(x, torch.Tensor) else torch.full_like(like, x, dtype=torch.float32)
         for x in (a0, a1, a2, b0, b1, b2, 0.0, 0.0)
     ]
     return torch.stack(columns, 1)

@@ -106,7 +106,7 @@ class BaseImagePreprocessingLayer(Layer):
         """`(height, width)` of images."""
         return images.shape[self.height_axis], images.shape[self.width_axis]
 
-    def draw_uniform(self, data, shape=(), low=0.0, high=1.0, seed=None):
+    def draw_uniform(self, data, shape=(), low=0.0, high=1.0, seed=None, batch=None):
         """Uniform numbers in `[low, high)`: float32, of shape `(batch, *shape)`.
 
         One call of torch draws for all images, on their device.
@@ -116,21 +116,24 @@ class BaseImagePreprocessingLayer(Layer):
             shape: tuple of ints, the shape of the numbers for one image.
             low, high: floats, or tensors that broadcast to the result.
             seed: int or `SeedGenerator`; None for the layer's own.
+            batch: int, how many are drawn; None for one for each image.
         """
-        source, batch, device = self._source(data, seed)
-        x = source.uniform((batch, *shape), torch.float32)
+        source, count, _ = self._source(data, seed)
+        x = source.uniform((count if batch is None else batch, *shape), torch.float32)
         return x if (low, high) == (0.0, 1.0) else x * (high - low) + low
 
     def draw_normal(self, data, shape=(), seed=None):
         """Standard normal numbers, as `draw_uniform` gives uniform ones."""
-        source, batch, device = self._source(data, seed)
-        return source.normal((batch, *shape), torch.float32)
+        source, count, _ = self._source(data, seed)
+        return source.normal((count, *shape), torch.float32)
 
     def _source(self, data, seed):
+        """Where numbers come from, for how many images, and on which device."""
         images = self.images_of(data)
         device = torch.device("meta") if SCOPE.meta else images.device
-        batch = images.shape[0] if images.dim() == 4 else 1
-        return source_of(self.generator if seed is None else seed, device), batch, device
+        count = images.shape[0] if images.dim() == 4 else 1
+        source = source_of(self.generator if seed is None else seed, device)
+        return source, count, device
 
     # What a subclass defines
 

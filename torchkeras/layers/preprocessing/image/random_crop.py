@@ -7,7 +7,7 @@ from torchkeras.ops.image_resizing import resize
 
 
 class RandomCrop(WindowLayer):
-    """Cuts a part out of images in training, at a place that is drawn once for the batch.
+    """Cuts a part out of each image in training, at a place that is drawn for it alone.
 
     At inference, and of images that are smaller than that along an axis, the largest part in the
     middle with the new aspect ratio is resized instead.
@@ -38,10 +38,9 @@ class RandomCrop(WindowLayer):
         height, width = self.image_size(images)
         start = None
         if training and height >= self.height and width >= self.width:
-            # One draw, of which the first row stands for the batch.
-            places = self.draw_uniform(data, (2,), seed=seed)[0]
-            top = (places[0] * (height - self.height + 1)).long()
-            left = (places[1] * (width - self.width + 1)).long()
+            top, left = self.draw_uniform(data, (2,), seed=seed).unbind(-1)
+            top = (top * (height - self.height + 1)).long()
+            left = (left * (width - self.width + 1)).long()
             # A product may round up to the end.
             start = top.clamp(max=height - self.height), left.clamp(max=width - self.width)
         return {"start": start, "input_shape": images.shape}
@@ -58,16 +57,26 @@ class RandomCrop(WindowLayer):
             )
         # By indices on the device: a slice would have to wait for the numbers.
         top, left = transformation["start"]
-        rows = top + torch.arange(self.height, device=images.device)
-        columns = left + torch.arange(self.width, device=images.device)
-        images = images.index_select(images.dim() + self.height_axis, rows)
-        return images.index_select(images.dim() + self.width_axis, columns)
+        images = self._rows(images, self.height_axis, top, self.height)
+        return self._rows(images, self.width_axis, left, self.width)
+
+    def _rows(self, images, axis, start, count):
+        """Of each image `count` rows, or columns, from its own place on."""
+        index = start.reshape(-1, 1) + torch.arange(count, device=images.device)
+        shape = [1] * images.dim()
+        shape[axis] = count
+        if images.dim() == 4:
+            shape[0] = -1
+        return torch.take_along_dim(images, index.reshape(shape), images.dim() + axis)
 
     def window(self, height, width, transformation):
         """Where the part lies."""
         if transformation["start"] is None:
             return ratio_window(height, width, self.height, self.width)
-        return (*transformation["start"], self.height, self.width)
+        top, left = transformation["start"]
+        if len(transformation["input_shape"]) == 4:  # a place for all boxes of an image
+            top, left = top.reshape(-1, 1), left.reshape(-1, 1)
+        return top, left, self.height, self.width
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

@@ -9,7 +9,7 @@ from torchkeras.layers.preprocessing.image.bounding_boxes.formats import (
     clip_to_image_size,
     convert_format,
 )
-from torchkeras.ops.geometry import sizes_argument
+from torchkeras.layers.spatial import int_argument
 
 
 class WindowLayer(BaseImagePreprocessingLayer):
@@ -25,10 +25,8 @@ class WindowLayer(BaseImagePreprocessingLayer):
 
     def __init__(self, height, width, **kwargs):
         super().__init__(**kwargs)
-        self.height, self.width = (
-            sizes_argument(value, 1, name)[0]
-            for name, value in (("height", height), ("width", width))
-        )
+        self.height = int_argument(height, "height")
+        self.width = int_argument(width, "width")
 
     def get_random_transformation(self, data, training=True, seed=None):
         return {"input_shape": self.images_of(data).shape}
