@@ -261,7 +261,7 @@ def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="`state_size` of a cell must be an int"):
         keras.layers.RNN(cell)
     with pytest.raises(ValueError, match="at least one step"):
-        keras.layers.GRU(3, use_cudnn=False)(torch.ones(2, 0, 5))
+        keras.layers.GRU(3)(torch.ones(2, 0, 5))
     layer = keras.layers.RNN([keras.layers.LSTMCell(3), keras.layers.GRUCell(2)])
     with pytest.raises(ValueError, match="must be a list of tensors of the shapes"):
         layer(data(2, 4, 5), initial_state=[data(2, 3)])

@@ -124,11 +124,13 @@ class RecurrentCell(Layer):
 
     def reset_dropout_mask(self):
         """Have the next step draw anew: a sequence begins."""
-        self._dropout_mask = None
+        if self._dropout_mask is not None:
+            self._dropout_mask = None
 
     def reset_recurrent_dropout_mask(self):
         """As `reset_dropout_mask`, for the state."""
-        self._recurrent_dropout_mask = None
+        if self._recurrent_dropout_mask is not None:
+            self._recurrent_dropout_mask = None
 
     def __getstate__(self):
         return {**super().__getstate__(), "_dropout_mask": None, "_recurrent_dropout_mask": None}

@@ -49,11 +49,6 @@ def read_sequence(
     else:
         inputs, read_states = sequences.unbind(1), tuple(tree.flatten(states))
         read = _calls_of(cell, states, training)
-    if not inputs:
-        raise ValueError(
-            "A sequence must have at least one step. Received: sequences of shape "
-            f"{tuple(sequences.shape)}."
-        )
     last, outputs, new_states = _loop(read, inputs, read_states, mask, all_outputs, zero_output)
     outputs = torch.stack(outputs, dim=1) if all_outputs else None
     return last, outputs, tree.pack_sequence_as(list(states), new_states)
