@@ -249,6 +249,15 @@ def test_symbolic_call_does_not_depend_on_the_steps(monkeypatch):
         assert layer(keras.layers.Masking()(keras.Input((1000, 5)))).shape[0] is None
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_batch_may_be_empty(name):
+    layer = getattr(keras.layers, name)(3)
+    x = torch.ones(0, 4, 5, requires_grad=True)
+    output = layer(x)
+    output.sum().backward()
+    assert output.shape == (0, 3) and x.grad.shape == x.shape
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="A cell of a recurrent layer must have `call`"):
         keras.layers.RNN(3)
