@@ -140,7 +140,7 @@ def test_functions_of_torch_func_get_the_loop(name, loops):
     assert_close(slope.sum(), leaf.grad.sum())
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["GRU", pytest.param("LSTM", marks=pytest.mark.slow)])
 def test_transforms_inside_of_a_compiled_function_get_the_loop(name):
     # The op has no rule for them.
     layer, other = pair(name)

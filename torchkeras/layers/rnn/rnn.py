@@ -153,8 +153,9 @@ class RNN(Layer):
             sequences = sequences.to(self._compute_dtype)
         states = self._first_states(sequences, initial_state)
         mask = tree.flatten(mask)[0]
-        if mask is not None and mask.dtype is not torch.bool:
-            mask = mask.bool()
+        if mask is not None:
+            mask = mask.flatten(1) if mask.dim() > 2 else mask  # also `(batch, steps, 1)`
+            mask = mask if mask.dtype is torch.bool else mask.bool()
         if self.go_backwards:
             sequences = sequences.flip(1)
             mask = None if mask is None else mask.flip(1)
