@@ -5,7 +5,7 @@ arrays, shuffled. The hand-written loop has torch's own layer and its fused Adam
 epoch, batches by `index_select`, and the loss summed on the device and read once an epoch. All
 start from the same weights.
 
-Run: python benchmarks/layers.py [--case lstm gru] [--cpu-time] [--device cuda] [--json PATH]
+Run: python benchmarks/layers.py [--case cnn lstm gru encoder] [--cpu-time] [--json PATH]
 """
 
 import common
@@ -47,24 +47,112 @@ def _reset_first(array):
     return np.concatenate([reset, update, new], axis=-1)
 
 
+class Convolutions(nn.Module):
+    """Three convolutions with poolings between them, channels first, as torch has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(*sizes, 3) for sizes in ((1, 32), (32, 64), (64, 64))
+        )
+        self.head = nn.Linear(64, 1)
+
+    def forward(self, x):
+        x = x.permute(0, 3, 1, 2)  # the data has its channels last in all loops
+        first, second, third = self.convolutions
+        x = F.max_pool2d(first(x).relu(), 2)
+        x = F.max_pool2d(second(x).relu(), 2)
+        return self.head(third(x).relu().mean((2, 3)))
+
+    def load(self, *weights):
+        """Take the weights of a model of Keras's, whose kernels have their channels last."""
+        for layer, kernel, bias in zip(
+            self.convolutions, weights[::2], weights[1::2], strict=False
+        ):
+            layer.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
+            layer.bias.copy_(torch.from_numpy(bias))
+        self.head.weight.copy_(torch.from_numpy(weights[-2].T.copy()))
+        self.head.bias.copy_(torch.from_numpy(weights[-1]))
+
+
+class Encoder(nn.Module):
+    """torch's own block of a Transformer's encoder, the mean over its tokens, and a Linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, 4 * WIDTH, dropout=0.0, layer_norm_eps=1e-5, batch_first=True
+        )
+        self.head = nn.Linear(WIDTH, 1)
+
+    def forward(self, x):
+        return self.head(self.block(x).mean(1))
+
+    def load(self, *weights):
+        """Take the weights of a model of Keras's: projections by head there, in one here."""
+        block, arrays = self.block, [torch.from_numpy(np.array(w)) for w in weights]
+        projections, rest = arrays[:8], arrays[8:]
+        kernels = [w.reshape(WIDTH, WIDTH).T for w in projections[:6:2]]
+        block.self_attn.in_proj_weight.copy_(torch.cat(kernels))
+        block.self_attn.in_proj_bias.copy_(torch.cat([b.reshape(-1) for b in projections[1:6:2]]))
+        block.self_attn.out_proj.weight.copy_(projections[6].reshape(WIDTH, WIDTH).T)
+        block.self_attn.out_proj.bias.copy_(projections[7])
+        parts = [block.norm1, block.linear1, block.linear2, block.norm2, self.head]
+        for part, weight, bias in zip(parts, rest[::2], rest[1::2], strict=True):
+            part.weight.copy_(weight.T if weight.dim() == 2 else weight)
+            part.bias.copy_(bias)
+
+
+def convolutions(layers, x):
+    """The same by layers of Keras."""
+    x = layers.MaxPooling2D(2)(layers.Conv2D(32, 3, activation="relu")(x))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(64, 3, activation="relu")(x))
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    return layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
+
+
+def encoder(layers, x):
+    """The same by layers of Keras."""
+    attended = layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(x, x)
+    x = layers.LayerNormalization(epsilon=1e-5)(layers.add([x, attended]))
+    hidden = layers.Dense(WIDTH)(layers.Dense(4 * WIDTH, activation="relu")(x))
+    x = layers.LayerNormalization(epsilon=1e-5)(layers.add([x, hidden]))
+    return layers.Dense(1)(layers.GlobalAveragePooling1D()(x))
+
+
 STEPS, FEATURES, UNITS = 120, 14, 32
+TOKENS, WIDTH, HEADS = 100, 128, 4
 
 # Of each case: what it is, shapes of a sample and of its target, samples in a batch; the module of
 # torch, whose `load` takes the weights of the others; and the layers between input and output.
 CASES = {
+    "cnn": {
+        "title": "three Conv2D (32, 64, 64) on (28, 28, 1), then Dense(1)",
+        "shapes": ((28, 28, 1), (1,)),
+        "batch_size": 64,
+        "net": Convolutions,
+        "layers": convolutions,
+    },
     "lstm": {
         "title": f"LSTM({UNITS}) on ({STEPS}, {FEATURES}), then Dense(1)",
         "shapes": ((STEPS, FEATURES), (1,)),
         "batch_size": 64,
         "net": lambda: Recurrent(nn.LSTM(FEATURES, UNITS, batch_first=True)),
-        "layers": lambda layers: [layers.LSTM(UNITS), layers.Dense(1)],
+        "layers": lambda layers, x: layers.Dense(1)(layers.LSTM(UNITS)(x)),
     },
     "gru": {
         "title": f"GRU({UNITS}) on ({STEPS}, {FEATURES}), then Dense(1)",
         "shapes": ((STEPS, FEATURES), (1,)),
         "batch_size": 64,
         "net": lambda: Recurrent(nn.GRU(FEATURES, UNITS, batch_first=True)),
-        "layers": lambda layers: [layers.GRU(UNITS), layers.Dense(1)],
+        "layers": lambda layers, x: layers.Dense(1)(layers.GRU(UNITS)(x)),
+    },
+    "encoder": {
+        "title": f"a Transformer's encoder block, {WIDTH} wide, on {TOKENS} tokens, then Dense(1)",
+        "shapes": ((TOKENS, WIDTH), (1,)),
+        "batch_size": 32,
+        "net": Encoder,
+        "layers": encoder,
     },
 }
 
@@ -98,13 +186,11 @@ class HandWritten:
 class Fit:
     """One epoch of `fit`, in torchkeras or in Keras."""
 
-    def __init__(self, library, case, x, y, device, dtype):
+    def __init__(self, library, case, x, y, device, dtype, jit_compile=False):
         with library.device(device):
-            inputs = outputs = library.Input(x.shape[1:], dtype=dtype)
-            for layer in case["layers"](library.layers):
-                outputs = layer(outputs)
-            self.model = library.Model(inputs, outputs)
-            self.model.compile(optimizer=library.optimizers.Adam(1e-3), loss="mse")
+            inputs = library.Input(x.shape[1:], dtype=dtype)
+            self.model = library.Model(inputs, case["layers"](library.layers, inputs))
+            self.model.compile(library.optimizers.Adam(1e-3), "mse", jit_compile=jit_compile)
         self.library, self.device = library, device
         batch_size = case["batch_size"]
         self.arguments = {"x": x, "y": y, "batch_size": batch_size, "epochs": 1, "verbose": 0}
@@ -127,7 +213,10 @@ def contestants(case, steps, device, dtype, keras):
         "hand-written loop": HandWritten(net, x, y, case["batch_size"], device, dtype),
         "torchkeras fit": Fit(torchkeras, case, x, y, str(device), name),
     }
+    jitted = Fit(torchkeras, case, x, y, str(device), name, jit_compile=True)
+    loops["torchkeras fit, jit_compile"] = jitted
     weights = loops["torchkeras fit"].model.get_weights()
+    jitted.model.set_weights(weights)
     if keras is not None:
         loops["keras fit"] = Fit(keras, case, x, y, str(device), name)
         loops["keras fit"].model.set_weights(weights)

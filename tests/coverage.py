@@ -20,6 +20,10 @@ MARKS = ("CORE", "COMMON", "NICHE")
 REASONS = {
     "keras.layers.TFSMLayer": "reads TensorFlow's SavedModel",
     "keras.layers.ActivityRegularization": "torch.export refuses the kept loss",
+    **{
+        f"keras.layers.{name}": "Keras's asks for TensorFlow; the values of its tests are held"
+        for name in ("Hashing", "HashedCrossing", "IntegerLookup", "StringLookup")
+    },
     "keras.layers.FlaxLayer": "wraps Flax, which is JAX",
     "keras.layers.JaxLayer": "wraps JAX",
     "keras.callbacks.OrbaxCheckpoint": "Orbax is JAX's",

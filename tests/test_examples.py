@@ -43,3 +43,39 @@ def test_kfold_validation_needs_two_folds(kfold, capsys):
     with pytest.raises(SystemExit):
         kfold["main"](["--folds", "1"])
     assert "--folds must be at least 2" in capsys.readouterr().err
+
+
+def test_a_folder_of_pictures_trains_a_convnet(capsys):
+    pytest.importorskip("PIL")
+    example = runpy.run_path(str(EXAMPLES / "image_folder.py"))
+    example["main"](["--count", "60", "--size", "20", "--epochs", "10"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "Found 180 files belonging to 3 classes.",
+        "Using 144 files for training.",
+        "Using 36 files for validation.",
+    ]
+    assert float(lines[-2].rpartition(" ")[2]) > 0.6  # a guess is right in a third of them
+    assert re.fullmatch(r"(disc|square|cross) is taken for (disc|square|cross)\.", lines[-1])
+
+
+def test_forecasts_beat_saying_that_nothing_changes(capsys):
+    example = runpy.run_path(str(EXAMPLES / "timeseries_forecasting.py"))
+    example["main"](["--years", "0.7", "--window", "60", "--epochs", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    errors = {
+        name: float(error)
+        for name, error in (re.fullmatch(r"(.*): (\S+) degrees", line).groups() for line in lines)
+    }
+    assert list(errors) == ["No change", "Dense", "Convolutional", "Recurrent"]
+    assert errors["Dense"] < errors["No change"]
+
+
+def test_windows_of_the_weather_and_their_targets():
+    example = runpy.run_path(str(EXAMPLES / "timeseries_forecasting.py"))
+    weather = example["make_weather"](400)
+    (_, validation, _), mean, deviation = example["make_datasets"](weather, 10, 8)
+    x, y = next(iter(validation))
+    # Starts at hour 200, so that the last hour that is seen is 209, and the target that of 233.
+    np.testing.assert_allclose(x[0, -1, 0] * deviation + mean, weather[209, 0], rtol=1e-4)
+    assert float(y[0]) == weather[209 + 24, 0]

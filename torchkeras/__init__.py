@@ -6,6 +6,7 @@ from torchkeras import backend as backend
 from torchkeras import callbacks as callbacks
 from torchkeras import config as config
 from torchkeras import constraints as constraints
+from torchkeras import data as data
 from torchkeras import datasets as datasets
 from torchkeras import distribution as distribution
 from torchkeras import dtype_policies as dtype_policies
@@ -17,6 +18,7 @@ from torchkeras import metrics as metrics
 from torchkeras import models as models
 from torchkeras import ops as ops
 from torchkeras import optimizers as optimizers
+from torchkeras import preprocessing as preprocessing
 from torchkeras import random as random
 from torchkeras import regularizers as regularizers
 from torchkeras import saving as saving

@@ -88,6 +88,24 @@ def test_shape_inference_is_on_meta():
         assert config.default_device().type == "meta"
 
 
+class _Devices(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return str(config.default_device())
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, "meta"), (1, "cpu")])
+def test_the_workers_of_a_loader_leave_the_accelerator_alone(workers, expected, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    loader = torch.utils.data.DataLoader(
+        _Devices(), num_workers=workers, multiprocessing_context="fork" if workers else None
+    )
+    assert list(loader) == [[expected]]
+
+
 def test_torchs_default_device_counts():
     torch.set_default_device("meta")
     try:

@@ -199,6 +199,28 @@ def test_subclassed_model_and_layer(path, weights_format):
     assert all(torch.equal(a.value, b.value) for a, b in pairs)
 
 
+class Doubled(layers.Layer):
+    """Builds what is in it when `call` meets it, and says the shape of its output itself."""
+
+    keeps_shape = True
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = layers.LayerNormalization()
+
+    def call(self, inputs):
+        return 2 * self.norm(inputs)
+
+
+def test_layer_that_says_its_shape_and_has_no_build(path, weights_format):
+    model = keras.Sequential([keras.Input((4,)), Doubled()])
+    model.layers[0].norm.gamma.assign([1.0, 2.0, 3.0, 4.0])
+    model.save(path, weights_format=weights_format)
+    again = keras.models.load_model(path, custom_objects={"Doubled": Doubled})
+    x, _ = _data()
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
 def test_custom_function(path, weights_format):
     def double(x):
         return x * 2

@@ -3,6 +3,8 @@ import pytest
 import torch
 
 import torchkeras as keras
+from torchkeras.trainers import trainer
+from torchkeras.trainers.batch_loop import run_batches
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3)).astype("float32")
@@ -154,3 +156,93 @@ def test_a_model_that_cannot_be_built_without_data():
     with pytest.raises(ValueError, match="Received"):
         model.predict(iter([]), verbose=0)
     assert not model.built
+
+
+class OwnStep(keras.Sequential):
+    def predict_step(self, data):
+        return super().predict_step(data) + 1
+
+
+def _batches_seen(model, x, monkeypatch, **arguments):
+    """How many batches `predict` has run through its loop."""
+    seen = []
+
+    def counted(model, kind, step, iterator, callbacks):
+        return run_batches(
+            model, kind, lambda data: seen.append(data) or step(data), iterator, callbacks
+        )
+
+    monkeypatch.setattr(trainer, "run_batches", counted)
+    model.predict(x, **{"verbose": 0, **arguments})
+    return len(seen)
+
+
+X1 = np.ones((4, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("case", "batches"),
+    {
+        "one_batch": 0,
+        "float64": 0,
+        "integers": 0,
+        "read_only": 0,
+        "reversed": 0,
+        "tensor": 0,
+        "two_batches": 2,
+        "in_a_list": 1,
+        "verbose": 1,
+        "steps": 1,
+        "callback": 1,
+        "own_step": 1,
+        "jit_compile": 1,
+        "part_in_training": 1,
+    }.items(),
+)
+def test_one_batch_needs_no_loop(case, batches, monkeypatch, capsys):
+    model = (OwnStep if case == "own_step" else keras.Sequential)(
+        [keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)]
+    )
+    x, arguments = X1, {}
+    if case == "jit_compile":
+        model.compile("sgd", "mse", jit_compile=True)
+    elif case == "float64":
+        x = X1.astype("float64")
+    elif case == "integers":
+        x = X1.astype("int32")
+    elif case == "read_only":
+        x = np.broadcast_to(X1[:1], X1.shape)
+    elif case == "reversed":
+        x = X1[::-1]
+    elif case == "tensor":
+        x = torch.from_numpy(X1)
+    elif case == "two_batches":
+        arguments = {"batch_size": 2}
+    elif case == "in_a_list":
+        x = [X1]
+    elif case == "verbose":
+        arguments = {"verbose": 2}
+    elif case == "steps":
+        arguments = {"steps": 1}
+    elif case == "callback":
+        arguments = {"callbacks": [keras.callbacks.Callback()]}
+    expected = model(X1).detach().numpy() + (case == "own_step")
+    if case == "part_in_training":
+        model.layers[0].train()
+    assert _batches_seen(model, x, monkeypatch, **arguments) == batches
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
+    assert model.layers[0].training is (case == "part_in_training")
+
+
+def test_one_batch_through_structures_and_mixed_precision():
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(2, dtype="mixed_bfloat16")(inputs)
+    model = keras.Model(inputs, {"a": hidden, "b": inputs})
+    x = X1.copy()
+    found = [model.predict(x, verbose=0) for _ in range(2)]
+    assert found[1]["a"].dtype == np.float32 and found[1]["b"].tolist() == X1.tolist()
+    found[1]["b"][:] = 7  # an array of its own
+    assert x.tolist() == X1.tolist()
+    np.testing.assert_array_equal(found[0]["a"], found[1]["a"])
+    with pytest.raises(ValueError, match=r"expects an input of shape \(None, 3\)"):
+        model.predict(np.ones((2, 4)), verbose=0)

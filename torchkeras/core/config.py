@@ -242,8 +242,9 @@ def default_device():
     """Device on which weights and converted arrays are created, as a `torch.device`.
 
     In order: the innermost `keras.device(...)` scope, a device set by
-    `torch.set_default_device`, the machine's accelerator, the CPU. While shapes are inferred it
-    is the meta device, where tensors have no data.
+    `torch.set_default_device`, the machine's accelerator, the CPU. The workers of a DataLoader
+    leave the accelerator to their parent, whose children cannot use it after a fork. While
+    shapes are inferred it is the meta device, where tensors have no data.
     """
     if SCOPE.meta:
         return torch.device("meta")
@@ -254,9 +255,14 @@ def default_device():
         device = torch.empty(0).device  # Dynamo does not trace `get_default_device`
     else:
         device = torch.get_default_device()
-    if device.type == "cpu" and torch.accelerator.is_available():
+    if device.type == "cpu" and not _is_data_worker() and torch.accelerator.is_available():
         device = torch.accelerator.current_accelerator()
     return device
+
+
+def _is_data_worker():
+    # Dynamo does not trace `get_worker_info`.
+    return not torch.compiler.is_compiling() and torch.utils.data.get_worker_info() is not None
 
 
 @contextlib.contextmanager

@@ -164,7 +164,15 @@ class Operation:
 
 
 # Keras's names of the classes behind its functions, where they are not the words in camel case.
-_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
+_CLASS_NAMES = {
+    "allclose": "AllClose",
+    "hsv_to_rgb": "HSVToRGB",
+    "psnr": "PSNR",
+    "rgb_to_grayscale": "RGBToGrayscale",
+    "rgb_to_hsv": "RGBToHSV",
+    "ssim": "SSIM",
+    "svd": "SVD",
+}
 
 
 class FunctionOperation(Operation):

@@ -392,12 +392,28 @@ def _deserialize_object(config, class_name, inner):
 
 
 def _make(cls, config, inner):
-    obj = cls.from_config(inner)
-    if config.get("build_config") and hasattr(obj, "build_from_config"):
-        obj.build_from_config(deserialize_keras_object(config["build_config"]))
-    if config.get("compile_config") and hasattr(obj, "compile_from_config"):
-        obj.compile_from_config(config["compile_config"])
+    outer, _local.making = is_deserializing(), True
+    try:
+        obj = cls.from_config(inner)
+        if config.get("build_config") and hasattr(obj, "build_from_config"):
+            obj.build_from_config(deserialize_keras_object(config["build_config"]))
+        if config.get("compile_config") and hasattr(obj, "compile_from_config"):
+            obj.compile_from_config(config["compile_config"])
+    finally:
+        _local.making = outer
     return obj
+
+
+def is_deserializing():
+    """Whether an object is being made from a config, which must not make it open other files.
+
+    Example:
+
+    >>> from torchkeras.core.serialization import is_deserializing
+    >>> is_deserializing()
+    False
+    """
+    return _local.__dict__.get("making", False)
 
 
 def _find_class(module, class_name, registered_name):

@@ -26,11 +26,12 @@ def is_text(x):
     return False
 
 
-def as_text(x):
-    """Text as a NumPy array of `str` objects; bytes are read as UTF-8.
+def as_text(x, encoding="utf-8"):
+    """Text as a NumPy array of `str` objects.
 
     Args:
         x: str, bytes, array of strings, or nested lists of strings.
+        encoding: str, by which bytes are read.
 
     Raises:
         ValueError: the lists are ragged, or hold something else than strings.
@@ -42,22 +43,22 @@ def as_text(x):
     array(['a', 'b'], dtype=object)
     """
     if not isinstance(x, (str, bytes, list, tuple, np.ndarray)):
-        _as_str(x)  # an error
+        _as_str(x, encoding)  # an error
     try:
         array = np.asarray(x) if isinstance(x, np.ndarray) else np.array(x, dtype=object)
     except ValueError as error:
         raise ValueError(
             "Rows of equal length were expected in text. Received: ragged lists of strings."
         ) from error
-    flat = [_as_str(item) for item in array.reshape(-1).tolist()]
+    flat = [_as_str(item, encoding) for item in array.reshape(-1).tolist()]
     result = np.empty(len(flat), dtype=object)
     result[:] = flat
     return result.reshape(array.shape)
 
 
-def _as_str(item):
+def _as_str(item, encoding):
     if isinstance(item, bytes):
-        return item.decode()
+        return item.decode(encoding)
     if isinstance(item, str):
         return item
     raise ValueError(

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 
+import numpy as np
 import torch
 
 from torchkeras import constraints, initializers, regularizers
@@ -552,7 +553,12 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
             return self._convert_text(x)
         if type(x) is list:
             return [self._convert_each(item) for item in x]
-        return tree.map_structure(self._convert, x) if tree.is_nested(x) else self._convert(x)
+        return tree.map_structure(self._convert_leaf, x) if tree.is_nested(x) else self._convert(x)
+
+    def _convert_leaf(self, x):
+        if isinstance(x, np.ndarray) and is_text(x):
+            return self._convert_text(x)
+        return self._convert(x)  # a lone string is an option, not data
 
     def _convert(self, x):
         dtype = self._input_torch_dtype
@@ -647,7 +653,10 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
         if not SCOPE.spec:
             # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
-            with_mode = kwargs if training is None else {**kwargs, "training": training}
+            # That of a layer which trains by itself is none: Keras's files have it for each.
+            with_mode = {k: v for k, v in kwargs.items() if k != "training"}
+            if training is not None and not (training and self._trains_by_itself):
+                with_mode["training"] = training
             Node(self, args, with_mode, outputs)
             self._decide_fast_path(spec)
         return outputs

@@ -53,8 +53,11 @@ def infer_output(layer, spec, args, kwargs):
 
 
 def _builds_in_call(layer):
-    """Whether sublayers get their weights when `call` first meets them."""
-    if layer.built or not is_default(type(layer).build):
+    """Whether sublayers get their weights when `call` first meets them.
+
+    A layer made from a config may be built before they are.
+    """
+    if not is_default(type(layer).build):
         return False
     return any(not part.built for part in layer._flatten_layers(include_self=False))
 

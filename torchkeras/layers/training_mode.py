@@ -1,16 +1,15 @@
 """Training and inference mode: set for one call, and taken from what a layer becomes a part of.
 
-A new layer is in inference mode, as in Keras. It keeps the mode that somebody sets. Where nobody
-has set one, a layer goes by what it is part of: a layer of ours hands down its own mode, and a
-plain torch module that of a torch module, which is training where it is new.
+A new layer is in inference mode, as in Keras, unless it augments images. It keeps the mode that
+somebody sets. Where nobody has set one, a layer goes by what it is part of: a layer of ours hands
+down its own mode, and a plain torch module that of a torch module, which is training where it is
+new.
 """
-
-import sys
-import warnings
 
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from torchkeras.core.scopes import SCOPE
+from torchkeras.core.user_warnings import warn_user
 
 _warned = []  # the name of the model that the warning of this process was about
 
@@ -59,6 +58,7 @@ class TrainingMode:
     # Read from the class until set: most layers have neither, nor have those of old pickles.
     _mode_is_set = False  # somebody has called `train()` or `eval()`, or set `training`
     _in_torch_module = False  # part of a plain torch module, whose mode it has taken
+    _trains_by_itself = False  # a layer that starts in training mode
 
     def train(self, mode=True):
         """Set training mode, or inference mode with `mode=False`, here and in all below.
@@ -104,23 +104,12 @@ class TrainingMode:
         """Tell, once, of a layer that is part of a Keras model and of a torch module."""
         if not _warned and self._shares_training_layer():
             _warned.append(self.__dict__.get("name"))
-            warnings.warn(
+            warn_user(
                 f"'{_warned[0]}' is in inference mode, and layers of it train: they are part of a "
                 "torch module, too, and have taken its mode, so that dropout and batch statistics "
                 f"are on in this call. Say which you mean: '{_warned[0]}.eval()' for inference in "
-                "both, `train()` for training, or `training=` for this call.",
-                stacklevel=_level_of_the_user(),
+                "both, `train()` for training, or `training=` for this call."
             )
-
-
-def _level_of_the_user():
-    """The stack level of the code that called a layer, for the warning of the caller of this."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(
-        ("torch.", "torchkeras.")
-    ):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def take_mode(module, training):

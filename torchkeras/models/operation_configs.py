@@ -19,19 +19,31 @@ _TORCH_MODULE = "torch"
 # Keras keeps a function of keras.ops as a class: what it computes on are arguments of its call,
 # every other parameter is one of its constructor. These are the names of the former.
 _OPERANDS = frozenset(
-    "a atol b bins branches choicelist condition condlist constant_values data default elements "
-    "f false_fn fill_value index indices init init_val inputs key kwargs loop_vars operands output "
-    "pred predictions q rtol segment_ids start start_indices step stop target targets true_fn "
-    "updates values variable weights x x1 x2 xs y".split()
+    "a atol b bins branches choicelist condition condlist constant_values coordinates data default "
+    "elements end_points f false_fn fill_value image1 image2 images index indices init init_val "
+    "inputs key kwargs loop_vars operands output patches pred predictions q rtol segment_ids start "
+    "start_indices start_points step stop target targets transform true_fn updates values variable "
+    "weights x x1 x2 xs y".split()
 )
+_MORE_OPERANDS = {"scale_and_translate": {"output_shape", "scale", "translation"}}
 _NO_OPERANDS = {
+    "affine_transform": {"fill_value"},
     "allclose": {"rtol", "atol"},
     "bincount": {"weights"},
+    "elastic_transform": {"fill_value"},
     "histogram": {"bins"},
+    "map_coordinates": {"fill_value"},
+    "perspective_transform": {"fill_value"},
+    "resize": {"fill_value"},
     "squareplus": {"b"},
     "unique": {"fill_value"},
 }
-_KERAS_MODULES = {"core": "core", "image": "image", "linalg": "linalg", "math": "math"}
+_KERAS_MODULES = {"core": "core", "linalg": "linalg", "math": "math"}
+_KERAS_MODULES.update(
+    dict.fromkeys(
+        [f"image_{part}" for part in "colors filters resizing warps windows".split()], "image"
+    )
+)
 _KERAS_MODULES.update(  # all others are in Keras's numpy
     dict.fromkeys("activations crossentropy encoding image_quality normalization".split(), "nn")
 )
@@ -107,6 +119,8 @@ def _describe_function(operation, arguments):
 
 
 def _is_operand(op_name, parameter):
+    if parameter in _MORE_OPERANDS.get(op_name, ()):
+        return True
     return parameter in _OPERANDS and parameter not in _NO_OPERANDS.get(op_name, ())
 
 

@@ -1,12 +1,8 @@
 """Errors and warnings about files: short whatever the file quotes, and placed at the caller."""
 
 import json
-import os
-import sys
-import warnings
 
 _MAX_TEXT = 2000  # characters of a message that may quote the file
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def clipped(message):
@@ -55,11 +51,3 @@ def _without_duplicates(pairs):
         twice = next(name for name in names if found.pop(name, names) is names)
         raise ValueError(f"the name {clipped(twice)!r} occurs twice")
     return found
-
-
-def warn_caller(message):
-    """Warn at the line outside of torchkeras that called into it, by whatever way."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)

@@ -8,8 +8,9 @@ import torch
 from torchkeras.core import tree
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object, sharing_scope
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.saving.memory_limit import MemoryLimit
-from torchkeras.saving.messages import clipped, warn_caller
+from torchkeras.saving.messages import clipped
 
 
 def rebuild_model(config, weights, path, compile):
@@ -47,7 +48,7 @@ def assign_optimizer_or_warn(model, weights, path):
     try:
         weights.assign_optimizer(model)
     except ValueError as error:
-        warn_caller(
+        warn_user(
             f"The optimizer state in '{path}' does not fit the optimizer of '{model.name}' and "
             f"was not loaded; training would start with a fresh one. {clipped(error)}"
         )
@@ -81,8 +82,13 @@ def _never_compiled(config):
 
 
 def is_model(obj):
-    """Whether `obj` is a Model; they are above this file, so it goes by what they can do."""
-    return isinstance(obj, torch.nn.Module) and hasattr(obj, "compile_from_config")
+    """Whether `obj` is a Model, or a layer that has files of its own, as a FeatureSpace.
+
+    They are above this file, so it goes by what they can do.
+    """
+    if not isinstance(obj, torch.nn.Module):
+        return False
+    return hasattr(obj, "compile_from_config") or getattr(obj, "_is_saved_alone", False)
 
 
 def _make_model(config, weights):

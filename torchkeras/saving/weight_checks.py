@@ -3,7 +3,8 @@
 import torch
 
 from torchkeras.core.sharding import is_sharded, shard_like
-from torchkeras.saving.messages import listed, warn_caller
+from torchkeras.core.user_warnings import warn_user
+from torchkeras.saving.messages import listed
 
 
 def seed_states(model):
@@ -50,7 +51,7 @@ def check_differences(model, path, missing, extra, wrong, skip_mismatch=False):
         raise ValueError(
             f"{problem}Load into a model of the same architecture, or pass skip_mismatch=True."
         )
-    warn_caller(f"{problem}They were skipped.")
+    warn_user(f"{problem}They were skipped.")
 
 
 def as_weight(tensor, own, name, path):

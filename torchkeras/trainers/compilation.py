@@ -20,6 +20,7 @@ class Compilation:
             compiled=False,
             run_eagerly=False,
             jit_compile=False,
+            jit_auto=False,
             jit_options=None,
             steps_per_execution=1,
             stop_training=False,
@@ -59,7 +60,10 @@ class Compilation:
             jit_compile: bool or `"auto"`. True makes one graph of a step by `torch.compile`:
                 forward pass, loss, gradients and metrics; of the model's call alone, where a
                 step is the user's own, or in one of several processes. What torch can make no
-                graph of runs as without it, and a warning says why. `"auto"` means False.
+                graph of runs as without it, and a warning says why. `"auto"` does so for training
+                that is to last for minutes: it times some steps of either kind, and keeps the
+                faster one. A graph rounds differently; False, or
+                `torch.use_deterministic_algorithms(True)`, excludes it.
             auto_scale_loss: bool, whether the optimizer of a model that computes in
                 `mixed_float16` is put into a `LossScaleOptimizer`, lest small gradients vanish;
                 not one with a `loss_scale_factor` of its own.
@@ -99,6 +103,7 @@ class Compilation:
             compiled=True,
             run_eagerly=bool(run_eagerly),
             jit_compile=jit_compile is True,
+            jit_auto=jit_compile == "auto" and not run_eagerly,
             jit_options=jit_options,
             steps_per_execution=steps_per_execution,
             stop_training=False,

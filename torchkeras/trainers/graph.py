@@ -28,6 +28,9 @@ class Graph:
         code_is_known: bool.
         options: dict of options of `torch._inductor.config`; or None.
 
+    Attributes:
+        was_made: bool, whether the last call was one that torch compiled for.
+
     Raises:
         Exception: at a call, whatever Dynamo or Inductor raises where it can make no graph.
     """
@@ -41,10 +44,12 @@ class Graph:
         self._options = {**_OPTIONS, **(options or {})}
         self._last = None  # the compiled graph that ran last, its arguments and its results
         self._direct = None  # _DirectCall
+        self.was_made = False
 
     def __call__(self, data):
         """The function's results, after Dynamo has looked."""
         self._direct = self._last = None
+        self.was_made = False
         with torch.no_grad(), torch._dynamo.config.patch(trace_autograd_ops=True):
             results = self._function(data)
         if self._code_is_known and self._last is not None:
@@ -63,6 +68,7 @@ class Graph:
 
     def _compile(self, module, inputs):
         compiled = compile_module(module, inputs, self._options)
+        self.was_made = True
 
         def run(*args):
             results = compiled(*args)

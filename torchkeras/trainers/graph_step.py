@@ -1,10 +1,11 @@
 """Steps of the Trainer as one graph each: forward pass, loss, gradients and metrics."""
 
-import warnings
+import time
 
 import torch
 
 from torchkeras.core import tree
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.layers.masks import put_masks
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.graph import Graph
@@ -25,19 +26,23 @@ class GraphStep:
     Args:
         model: the model.
         running: Running, the loop's.
+        warns: bool, whether to warn where torch makes no graph.
 
     Attributes:
         failure: str, why there is no graph; None as long as there may be one.
+        news: str, a line for the user that was not shown yet; or None.
     """
 
-    def __init__(self, model, running):
+    def __init__(self, model, running, warns=True):
         self._model = model
+        self._warns = warns
         self._trainable = list(running.trainable)
         self._rules = _rules(running)
         self._graphs = {}  # key of a shape -> Graph, or the number of times it was seen
         self._variables = None
         self._known = False
-        self.failure = None
+        self._compile_s = 0.0
+        self.failure = self.news = None
 
     def __call__(self, data):
         graph = None if self.failure else self._graph(data)
@@ -47,6 +52,7 @@ class GraphStep:
         if direct is not None:
             return self._finish(data, direct(data))
         self._model._clear_losses()  # of a step before: a trace would look at them
+        start = time.perf_counter()
         try:
             results = graph(data)
         except torch.OutOfMemoryError:
@@ -54,6 +60,9 @@ class GraphStep:
         except Exception as error:  # whatever goes wrong in the compiler
             self._refuse(error)
             return self._run_eagerly(data)
+        if graph.was_made:
+            self._compile_s += time.perf_counter() - start
+            self.news = f"jit_compile: {self._compile_s:.1f} s for graphs of the {self.what}."
         return self._finish(data, results)
 
     def fits(self, running):
@@ -61,7 +70,7 @@ class GraphStep:
         same = list(map(id, self._trainable)) == list(map(id, running.trainable))
         return same and self._rules == _rules(running)
 
-    def begin_epoch(self):
+    def begin_epoch(self, steps_to_come=None):
         """Look at everything again: callbacks and the user may have changed the model."""
         for graph in self._graphs.values():
             if isinstance(graph, Graph):
@@ -89,11 +98,11 @@ class GraphStep:
 
     def _refuse(self, error):
         self.failure = _first_line(error)
-        warnings.warn(
-            f"jit_compile: '{self._model.name}' runs without a graph from here on, since torch "
-            f"makes none of its {self.what}: {self.failure}",
-            stacklevel=2,
-        )
+        if self._warns:
+            warn_user(
+                f"jit_compile: '{self._model.name}' runs without a graph from here on, since "
+                f"torch makes none of its {self.what}: {self.failure}"
+            )
 
     # What differs between the kinds
 

@@ -5,8 +5,10 @@ import torch
 
 from torchkeras.core import tree
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.core.scopes import SCOPE
 from torchkeras.distribution import process_group
 from torchkeras.distribution.share import Share
+from torchkeras.trainers.data_adapters.array_data_adapter import whole_rows
 
 
 class Predictions:
@@ -55,6 +57,49 @@ def _join(parts):
     if all(isinstance(part, torch.Tensor) for part in parts):
         return convert_to_numpy(torch.cat(parts))
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def predict_at_once(model, x, batch_size):
+    """What `predict` gives for a single array of one batch, without a loop around it.
+
+    A loop costs several times what a small model does.
+
+    Args:
+        model: Model in one process, whose `predict_step` is the Trainer's.
+        x: what was given to `predict`.
+        batch_size: int, or None for 32.
+
+    Returns:
+        Structure of NumPy arrays; None where the loop is to see to it: more data, or of another
+        kind, or a model that is not built, or a part of which is in training mode.
+
+    Example:
+
+    >>> from torchkeras.trainers.predictions import predict_at_once
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> _ = model(np.ones((1, 3)))
+    >>> predict_at_once(model, np.ones((5, 3)), None).shape
+    (5, 2)
+    >>> predict_at_once(model, np.ones((5, 3)), 4) is None
+    True
+    """
+    if type(x) not in (np.ndarray, torch.Tensor) or not x.ndim or not _is_one(x, batch_size):
+        return None
+    if model._fast.token is not SCOPE.token(model._autocast_dtype):
+        return None  # it has not looked at its layers yet
+    if any(module.training for module in model.modules()):
+        return None
+    torch.clear_autocast_cache()  # weights may have been set since they were cast
+    with torch.no_grad():
+        outputs = model(whole_rows(x).to(model._device()))
+    predictions = Predictions()
+    predictions.add(outputs)
+    return predictions.join()
+
+
+def _is_one(x, batch_size):
+    numbers = isinstance(x, torch.Tensor) or x.dtype.kind in "fiub"
+    return numbers and type(batch_size) in (int, type(None)) and 0 < len(x) <= (batch_size or 32)
 
 
 class SharedPredictions(Predictions):

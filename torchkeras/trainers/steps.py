@@ -1,7 +1,6 @@
 """Steps: what happens to a batch, in training, evaluation and prediction."""
 
 import inspect
-import warnings
 
 import torch
 
@@ -9,8 +8,10 @@ from torchkeras import optimizers
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.core.strings import is_text
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.layers.layer import Layer
 from torchkeras.trainers import graph_step
+from torchkeras.trainers.auto_step import AutoStep
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.graph import can_trace_gradients
@@ -29,6 +30,7 @@ class Steps(Compilation):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
         self.__dict__["_graph_steps"] = {}  # by the name of the step
+        self.__dict__["_steps_to_come"] = None  # in this call of `fit`, where that is known
         self.__dict__["_loop_mode"] = None  # the LoopMode of the innermost loop that runs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -205,7 +207,7 @@ class Steps(Compilation):
     def _check_trainable(self, loss, variables):
         """The variables to train by this loss: none, with a warning, where there are none."""
         if not variables:
-            warnings.warn(f"Model '{self.name}' has no trainable weights.", stacklevel=6)
+            warn_user(f"Model '{self.name}' has no trainable weights.")
             return variables
         if not isinstance(loss, torch.Tensor):
             received = f"{loss!r} of type {type(loss).__name__}"
@@ -260,21 +262,28 @@ class Steps(Compilation):
 
     def _graph_step(self, name):
         """The step as a graph, kept from loop to loop; None where it is to run eagerly."""
-        if not self._uses_graphs() or (name == "train_step" and self.optimizer.needs_closure):
+        kind = self._graph_kind(name)
+        if kind is None:
             return None
         step = self._graph_steps.get(name)
         if step is None or not step.fits(self._running):
-            step = self._graph_steps[name] = graph_step.STEPS[name](self, self._running)
-        step.begin_epoch()
+            step = self._graph_steps[name] = kind(self, self._running)
+        step.begin_epoch(self._steps_to_come)
         return step
+
+    def _graph_kind(self, name):
+        if not self._can_use_graphs() or (name == "train_step" and self.optimizer.needs_closure):
+            return None
+        if self.jit_compile:
+            return graph_step.STEPS[name]
+        return AutoStep if self.jit_auto and name == "train_step" else None
 
     def _uses_graphs(self):
         """Whether steps run as graphs: compiled as a whole, where they are the Trainer's own."""
-        return (
-            self.jit_compile
-            and can_trace_gradients()
-            and not any(overrides(self, name) for name in graph_step.STEPS)
-        )
+        return self.jit_compile and self._can_use_graphs()
+
+    def _can_use_graphs(self):
+        return can_trace_gradients() and not any(overrides(self, name) for name in graph_step.STEPS)
 
     def _clear_gradients(self):
         # A step of one's own may have updated the weights past our optimizers: inside

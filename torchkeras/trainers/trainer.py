@@ -23,7 +23,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
-from torchkeras.trainers.predictions import Predictions, SharedPredictions
+from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
 from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
@@ -66,9 +66,9 @@ class Trainer(Steps):
             return parameter.device
         return config.default_device()
 
-    def _uses_graphs(self):
+    def _can_use_graphs(self):
         # In one of several processes gradients are reduced while the backward pass runs.
-        return super()._uses_graphs() and isinstance(self._replica, OneProcess)
+        return isinstance(self._replica, OneProcess) and super()._can_use_graphs()
 
     def _join_job(self):
         """Find this process's part in a job of several: a Replica, or a OneProcess."""
@@ -119,7 +119,7 @@ class Trainer(Steps):
         """Training or inference mode for the whole model; afterwards each part has its own again.
 
         After training every part is in inference mode, unless a loop around it is to go on, or
-        the model is part of a plain torch module.
+        the model is part of a plain torch module. Layers that start in training mode have theirs.
         """
         mode = LoopMode.begin(self, training)
         torch.clear_autocast_cache()  # weights may have been set since they were cast
@@ -189,8 +189,8 @@ class Trainer(Steps):
         """Train for a number of epochs.
 
         Args:
-            x: inputs: array, tensor, list or dict of them by input; or a DataLoader, PyDataset or
-                generator of batches `(x, y)` or `(x, y, sample_weight)`.
+            x: inputs: array, tensor, list or dict of them by input; or a Dataset, DataLoader,
+                PyDataset or generator of batches `(x, y)` or `(x, y, sample_weight)`.
             y: targets in the structure of the outputs; None where `x` brings them.
             batch_size: int, samples a step; None for 32. Only for arrays.
             epochs: int, number of the last epoch (`initial_epoch` counts).
@@ -269,7 +269,11 @@ class Trainer(Steps):
                         iterator.reset()  # a pass begun before has another run's order
                 logs = {}
                 for epoch in range(initial_epoch, epochs):
+                    steps = iterator.num_batches
+                    self.__dict__["_steps_to_come"] = steps and steps * (epochs - epoch)
                     logs = self._fit_epoch(iterator, epoch, callbacks)
+                    if verbose:
+                        self._tell_news()
                     if validation is not None and _is_due(epoch, validation_freq):
                         validation.reset()  # the same samples each time
                         evaluated = self._evaluate(validation, callbacks)
@@ -286,6 +290,7 @@ class Trainer(Steps):
             iterator.reset()
             if validation is not None:
                 validation.reset()
+            self.__dict__["_steps_to_come"] = None
         return self.history
 
     def _fit_epoch(self, iterator, epoch, callbacks):
@@ -302,6 +307,13 @@ class Trainer(Steps):
             logs = {}  # a generator at its end, of which there was a warning
         self._replica.synchronize_state()
         return self._replica.epoch_logs(logs)
+
+    def _tell_news(self):
+        """What the steps as graphs have to say."""
+        for step in self._graph_steps.values():
+            if step.news and process_group.is_chief():
+                print(step.news)
+            step.news = None
 
     def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
         if isinstance(callbacks, CallbackList):
@@ -411,6 +423,10 @@ class Trainer(Steps):
         (5, 2)
         """
         replica = self._join_job()
+        if verbose == 0 and steps is None and not callbacks and self._predicts_plainly():
+            outputs = predict_at_once(self, x, batch_size)
+            if outputs is not None:
+                return outputs
         iterator = self._batches(x, batch_size=batch_size, steps_per_epoch=steps)
         predictions = _predictions(replica, iterator)
         try:
@@ -429,6 +445,15 @@ class Trainer(Steps):
         if not len(predictions):
             raise no_batch_error("`predict`", self.name)
         return predictions.join()
+
+    def _predicts_plainly(self):
+        """Whether `predict` is a call of the model, and nothing else."""
+        return (
+            isinstance(self._replica, OneProcess)
+            and not self.jit_compile
+            and not overrides(self, "predict_step")
+            and self._loop_mode is None
+        )
 
     def _collecting(self, predictions):
         """The function of a batch that gives its outputs, and adds them to Predictions."""

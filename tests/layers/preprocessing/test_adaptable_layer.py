@@ -76,11 +76,14 @@ def test_adapt_learns_anew_each_time():
         torch.arange(6.0).reshape(3, 2),
         [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]],
         (np.array([[i, i + 1.0]]) for i in (0, 2, 4)),
+        ([[i, i + 1.0]] for i in (0, 2, 4)),
+        [np.array([[i, i + 1.0]]) for i in (0, 2, 4)],
+        ((np.array([[i, i + 1.0]]), np.ones(1), np.ones(1)) for i in (0, 2, 4)),
         torch.utils.data.DataLoader(
             torch.utils.data.TensorDataset(torch.arange(6.0).reshape(3, 2)), batch_size=2
         ),
     ],
-    ids=["array", "tensor", "list", "generator", "loader"],
+    ids=["array", "tensor", "list", "generator", "lists", "arrays", "labelled", "loader"],
 )
 def test_adapt_to_numbers(data):
     layer = Mean()
@@ -108,7 +111,7 @@ def test_adapt_takes_batches_and_steps():
         ([[1.0]], {"batch_size": True}, None),
         ([[1.0]], {"batch_size": 1.5}, "`batch_size` must be an int"),
         (3, {}, "takes arrays, tensors"),
-        (iter([(np.ones((1, 1)), np.ones(1))]), {}, "inputs alone"),
+        (iter([(np.ones((1, 1)),) * 4]), {}, "tuples of inputs, targets and sample weights"),
     ],
 )
 def test_what_adapt_refuses(data, options, match):

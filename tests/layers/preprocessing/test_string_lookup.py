@@ -10,6 +10,7 @@ import torch
 import torchkeras as keras
 from tests.testing import case, layer_cases
 from torchkeras.layers import StringLookup
+from torchkeras.layers.preprocessing.sip_hash import sip_hash_64
 
 WORDS = ["a", "b", "c", "d"]
 
@@ -78,8 +79,32 @@ def test_words_out_of_the_vocabulary_share_places_by_their_hash():
 def test_without_places_for_them_such_words_are_an_error():
     layer = StringLookup(vocabulary=WORDS, num_oov_indices=0)
     same(layer(["a", "d"]), torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match="Received: 'z'. Give words out of it a place"):
+    with pytest.raises(ValueError, match="Received: 'z'. Give tokens out of it a place"):
         layer(["a", "z"])
+
+
+def test_a_salt_makes_another_choice_among_places_for_other_words():
+    words = ["x", "y", "z", "w", "v", "u"]
+    layer = StringLookup(vocabulary=WORDS, num_oov_indices=4, salt=[137, 42])
+    expected = [sip_hash_64(word.encode(), (137, 42)) % 4 for word in words]
+    assert layer(words).tolist() == expected
+    assert StringLookup.from_config(layer.get_config())(words).tolist() == expected
+
+
+def test_tf_idf():
+    """The values of Keras's own tests."""
+    layer = StringLookup(mask_token="", output_mode="tf_idf", max_tokens=7)
+    layer.adapt(["one", "one", "one", "two", "two", "three"])
+    weights = np.log(1 + 6 / (1 + np.array([3, 2, 1])))
+    np.testing.assert_allclose(layer.idf_weights[1:], weights, rtol=1e-6)
+    np.testing.assert_allclose(layer.idf_weights[0], weights.mean(), rtol=1e-6)
+    made = layer(["one", "two", "four"])
+    np.testing.assert_allclose(made, [1.1337324, 0.91629076, 1.0986123, 0], rtol=1e-6)
+    layer = StringLookup(mask_token="", output_mode="tf_idf", max_tokens=7)
+    layer.adapt([["one", "one"], ["one", "two"], ["two", "three"]])
+    made = layer([["one", "two"], ["two", "four"]])
+    expected = [[0, 0.6931472, 0.6931472, 0], [0.76752836, 0, 0.6931472, 0]]
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
 
 
 def test_one_hot():
@@ -214,6 +239,46 @@ def test_config_of_keras_makes_the_layer():
     assert {**made, "dtype": None} == {**config, "dtype": None}
 
 
+def test_a_vocabulary_comes_from_a_file_that_the_program_names(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("é\nb\n", encoding="utf-8")
+    layer = StringLookup(vocabulary=str(path))
+    assert layer.get_vocabulary() == ["[UNK]", "é", "b"]
+    assert layer.get_config()["vocabulary"] is None  # it is an asset, as in Keras
+    inputs = keras.Input((1,), dtype="string")
+    keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
+    path.unlink()
+    again = keras.models.load_model(tmp_path / "model.keras").layers[1]
+    assert again.get_vocabulary() == layer.get_vocabulary()
+
+
+class Inner(keras.layers.Layer):
+    """A layer whose constructor hands a path of its config on."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.words = words
+        self.lookup = StringLookup(vocabulary=words)
+
+
+def test_a_config_opens_no_file(tmp_path):
+    path = tmp_path / "secret.txt"
+    path.write_text("a\n")
+    config = {**StringLookup(vocabulary=WORDS).get_config(), "vocabulary": str(path)}
+    with pytest.raises(ValueError, match="opens no file that it names"):
+        StringLookup.from_config(config)
+    config = keras.saving.serialize_keras_object(Inner(["a"]))
+    config["config"]["words"] = str(path)
+    with pytest.raises(ValueError, match="opens no file that it names"):
+        keras.saving.deserialize_keras_object(config, custom_objects={"Inner": Inner})
+
+
+def test_inverse_learns_its_words_too():
+    layer = StringLookup(invert=True)
+    layer.adapt(["a", "b", "b"])
+    assert layer([1, 2, 0]).tolist() == ["b", "a", "[UNK]"]
+
+
 def test_pickle_keeps_the_vocabulary():
     layer = StringLookup()
     layer.adapt(["a", "b"])
@@ -231,14 +296,17 @@ def test_special_tokens_may_stand_in_front_of_a_vocabulary():
         ({"max_tokens": 1}, "`max_tokens` must be an int of at least 2"),
         ({"num_oov_indices": -1}, "`num_oov_indices` must be an int of at least 0"),
         ({"pad_to_max_tokens": True}, "`pad_to_max_tokens` needs `max_tokens`"),
-        ({"output_mode": "tf_idf"}, "`output_mode` must be one of"),
+        ({"output_mode": "ragged"}, "`output_mode` must be one of"),
+        ({"output_mode": "tf_idf", "vocabulary": ["a"]}, "`idf_weights` belong to"),
+        ({"output_mode": "tf_idf", "idf_weights": [1.0]}, "belong to a vocabulary"),
         ({"output_mode": "count", "invert": True}, "`invert` needs output_mode='int'"),
         ({"sparse": True}, "`sparse`"),
-        ({"encoding": "latin-1"}, "`encoding`"),
-        ({"salt": 3}, "`salt`"),
+        ({"encoding": "latin-1"}, "Bytes are read as UTF-8"),
+        ({"salt": "x"}, "`salt`"),
+        ({"oov_method": "x"}, "`oov_method` must be"),
         ({"idf_weights": [1.0]}, "`idf_weights`"),
-        ({"vocabulary": []}, "list of one string or more"),
-        ({"vocabulary": "words.txt"}, "Read a file by"),
+        ({"vocabulary": []}, "must have one token or more"),
+        ({"vocabulary": "words.txt"}, "a file that can be read"),
         ({"vocabulary": [1, 2]}, "Text was expected"),
         ({"vocabulary": ["a", "b", "a"]}, r"Received more than once: \['a'\]"),
         ({"vocabulary": ["a", "b"], "max_tokens": 2}, "max_tokens=2 places. Received: 3"),
@@ -265,7 +333,7 @@ def test_calls_that_cannot_be_answered_are_errors():
     layer.adapt(["a", "b"])
     with pytest.raises(RuntimeError, match="vectors of 3 entries"):
         layer.adapt(["a"])
-    with pytest.raises(ValueError, match="`idf_weights` must be None"):
+    with pytest.raises(ValueError, match="`idf_weights` belong to"):
         layer.set_vocabulary(["a", "b"], idf_weights=[1.0, 2.0])
 
 

@@ -31,36 +31,54 @@ class AdaptableLayer(Layer):
     tensor([[0.5000]])
     """
 
+    _encoding = "utf-8"  # by which bytes are read
+
     def adapt(self, data, batch_size=None, steps=None):
         """Learn the layer's state from data, in place of what it learned before.
 
         Args:
-            data: array, tensor, list of strings or of numbers; or an iterable of batches of
-                inputs, such as a DataLoader, a PyDataset or a generator.
+            data: array, tensor, list of strings or of numbers; or an iterable of batches, such as
+                a DataLoader, a PyDataset, a generator or a list of arrays. Of batches with
+                targets, `(x, y)` or `(x, y, sample_weight)`, the inputs are looked at.
             batch_size: int, samples that are looked at together; None for all of an array.
             steps: int, number of batches to look at; None for all.
 
         Raises:
-            ValueError: `data` has no batch, or batches that hold more than inputs.
+            ValueError: `data` has no batch, or batches of another structure.
         """
         count = 0
+        for batch in batches_of_inputs(data, batch_size, steps, self._encoding):
+            self._learn_from(batch, is_first=count == 0)
+            count += 1
+        if count == 0:
+            raise ValueError(
+                f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
+            )
         with torch.no_grad():
-            for batch in batches_of_inputs(data, batch_size, steps):
-                (batch,), _ = self._convert_arguments((batch,), {})
-                if not self.built:
-                    # The batch stays open; weights depend on the other sizes.
-                    self._build_for({"inputs": _Open(batch)}, (batch,), {})
-                    if not self.built:
-                        self._finish_build({"input_shape": _Open(batch).shape})
-                if count == 0:
-                    self.reset_state()
-                self.update_state(batch)
-                count += 1
-            if count == 0:
-                raise ValueError(
-                    f"Layer '{self.name}' adapts to at least one batch. Received: data without any."
-                )
             self.finalize_state()
+
+    @property
+    def _learns(self):
+        """Whether `adapt` makes sense; not where the state was given, to it or to layers in it."""
+        return all(part._learns for part in self._layers if isinstance(part, AdaptableLayer))
+
+    def _learn_from(self, batch, is_first):
+        """Take a batch into account; the first one of some builds the layer and resets it."""
+        with torch.no_grad():
+            batch = self._batch_for_adapt(batch)
+            if not self.built:
+                # The batch stays open; weights depend on the other sizes.
+                self._build_for({"inputs": _Open(batch)}, (batch,), {})
+                if not self.built:
+                    self._finish_build({"input_shape": _Open(batch).shape})
+            if is_first:
+                self.reset_state()
+            self.update_state(batch)
+
+    def _batch_for_adapt(self, batch):
+        """A batch as `update_state` gets it."""
+        (batch,), _ = self._convert_arguments((batch,), {})
+        return batch
 
     def reset_state(self):
         """Forget what was learned; subclasses with state define it."""
@@ -88,13 +106,14 @@ class _Open:
         self.dtype = batch.dtype
 
 
-def batches_of_inputs(data, batch_size=None, steps=None):
+def batches_of_inputs(data, batch_size=None, steps=None, encoding="utf-8"):
     """Batches of inputs for `adapt`.
 
     Args:
         data: see `AdaptableLayer.adapt`.
         batch_size: int or None.
         steps: int or None.
+        encoding: str, by which bytes are read.
 
     Example:
 
@@ -104,24 +123,39 @@ def batches_of_inputs(data, batch_size=None, steps=None):
     for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}.")
-    for index, batch in enumerate(_batches(data, batch_size, steps)):
+    for index, batch in enumerate(_batches(data, batch_size, steps, encoding)):
         if index == steps:
             return
-        if isinstance(batch, (list, tuple)) and not is_text(batch):
-            if len(batch) != 1:
-                raise ValueError(
-                    "`adapt` takes batches of inputs alone. Received: a batch of "
-                    f"{len(batch)} items. Give only the inputs, e.g. (x for x, y in data)."
-                )
-            (batch,) = batch  # as a DataLoader over a TensorDataset gives it
-        yield as_text(batch) if is_text(batch) else batch
+        batch = _without_targets(batch)
+        yield as_text(batch, encoding) if is_text(batch) else batch
 
 
-def _batches(data, batch_size, steps):
+def _without_targets(batch):
+    """The inputs of a batch, which stand first in a tuple or list of arrays."""
+    if not isinstance(batch, (list, tuple)):
+        return batch
+    if is_text(batch):
+        # A loader of texts and labels gives a list of the texts, and a tensor.
+        has_targets = len(batch) in (2, 3) and is_text(batch[0]) and not is_text(batch[1])
+        return batch[0] if has_targets and not isinstance(batch[0], (str, bytes)) else batch
+    if not batch or not hasattr(batch[0], "shape"):
+        return np.asarray(batch) if batch and np.isscalar(np.ravel(batch[0])[0]) else _refuse(batch)
+    return batch[0] if len(batch) <= 3 else _refuse(batch)
+
+
+def _refuse(batch):
+    raise ValueError(
+        "`adapt` takes batches of inputs, or tuples of inputs, targets and sample weights. "
+        f"Received: a batch of {len(batch)} items. Give only the inputs, e.g. "
+        "(x for x, y in data)."
+    )
+
+
+def _batches(data, batch_size, steps, encoding):
     if is_text(data):
-        data = as_text(data)
+        data = as_text(data, encoding)
         data = data.reshape(1) if data.ndim == 0 else data
-    elif isinstance(data, (list, tuple)):
+    elif isinstance(data, (list, tuple)) and not _holds_batches(data):
         data = np.asarray(data)
     if hasattr(data, "shape"):
         size = batch_size or (32 if steps else max(len(data), 1))
@@ -134,3 +168,10 @@ def _batches(data, batch_size, steps):
         "`adapt` takes arrays, tensors, lists of strings, or an iterable of batches. Received: "
         f"data={data!r} of type {type(data).__name__}."
     )
+
+
+def _holds_batches(data):
+    """Whether a list is one of batches: of arrays, or of tuples of them."""
+    first = data[0] if data else None
+    first = first[0] if isinstance(first, (list, tuple)) and first else first
+    return len(getattr(first, "shape", ())) > 0

@@ -1,5 +1,7 @@
 """FarmHash64, by which Keras's preprocessing layers put strings into buckets."""
 
+import numpy as np
+
 _BITS = (1 << 64) - 1
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 
@@ -8,10 +10,10 @@ def farm_hash_64(data):
     """Fingerprint of bytes, the same on every machine and in every version.
 
     Args:
-        data: bytes.
+        data: bytes, or a `(strings, size)` array of uint8 for many of one size.
 
     Returns:
-        int from 0 to 2**64 - 1.
+        int from 0 to 2**64 - 1, or a `(strings,)` array of uint64.
 
     Source:
         `farmhash::Fingerprint64` of https://github.com/google/farmhash (Pike 2014), which
@@ -22,7 +24,9 @@ def farm_hash_64(data):
     >>> [farm_hash_64(text) % 3 for text in (b"Hello", b"TensorFlow", b"2.x")]
     [0, 2, 2]
     """
-    size = len(data)
+    if isinstance(data, (bytes, bytearray)):
+        return int(farm_hash_64(np.frombuffer(data, "uint8").reshape(1, -1))[0])
+    size = data.shape[1]
     if size <= 16:
         return _up_to_16(data, size)
     if size <= 32:
@@ -32,47 +36,52 @@ def farm_hash_64(data):
     return _longer(data, size)
 
 
+# Arrays of uint64 wrap around, as the algorithm wants it; constants are kept to 64 bits by hand.
+
+
 def _word(data, at, size=8):
-    return int.from_bytes(data[at : at + size], "little")
+    return np.ascontiguousarray(data[:, at : at + size]).view(f"<u{size}")[:, 0].astype("uint64")
+
+
+def _factor(constant, size):
+    return constant + 2 * size & _BITS
 
 
 def _turn(value, by):
-    value &= _BITS
-    return (value >> by | value << 64 - by) & _BITS
+    return value >> by | value << 64 - by
 
 
 def _fold(value):
-    value &= _BITS
     return value ^ value >> 47
 
 
 def _mix(u, v, factor):
     """Two words in one."""
     a = _fold((u ^ v) * factor)
-    return _fold((v ^ a) * factor) * factor & _BITS
+    return _fold((v ^ a) * factor) * factor
 
 
 def _up_to_16(data, size):
-    factor = _K2 + 2 * size
+    factor = _factor(_K2, size)
     if size >= 8:
         a, b = _word(data, 0) + _K2, _word(data, size - 8)
-        return _mix(_turn(b, 37) * factor + a & _BITS, (_turn(a, 25) + b) * factor & _BITS, factor)
+        return _mix(_turn(b, 37) * factor + a, (_turn(a, 25) + b) * factor, factor)
     if size >= 4:
-        return _mix(size + (_word(data, 0, 4) << 3), _word(data, size - 4, 4), factor)
+        return _mix((_word(data, 0, 4) << 3) + size, _word(data, size - 4, 4), factor)
     if size:
-        y = data[0] + (data[size >> 1] << 8)
-        z = size + (data[size - 1] << 2)
-        return _fold(y * _K2 ^ z * _K0) * _K2 & _BITS
-    return _K2
+        y = _word(data, 0, 1) + (_word(data, size >> 1, 1) << 8)
+        z = (_word(data, size - 1, 1) << 2) + size
+        return _fold(y * _K2 ^ z * _K0) * _K2
+    return np.full(len(data), _K2, "uint64")
 
 
 def _head(data, size, first):
     """The words that the middle lengths share: sums `y` and `z`, the first word, the factor."""
-    factor = _K2 + 2 * size
+    factor = _factor(_K2, size)
     a, b = _word(data, 0) * first, _word(data, 8)
     c, d = _word(data, size - 8) * factor, _word(data, size - 16) * _K2
-    y = _turn(a + b, 43) + _turn(c, 30) + d & _BITS
-    z = a + _turn(b + _K2, 18) + c & _BITS
+    y = _turn(a + b, 43) + _turn(c, 30) + d
+    z = a + _turn(b + _K2, 18) + c
     return y, z, a, factor
 
 
@@ -87,46 +96,47 @@ def _up_to_64(data, size):
     e, f = _word(data, 16) * factor, _word(data, 24)
     g = (y + _word(data, size - 32)) * factor
     h = (z + _word(data, size - 24)) * factor
-    u = _turn(e + f, 43) + _turn(g, 30) + h & _BITS
-    return _mix(u, e + _turn(f + a, 18) + g & _BITS, factor)
+    u = _turn(e + f, 43) + _turn(g, 30) + h
+    return _mix(u, e + _turn(f + a, 18) + g, factor)
 
 
 def _pair(data, at, a, b):
     """32 bytes taken into a pair of words."""
     w, x, y, z = (_word(data, at + 8 * index) for index in range(4))
-    a += w
+    a = a + w
     b = _turn(b + a + z, 21)
     c, a = a, a + x + y
-    b += _turn(a, 44)
-    return a + z & _BITS, b + c & _BITS
+    return a + z, b + _turn(a, 44) + c
 
 
 def _longer(data, size):
     seed = 81
     y = seed * _K1 + 113 & _BITS
-    z = _fold(y * _K2 + 113) * _K2 & _BITS
-    x = seed * _K2 + _word(data, 0) & _BITS
-    v, w = (0, 0), (0, 0)
+    z = y * _K2 + 113 & _BITS
+    z = (z ^ z >> 47) * _K2 & _BITS
+    nothing = np.zeros(len(data), "uint64")
+    x, y, z = _word(data, 0) + (seed * _K2 & _BITS), nothing + y, nothing + z
+    v, w = (nothing, nothing), (nothing, nothing)
     whole = (size - 1) // 64 * 64
     rest = size - 1 & 63
     for at in range(0, whole, 64):
         x, y, z, v, w = _block(data, at, x, y, z, v, w, _K1, 1)
     factor = _K1 + ((z & 0xFF) << 1)
-    w = (w[0] + rest & _BITS, w[1])
-    v = (v[0] + w[0] & _BITS, v[1])
-    w = (w[0] + v[0] & _BITS, w[1])
+    w = (w[0] + rest, w[1])
+    v = (v[0] + w[0], v[1])
+    w = (w[0] + v[0], w[1])
     x, y, z, v, w = _block(data, whole + rest - 63, x, y, z, v, w, factor, 9)
-    first = _mix(v[0], w[0], factor) + _fold(y) * _K0 + z & _BITS
-    return _mix(first, _mix(v[1], w[1], factor) + x & _BITS, factor)
+    first = _mix(v[0], w[0], factor) + _fold(y) * _K0 + z
+    return _mix(first, _mix(v[1], w[1], factor) + x, factor)
 
 
 def _block(data, at, x, y, z, v, w, factor, weight):
     """64 bytes taken into the state."""
-    x = _turn(x + y + v[0] + _word(data, at + 8), 37) * factor & _BITS
-    y = _turn(y + v[1] + _word(data, at + 48), 42) * factor & _BITS
-    x ^= w[1] * weight & _BITS
-    y = y + v[0] * weight + _word(data, at + 40) & _BITS
-    z = _turn(z + w[0], 33) * factor & _BITS
-    v = _pair(data, at, v[1] * factor & _BITS, x + w[0] & _BITS)
-    w = _pair(data, at + 32, z + w[1] & _BITS, y + _word(data, at + 16) & _BITS)
+    x = _turn(x + y + v[0] + _word(data, at + 8), 37) * factor
+    y = _turn(y + v[1] + _word(data, at + 48), 42) * factor
+    x = x ^ w[1] * weight
+    y = y + v[0] * weight + _word(data, at + 40)
+    z = _turn(z + w[0], 33) * factor
+    v = _pair(data, at, v[1] * factor, x + w[0])
+    w = _pair(data, at + 32, z + w[1], y + _word(data, at + 16))
     return z, y, x, v, w

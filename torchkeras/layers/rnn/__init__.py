@@ -12,3 +12,4 @@ from torchkeras.layers.rnn.rnn import RNN as RNN
 from torchkeras.layers.rnn.simple_rnn import SimpleRNN as SimpleRNN
 from torchkeras.layers.rnn.simple_rnn_cell import SimpleRNNCell as SimpleRNNCell
 from torchkeras.layers.rnn.stacked_rnn_cells import StackedRNNCells as StackedRNNCells
+from torchkeras.layers.rnn.time_distributed import TimeDistributed as TimeDistributed

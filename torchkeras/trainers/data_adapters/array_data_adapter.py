@@ -241,6 +241,18 @@ class ArrayDataAdapter(DataAdapter):
             yield from block.split(step)
 
 
+def whole_rows(array):
+    """All rows of a NumPy array or tensor, as a batch of them comes to a model.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.array_data_adapter import whole_rows
+    >>> whole_rows(np.ones((1, 2)))
+    tensor([[1., 1.]])
+    """
+    return _Rows(array).span(0, len(array))
+
+
 class _Rows:
     """One array and its two ways of giving rows: a span, or the rows of an index tensor.
 
