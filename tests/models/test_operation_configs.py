@@ -342,3 +342,12 @@ def test_hostile_arguments_in_a_file_are_a_value_error(tmp_path):
     assert len(told) == 2 * len(paths)
     for text in told:
         assert "which is none of them" in text or "`repeats` must not be negative" in text, text
+
+
+@pytest.mark.parametrize("given, active", [({}, True), ({"training": False}, False)])
+def test_a_mode_that_was_asked_for_comes_back_from_the_config_and_a_default_does_not(given, active):
+    inputs = keras.Input((100,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs, **given))
+    for _ in range(2):
+        model = through_json(model)
+        assert bool((model(torch.ones(2, 100), training=True) == 0).any()) is active

@@ -100,7 +100,9 @@ def serialize_operation(operation, calls, reference):
         }
     else:
         config = serialize_keras_object(operation)
-    if not isinstance(operation, (Layer, FunctionOperation)):
+    if isinstance(operation, Layer):
+        arguments = [(args, _with_default_mode(operation, kwargs)) for args, kwargs in arguments]
+    elif not isinstance(operation, FunctionOperation):
         arguments = [(_mark(args), _mark(kwargs)) for args, kwargs in arguments]
     config["name"] = operation.name
     config["inbound_nodes"] = [
@@ -108,6 +110,35 @@ def serialize_operation(operation, calls, reference):
         for args, kwargs in arguments
     ]
     return config
+
+
+# Keras records the default of `training` with each call of a layer whose `call` has one other than
+# None, and lets the mode of the model win. So a default in a config says nothing: taken at its
+# word, `training=False` would switch off the dropout of Keras's models for good. Where the program
+# has asked for it, it is written as a number, which Keras reads likewise.
+
+
+def default_mode(layer):
+    """The default of `training` in the `call` of a layer; None where it has none."""
+    parameter = inspect.signature(layer.call).parameters.get("training")
+    return parameter.default if parameter and isinstance(parameter.default, bool) else None
+
+
+def _with_default_mode(layer, kwargs):
+    default = default_mode(layer)
+    if default is None or kwargs.get("training", default) is not default:
+        return kwargs
+    return {**kwargs, "training": int(default) if "training" in kwargs else default}
+
+
+def without_default_mode(operation, kwargs):
+    """Arguments of a call as a config has them, without a `training` that says nothing."""
+    mode = kwargs.get("training")
+    if not isinstance(mode, bool) or not isinstance(operation, Layer):
+        return kwargs
+    if mode is not default_mode(operation):
+        return kwargs
+    return {name: value for name, value in kwargs.items() if name != "training"}
 
 
 def _describe_function(operation, arguments):
