@@ -517,7 +517,10 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         if spec.takes_training and spec.training_of(args, kwargs) is None:
             args, kwargs = spec.with_training(args, kwargs, self.training)
         # A layer of one dtype inside a mixed one must read its weights as they are.
-        if SCOPE.autocast is self._autocast_dtype:
+        if self._autocast_dtype is not None and self._mixes_foreign_modules():
+            with autocast_scope(self._autocast_dtype), self._torch_autocast(first):
+                outputs = self.call(*args, **kwargs)
+        elif SCOPE.autocast is self._autocast_dtype:
             outputs = self.call(*args, **kwargs)
         else:
             with autocast_scope(self._autocast_dtype):
@@ -532,6 +535,17 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         elif mask is not None and any_mask(mask_of(first)):  # not one given as `mask=`
             warn_of_lost_mask(self)
         return outputs
+
+    def _mixes_foreign_modules(self):
+        """Whether plain modules of torch are called here, whose weights have another dtype."""
+        return any(not isinstance(module, TrackedModule) for module in self._modules.values())
+
+    def _torch_autocast(self, first):
+        """A context in which plain modules compute in the compute dtype, as torch's users do it."""
+        device_type = next((x.device.type for x in tree.flatten(first) if hasattr(x, "device")), "")
+        if device_type not in ("cpu", "cuda", "xpu", "mps"):
+            return contextlib.nullcontext()  # shapes alone
+        return torch.autocast(device_type, self._autocast_dtype)
 
     def _check_input(self, first):
         if self._input_spec is not None:

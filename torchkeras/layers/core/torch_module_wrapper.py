@@ -17,8 +17,8 @@ class TorchModuleWrapper(Layer):
     """Makes a `torch.nn.Module` a layer, for use on symbolic tensors in a functional model.
 
     Inside a subclassed layer or model a plain module needs no wrapper. The module keeps its own
-    parameters, and its training mode follows the layer's. A lazy module gets its weights at
-    build.
+    parameters, and its training mode follows the layer's. In mixed precision it runs under
+    `torch.autocast`. A lazy module gets its weights at build.
 
     Args:
         module: `torch.nn.Module`.
@@ -77,7 +77,11 @@ class TorchModuleWrapper(Layer):
             self.module.train(was_training)
 
     def call(self, *args, training=None, **kwargs):
-        return self.module(*args, **kwargs)
+        outputs = self.module(*args, **kwargs)
+        if self._autocast_dtype is None:
+            return outputs
+        # Under autocast some functions, such as layer_norm, give float32.
+        return tree.map_structure(self._convert, outputs)
 
     def compute_output_shape(self, input_shape):
         if self.output_shape is not None:
