@@ -436,18 +436,23 @@ def test_config_and_state_of_a_multi_optimizer_are_exchangeable():
     ours = make_multi(optimizers, Variable, loss_scale_factor=4.0)
     from_theirs = optimizers.deserialize(keras.optimizers.serialize(theirs[0]))
     from_ours = keras.optimizers.deserialize(optimizers.serialize(ours[0]))
-    assert from_theirs.get_config() == ours[0].get_config()
+    config = ours[0].get_config()
+    assert from_theirs.get_config() != config  # Keras forgets that two keys mean one optimizer
+    for key in ("wi.*", "cu.*"):
+        del config["optimizer_map"]["config"]["optimizer_map"][key]["shared_object_id"]
+    assert from_theirs.get_config() == config
     assert from_ours.get_config() == theirs[0].get_config()  # of other modules than `keras`
     run(*theirs, make_grads(5))
     store = {}
     theirs[0].save_own_variables(store)
-    from_theirs.build(ours[1])
-    from_theirs.load_own_variables(store)
+    again = optimizers.deserialize(optimizers.serialize(ours[0]))
+    again.build(ours[1])
+    again.load_own_variables(store)
     for a, b in zip(theirs[1], ours[1], strict=True):
         b.assign(a.value.detach())
     run(*theirs, make_grads(20, seed=2))
-    run(from_theirs, ours[1], make_grads(20, seed=2))
-    assert_same(theirs, (from_theirs, ours[1]))
+    run(again, ours[1], make_grads(20, seed=2))
+    assert_same(theirs, (again, ours[1]))
 
 
 @pytest.mark.parametrize(
