@@ -114,6 +114,20 @@ class MultiOptimizer(Optimizer):
             "Set `learning_rate` of one of its `optimizers`."
         )
 
+    @property
+    def learning_rates(self):
+        """Learning rates of the optimizers, a list of floats; NaN where a schedule gives it."""
+        return [
+            float("nan") if o.learning_rate_rule is not None else float(o.learning_rate)
+            for o in self._inner_optimizers
+        ]
+
+    @learning_rates.setter
+    def learning_rates(self, values):
+        for optimizer, value in zip(self._inner_optimizers, values, strict=True):
+            if optimizer.learning_rate_rule is None:
+                optimizer.learning_rate = value
+
     def _apply_whole(self, grads, variables):
         known = self._known(variables)
         parts = {}
