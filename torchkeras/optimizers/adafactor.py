@@ -164,13 +164,10 @@ class Adafactor(Optimizer):
         flat = [k for k, param in enumerate(params) if param.dim() < 2]
         if flat:
             torch._foreach_lerp_([v[k] for k in flat], [squares[k] for k in flat], share)
-        for k, variable in enumerate(group.variables):
-            if params[k].dim() >= 2:
-                i = self._get_variable_index(variable)
-                self._average_factors(i, squares[k], share)
-                v[k].copy_(_product(self._r[i].value, self._c[i].value))
+        self._update_factored(group, squares, share)
         updates = torch._foreach_sqrt(v)
-        updates = torch._foreach_div(grads, updates)
+        torch._foreach_reciprocal_(updates)
+        torch._foreach_mul_(updates, grads)
         roots = group.cache.get("roots")
         if roots is None:
             sizes = torch.tensor([max(p.numel(), 1) for p in params], device=params[0].device)
@@ -180,6 +177,27 @@ class Adafactor(Optimizer):
         factors = self._factor(w_rms, u_rms) * _lower(learning_rate, step)
         torch._foreach_mul_(updates, list(factors.to(params[0].dtype).unbind()))
         torch._foreach_sub_(params, updates)
+
+    def _update_factored(self, group, squares, share):
+        """`r`, `c` and `v` of what has two axes or more; tensors of one shape in one batch."""
+        alike = group.cache.get("alike")
+        if alike is None:
+            alike = group.cache["alike"] = {}
+            for k, param in enumerate(group.params):
+                if param.dim() >= 2:
+                    alike.setdefault(param.shape, []).append(k)
+        for places in alike.values():
+            indices = [self._get_variable_index(group.variables[k]) for k in places]
+            r, c = (
+                [factors[i]._store[factors[i]._key] for i in indices]
+                for factors in (self._r, self._c)
+            )
+            batch = _batch([squares[k] for k in places])
+            torch._foreach_lerp_(r, list(batch.mean(-1).unbind()), share)
+            torch._foreach_lerp_(c, list(batch.mean(-2).unbind()), share)
+            product = _product(_batch(r), _batch(c))
+            v = [group.states["_v"][k] for k in places]
+            torch._foreach_copy_(v, list(product.unbind()))
 
     def get_config(self):
         """The constructor arguments as a JSON-ready dict."""
@@ -197,6 +215,11 @@ def _product(r, c):
     """Mean squares from those of rows and columns, never 0: 0 / 0 would be NaN."""
     rows = (r / r.mean(-1, keepdim=True)).unsqueeze(-1)
     return (rows * c.unsqueeze(-2)).clamp(min=torch.finfo(r.dtype).tiny)
+
+
+def _batch(tensors):
+    """Tensors of one shape as one; a single one is not copied."""
+    return torch.stack(tensors) if len(tensors) > 1 else tensors[0].unsqueeze(0)
 
 
 def _lower(learning_rate, step):
