@@ -170,8 +170,9 @@ class Adafactor(Optimizer):
         torch._foreach_mul_(updates, grads)
         roots = group.cache.get("roots")
         if roots is None:
-            sizes = torch.tensor([max(p.numel(), 1) for p in params], device=params[0].device)
-            roots = group.cache["roots"] = sizes.sqrt()
+            dtype = torch.promote_types(params[0].dtype, torch.float32)
+            sizes = torch.tensor([max(p.numel(), 1) for p in params], dtype=dtype)
+            roots = group.cache["roots"] = sizes.sqrt().to(params[0].device)
         w_rms = torch.stack(norms_of(params, foreach=True)) / roots
         u_rms = torch.stack(norms_of(updates, foreach=True)) / roots
         factors = self._factor(w_rms, u_rms) * _lower(learning_rate, step)
