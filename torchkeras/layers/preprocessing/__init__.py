@@ -6,6 +6,7 @@ from torchkeras.layers.preprocessing.hashed_crossing import HashedCrossing as Ha
 from torchkeras.layers.preprocessing.hashing import Hashing as Hashing
 from torchkeras.layers.preprocessing.integer_lookup import IntegerLookup as IntegerLookup
 from torchkeras.layers.preprocessing.normalization import Normalization as Normalization
+from torchkeras.layers.preprocessing.pipeline import Pipeline as Pipeline
 from torchkeras.layers.preprocessing.rescaling import Rescaling as Rescaling
 from torchkeras.layers.preprocessing.string_lookup import StringLookup as StringLookup
 from torchkeras.layers.preprocessing.text_vectorization import (
