@@ -50,7 +50,7 @@ class Muon(Optimizer):
     >>> v = keras.Variable([[1.0, 0.0], [0.0, 1.0]])
     >>> optimizer = keras.optimizers.Muon(learning_rate=1.0, weight_decay=None)
     >>> optimizer.apply([torch.tensor([[3.0, 0.0], [0.0, 3.0]])], [v])
-    >>> 0.6 < v.numpy()[0, 0] < 0.9
+    >>> bool(0.6 < v.numpy()[0, 0] < 0.9)
     True
     """
 
