@@ -69,6 +69,8 @@ def _words_of_parity(topic):
 def is_compared(name):
     """Whether a parity test names it."""
     topic = name.namespace.split(".")[1] if "." in name.namespace else ""
+    if name.namespace == "keras.optimizers.schedules":
+        return any(n in _words_of_parity("schedules") for n in (name.name, *name.aliases))
     found = _words_of_parity(topic)
     if topic not in ("losses", "metrics", "ops", "optimizers", "initializers", "random"):
         found = _words_of_parity("")

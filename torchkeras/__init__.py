@@ -16,6 +16,7 @@ from torchkeras import kernels as kernels
 from torchkeras import layers as layers
 from torchkeras import losses as losses
 from torchkeras import metrics as metrics
+from torchkeras import mixed_precision as mixed_precision
 from torchkeras import models as models
 from torchkeras import ops as ops
 from torchkeras import optimizers as optimizers
@@ -54,4 +55,6 @@ _serialization.expose("keras.models", globals(), only=["Model", "Sequential"])
 _serialization.expose(
     "keras.src.models.functional", {"Functional": _Functional}, only=["Functional"]
 )
-_serialization.expose("keras.dtype_policies", vars(dtype_policies), only=["DTypePolicy"])
+_serialization.expose(
+    "keras.dtype_policies", vars(dtype_policies), only=["DTypePolicy", "DTypePolicyMap"]
+)

@@ -4,5 +4,6 @@ from torchkeras.core.dtype_policy import DTypePolicy as DTypePolicy
 from torchkeras.core.dtype_policy import deserialize as deserialize
 from torchkeras.core.dtype_policy import get as get
 from torchkeras.core.dtype_policy import serialize as serialize
+from torchkeras.core.dtype_policy_map import DTypePolicyMap as DTypePolicyMap
 
 FloatDTypePolicy = DTypePolicy

@@ -70,6 +70,7 @@ def callback(kind, tmp_path, monkeypatch):
 def test_every_public_callback_is_here():
     others = {
         "Callback", "CallbackList", "History", "LambdaCallback", "ProgbarLogger",
+        "TorchScheduler",  # for optimizers of torch: test_torch_scheduler.py
     }  # fmt: skip
     public = {name for name in vars(callbacks) if isinstance(getattr(callbacks, name), type)}
     assert public - others == {kind.partition("_")[0] for kind in KINDS}

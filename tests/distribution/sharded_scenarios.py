@@ -136,6 +136,26 @@ def rule_of_ones_own(folder):
     return trained(Plain(0.1, global_clipnorm=0.3), 2)
 
 
+def rules_of_whole_weights(folder):
+    """Rules that read a weight as a whole, and one that does not, each in layers of its own."""
+    divide()
+    optimizers = [
+        keras.optimizers.Lamb(0.01, weight_decay=0.1),
+        keras.optimizers.Adafactor(0.05, clipnorm=0.1),
+        keras.optimizers.Muon(0.01),
+        keras.optimizers.ScheduleFreeAdamW(0.01),
+        keras.optimizers.Ftrl(0.05, l1_regularization_strength=1e-4),
+    ]
+    places = {"dense": 0, "dense_1": 3, "dense_2": 1, "batch_normalization": 4, "dense_3": 2}
+    chosen = keras.optimizers.OptimizerMap(
+        optimizers[4], {f".*/{name}/.*": optimizers[i] for name, i in places.items()}
+    )
+    model = classifier(keras.optimizers.MultiOptimizer(chosen))
+    history = model.fit(X, LABELS, batch_size=7, epochs=2, verbose=0)
+    assert all(o.built for o in optimizers)
+    return outcome(model, history, **state_of(model))
+
+
 def optimizer_of_torch(folder):
     divide()
     model = classifier(lambda parameters: torch.optim.AdamW(parameters, 0.01))

@@ -17,6 +17,7 @@ NAMES = [
     "averages_and_decay",
     "accumulation",
     "rule_of_ones_own",
+    "rules_of_whole_weights",
     "optimizer_of_torch",
     "loss_scale",
     "predicted_first",

@@ -12,6 +12,7 @@ from torchkeras.core.variable import Variable
 from torchkeras.optimizers import SGD, Adam, AdamW, Optimizer, schedules
 
 CLASSES = ["SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion"]
+CLASSES += ["Ftrl", "Lamb", "Adafactor", "Muon", "ScheduleFreeAdamW"]
 EVERYTHING = {
     "weight_decay": 0.1,
     "clipnorm": 1.0,

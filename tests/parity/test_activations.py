@@ -47,6 +47,31 @@ def test_values_and_gradients_agree(name):
     assert_same(ours, run(getattr(keras.activations, name), X, *args))
 
 
+CALLS = [
+    ("exponential", {}),
+    ("mish", {}),
+    ("glu", {"axis": -1}),
+    ("glu", {"axis": 0}),
+    ("softmax", {"axis": 0}),
+    ("log_softmax", {"axis": 0}),
+    ("gelu", {"approximate": True}),
+    ("elu", {"alpha": 0.3}),
+    ("leaky_relu", {"negative_slope": 0.5}),
+    ("celu", {"alpha": 0.5}),
+    ("squareplus", {"b": 1.0}),
+    ("soft_shrink", {"threshold": 0.2}),
+    ("hard_shrink", {"threshold": 0.2}),
+]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 10.0])
+@pytest.mark.parametrize(("name", "kwargs"), CALLS, ids=str)
+def test_arguments_and_magnitudes_agree(name, kwargs, scale):
+    x = X * scale if name != "exponential" else X * min(scale, 1.0)
+    ours = run(getattr(activations, name), x, **kwargs)
+    assert_same(ours, run(getattr(keras.activations, name), x, **kwargs))
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [

@@ -152,13 +152,123 @@ def test_value_and_gradient(name, arguments, targets, predictions, shape):
     compare(*pair(name, arguments), targets(*shape), predictions(*shape))
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("weights_shape", "with_mask"),  # Keras multiplies a mask into weights of its own shape only
+    [(None, False), (None, True), ((5, 1), False), ((5, 3), False), ((5, 3), True)],
+    ids=str,
+)
+@pytest.mark.parametrize(("name", "arguments", "targets", "predictions"), LOSSES, ids=IDS)
+def test_every_reduction(name, arguments, targets, predictions, weights_shape, with_mask):
+    if name in ("Dice", "Tversky"):  # one value for all, so that there is nothing to weigh or mask
+        weights_shape, with_mask = weights_shape and (), False
+    if weights_shape == (5, 1) and "ignore_class" in arguments:  # which makes a mask
+        weights_shape = (5, 3)
+    mask = RNG.integers(0, 2, size=(5, 3)).astype(bool) if with_mask else None
+    weights = None if weights_shape is None else unit(*weights_shape)
+    y_true, y_pred = targets(5, 3, 4), predictions(5, 3, 4)
+    for reduction in REDUCTIONS:
+        ours, theirs = pair(name, {**arguments, "reduction": reduction})
+        compare(ours, theirs, y_true, y_pred, weights, mask)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("name", "arguments", "targets", "predictions"), LOSSES[::3], ids=IDS[::3])
-def test_reductions_and_weights(name, arguments, targets, predictions, reduction, weighted):
-    weights = unit(6) if weighted else None
-    ours, theirs = pair(name, {**arguments, "reduction": reduction})
-    compare(ours, theirs, targets(6, 4), predictions(6, 4), weights)
+@pytest.mark.parametrize("name", ["CTC", "Circle"])
+def test_every_reduction_of_ctc_and_circle(name, weighted):
+    y_true, y_pred = np.array([[1, 2, 0], [3, 1, 1], [0, 0, 0]]), numbers(3, 8, 4)
+    if name == "Circle":
+        y_true, y_pred = np.array([0, 0, 1, 1, 2, 0]), numbers(6, 5)
+        y_pred /= np.linalg.norm(y_pred, axis=-1, keepdims=True)
+    weights = unit(len(y_true)) if weighted else None
+    for reduction in REDUCTIONS:
+        arguments = {"reduction": reduction}
+        compare(*pair(name, arguments), y_true, y_pred, weights)
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+@pytest.mark.parametrize("weights_shape", [None, (5, 3)])
+def test_a_loss_of_ones_own(weights_shape, with_mask):
+    def make(base, ops):
+        class Quartic(base):
+            def call(self, y_true, y_pred):
+                return ops.mean((y_true - y_pred) ** 4, axis=-1)
+
+        return Quartic
+
+    from torchkeras import ops
+
+    ours, theirs = make(losses.Loss, ops), make(keras.losses.Loss, keras.ops)
+    mask = RNG.integers(0, 2, size=(5, 3)).astype(bool) if with_mask else None
+    weights = None if weights_shape is None else unit(*weights_shape)
+    for reduction in REDUCTIONS:
+        pairs = [cls(name="quartic", reduction=reduction) for cls in (ours, theirs)]
+        compare(*pairs, numbers(5, 3, 4), numbers(5, 3, 4), weights, mask)
+        assert pairs[0].get_config() == pairs[1].get_config()
+
+
+FUNCTIONS = [
+    ("binary_crossentropy", {}, bits, unit),
+    (
+        "binary_crossentropy",
+        {"from_logits": True, "label_smoothing": 0.1, "axis": 1},
+        bits,
+        numbers,
+    ),
+    ("categorical_crossentropy", {"label_smoothing": 0.1}, one_hot, unit),
+    ("categorical_crossentropy", {"from_logits": True}, one_hot, numbers),
+    ("sparse_categorical_crossentropy", {"ignore_class": 1}, labels, unit),
+    ("sparse_categorical_crossentropy", {"from_logits": True}, labels, numbers),
+    ("binary_focal_crossentropy", {"apply_class_balancing": True, "gamma": 1.0}, bits, unit),
+    ("binary_focal_crossentropy", {"from_logits": True, "axis": 1}, bits, numbers),
+    ("categorical_focal_crossentropy", {"alpha": 0.5}, one_hot, unit),
+    ("categorical_focal_crossentropy", {"from_logits": True}, one_hot, numbers),
+    ("kl_divergence", {}, probabilities, probabilities),
+    ("poisson", {}, unit, unit),
+    ("mean_absolute_error", {}, numbers, numbers),
+    ("mean_squared_error", {}, numbers, numbers),
+    ("mean_absolute_percentage_error", {}, numbers, numbers),
+    ("mean_squared_logarithmic_error", {}, unit, unit),
+    ("cosine_similarity", {"axis": 1}, numbers, numbers),
+    ("huber", {"delta": 0.5}, numbers, numbers),
+    ("log_cosh", {}, numbers, numbers),
+    ("hinge", {}, signs, numbers),
+    ("squared_hinge", {}, bits, numbers),
+    ("categorical_hinge", {}, one_hot, numbers),
+    ("dice", {"axis": (1, 2)}, bits, unit),
+    ("tversky", {"axis": (1, 2), "alpha": 0.3, "beta": 0.7}, bits, unit),
+    ("categorical_generalized_cross_entropy", {"q": 0.3}, labels, probabilities),
+    ("ctc", {}, None, None),
+    ("circle", {"gamma": 8.0, "margin": 0.2}, None, None),
+    ("circle", {"remove_diagonal": False}, None, None),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "targets", "predictions"), FUNCTIONS, ids=str)
+def test_every_function_and_its_gradient(name, arguments, targets, predictions):
+    if name == "ctc":
+        y_true, y_pred = np.array([[1, 2, 0], [3, 1, 1]]), numbers(2, 8, 4)
+    elif name == "circle":
+        y_true, y_pred = np.array([0, 0, 1, 1, 2, 0]), numbers(6, 5)
+        arguments = {"ref_labels": y_true, "ref_embeddings": y_pred, **arguments}
+    else:
+        y_true, y_pred = targets(5, 3, 4), predictions(5, 3, 4)
+    source = (
+        keras.losses
+        if hasattr(keras.losses, name)
+        else __import__("keras.src.losses.losses", fromlist=[name])
+    )
+    results = []
+    for function, convert, options in (
+        (getattr(losses, name), torch.tensor, arguments),
+        (getattr(source, name), keras.ops.convert_to_tensor, for_keras(name.title(), arguments)),
+    ):
+        options = {k: convert(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        prediction = torch.tensor(y_pred, requires_grad=True)
+        value = function(convert(y_true), prediction, **options)
+        value.sum().backward()
+        results.append((value.detach().numpy(), prediction.grad.numpy()))
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])

@@ -290,7 +290,22 @@ FUNCTIONS = [
     ("sparse_categorical_accuracy", {}, column_labels, unit),
     ("top_k_categorical_accuracy", {"k": 2}, one_hot, unit),
     ("sparse_top_k_categorical_accuracy", {"k": 3}, labels, unit),
+    ("binary_crossentropy", {"label_smoothing": 0.1}, bits, unit),
+    ("binary_focal_crossentropy", {"gamma": 1.0}, bits, unit),
+    ("categorical_crossentropy", {"from_logits": True}, one_hot, numbers),
+    ("categorical_focal_crossentropy", {"alpha": 0.5}, one_hot, unit),
+    ("sparse_categorical_crossentropy", {}, labels, unit),
+    ("categorical_hinge", {}, one_hot, numbers),
+    ("hinge", {}, bits, numbers),
+    ("squared_hinge", {}, bits, numbers),
+    ("huber", {"delta": 0.5}, numbers, numbers),
+    ("kl_divergence", {}, probabilities, probabilities),
+    ("log_cosh", {}, numbers, numbers),
+    ("mean_absolute_error", {}, numbers, numbers),
+    ("mean_absolute_percentage_error", {}, numbers, numbers),
     ("mean_squared_error", {}, numbers, numbers),
+    ("mean_squared_logarithmic_error", {}, unit, unit),
+    ("poisson", {}, unit, unit),
     ("pearson_correlation", {}, numbers, numbers),
     ("concordance_correlation", {}, numbers, numbers),
 ]
@@ -308,6 +323,39 @@ def test_functions(case, shape):
     if targets is not column_labels:  # which Keras reshapes to the targets it was given
         assert tuple(value.shape) == tuple(expected.shape)
     np.testing.assert_allclose(value.numpy().ravel(), to_numpy(expected).ravel(), **TOLERANCE)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_metric_of_ones_own(weighted):
+    def make(base, ops):
+        class Range(base):
+            def __init__(self, name="range", **kwargs):
+                super().__init__(name=name, **kwargs)
+                self.low = self.add_weight(name="low", initializer="zeros")
+                self.high = self.add_variable((), "zeros", name="high")
+
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                error = ops.abs(y_true - y_pred)
+                if sample_weight is not None:
+                    error = error * ops.convert_to_tensor(sample_weight)[:, None]
+                self.high.assign(ops.maximum(self.high, ops.max(error)))
+                self.low.assign_add(ops.min(error))
+
+            def result(self):
+                return self.high - self.low
+
+        return Range()
+
+    from torchkeras import ops
+
+    ours, theirs = make(metrics.Metric, ops), make(keras.metrics.Metric, keras.ops)
+    batches = [(numbers(5, 4), numbers(5, 4), unit(5) if weighted else None) for _ in range(3)]
+    run(ours, theirs, batches)
+    assert ours.get_config() == theirs.get_config()
+    y_true, y_pred, _ = batches[0]
+    value = ours(torch.tensor(y_true), torch.tensor(y_pred))
+    expected = theirs(*map(keras.ops.convert_to_tensor, (y_true, y_pred)))
+    np.testing.assert_allclose(float(value), float(expected), rtol=1e-6)
 
 
 def test_top_k_from_sorted_ids():

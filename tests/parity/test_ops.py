@@ -526,3 +526,32 @@ def test_nonzero_agrees():
     ours = ops.nonzero(X > 1.5)
     expected = keras.ops.nonzero(X > 1.5)
     assert_same(ours, list(expected), "nonzero")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_operations_that_leave_values_alone():
+    import torchkeras
+
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    for library in (torchkeras, keras):
+        ops = library.ops
+        tensor = ops.convert_to_tensor(x)
+        assert ops.is_tensor(tensor) and not ops.is_tensor(x) and not ops.is_tensor([1.0])
+        np.testing.assert_array_equal(ops.convert_to_numpy(tensor), x)
+        value = torch.tensor(x, requires_grad=True)
+        stopped = ops.stop_gradient(value)
+        assert not stopped.requires_grad
+        (ops.sum(value * ops.stop_gradient(value))).backward()
+        np.testing.assert_array_equal(value.grad.numpy(), x)
+        empty = ops.empty((2, 0), dtype="int32")
+        assert (
+            tuple(empty.shape) == (2, 0)
+            and library.backend.standardize_dtype(empty.dtype) == "int32"
+        )
+
+
+def test_glu_halves_the_axis():
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    for axis in (0, 1, -1):
+        value, expected = (module.glu(torch.tensor(x), axis=axis) for module in (ops, keras.ops))
+        torch.testing.assert_close(value, expected)

@@ -48,6 +48,40 @@ def test_values_and_gradients(name, arguments):
     torch.testing.assert_close(results[0], results[1])
 
 
+def test_a_regularizer_of_ones_own_acts_and_is_described_alike():
+    def make(keras_like):
+        class Cubic(keras_like.regularizers.Regularizer):
+            def __init__(self, factor):
+                self.factor = factor
+
+            def __call__(self, x):
+                return self.factor * keras_like.ops.sum(keras_like.ops.absolute(x) ** 3)
+
+            def get_config(self):
+                return {"factor": self.factor}
+
+        return Cubic
+
+    import torchkeras
+
+    x, seen = np.linspace(-1, 1, 6, dtype="float32").reshape(2, 3), []
+    for library in (torchkeras, keras):
+        cubic = make(library)
+        layer = library.layers.Dense(3, kernel_regularizer=cubic(0.5), use_bias=False)
+        layer.build((None, 2))
+        layer.set_weights([x])
+        (loss,) = layer.losses
+        again = library.regularizers.deserialize(
+            library.regularizers.serialize(layer.kernel_regularizer), {"Cubic": cubic}
+        )
+        assert type(again) is cubic and again.factor == 0.5
+        assert library.regularizers.get(again) is again
+        with pytest.raises(NotImplementedError):
+            library.regularizers.Regularizer().get_config()
+        seen.append((float(loss.detach()), layer.get_config()["kernel_regularizer"]["config"]))
+    assert seen[0] == (pytest.approx(seen[1][0]), seen[1][1])
+
+
 @pytest.mark.parametrize("name, arguments", CASES)
 def test_configs_are_exchangeable(name, arguments):
     theirs = keras.regularizers.serialize(getattr(keras.regularizers, name)(**arguments))

@@ -62,3 +62,35 @@ def test_configs_are_those_of_keras(name, args, kwargs):
 def test_signatures_are_those_of_keras(name):
     theirs, ours = getattr(keras.optimizers.schedules, name), getattr(schedules, name)
     assert str(inspect.signature(ours.__init__)) == str(inspect.signature(theirs.__init__))
+
+
+def halving_of(library):
+    class Halving(library.optimizers.schedules.LearningRateSchedule):
+        def __init__(self, first):
+            self.first = first
+
+        def __call__(self, step):
+            return self.first * 0.5 ** library.ops.cast(step, "float32")
+
+        def get_config(self):
+            return {"first": self.first}
+
+    return Halving
+
+
+def test_a_schedule_of_ones_own_is_followed_alike():
+    import torchkeras
+
+    rates = []
+    for library in (keras, torchkeras):
+        cls = halving_of(library)
+        optimizer = library.optimizers.SGD(cls(0.4))
+        v, seen = library.Variable(1.0), []
+        for _ in range(4):
+            seen.append(float(optimizer.learning_rate))
+            optimizer.apply([torch.tensor(1.0)], [v])
+        config = library.optimizers.schedules.serialize(cls(0.4))
+        again = library.optimizers.schedules.deserialize(config, {"Halving": cls})
+        assert type(again) is cls and again.get_config() == {"first": 0.4}
+        rates.append([*seen, float(v.value.detach())])
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-6)

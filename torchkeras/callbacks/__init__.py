@@ -17,3 +17,4 @@ from torchkeras.callbacks.remote_monitor import RemoteMonitor as RemoteMonitor
 from torchkeras.callbacks.swap_ema_weights import SwapEMAWeights as SwapEMAWeights
 from torchkeras.callbacks.tensorboard import TensorBoard as TensorBoard
 from torchkeras.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN
+from torchkeras.callbacks.torch_scheduler import TorchScheduler as TorchScheduler

@@ -246,27 +246,27 @@ def _serialize_object(obj):
         if value is not None:
             config[part] = serialize_keras_object(value)
     sharing = _local.__dict__.get("sharing")
-    if sharing is not None and hasattr(obj, "_inbound_nodes"):
+    if sharing is not None and (hasattr(obj, "_inbound_nodes") or hasattr(obj, "apply_gradients")):
         sharing.note(obj, config)
     return config
 
 
 class _Sharing:
-    """Which layers a config holds in several places, for instance in two nested models."""
+    """Which layers and optimizers a config holds in several places, as in two nested models."""
 
     def __init__(self):
-        self.seen = {}  # id -> layer, which keeps the id from being given again
-        self.numbers = None  # id -> number of a repeated layer, once all were seen
+        self.seen = {}  # id -> object, which keeps the id from being given again
+        self.numbers = None  # id -> number of a repeated one, once all were seen
         self.repeated = {}  # id -> how many times
-        self.made = {}  # number -> layer, while reading
+        self.made = {}  # number -> object, while reading
 
-    def note(self, layer, config):
+    def note(self, obj, config):
         if self.numbers is not None:
-            if id(layer) in self.numbers:
-                config["shared_object_id"] = self.numbers[id(layer)]
+            if id(obj) in self.numbers:
+                config["shared_object_id"] = self.numbers[id(obj)]
         else:
-            self.seen[id(layer)] = layer
-            self.repeated[id(layer)] = self.repeated.get(id(layer), 0) + 1
+            self.seen[id(obj)] = obj
+            self.repeated[id(obj)] = self.repeated.get(id(obj), 0) + 1
 
 
 @contextlib.contextmanager
@@ -278,6 +278,18 @@ def sharing_scope():
         yield _local.sharing
     finally:
         _local.sharing = outer
+
+
+def is_sharing():
+    """Whether a `sharing_scope` is open.
+
+    Example:
+
+    >>> from torchkeras.core.serialization import is_sharing
+    >>> is_sharing()
+    False
+    """
+    return _local.__dict__.get("sharing") is not None
 
 
 def serialize_with_sharing(obj):

@@ -11,6 +11,7 @@ from torchkeras.core import config, naming, tree
 from torchkeras.core import dtype_policy as dtype_policies
 from torchkeras.core.arguments import any_symbolic
 from torchkeras.core.convert import convert_to_tensor
+from torchkeras.core.dtype_policy_map import DTypePolicyMap
 from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
@@ -105,6 +106,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         "_losses",
         "_lost_mask",
         "_outbound_nodes",
+        "_own_policy",
         "_path",
         "_supports_masking",
         "_trainable",
@@ -177,6 +179,9 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
 
     def _set_policy(self, policy):
         self._dtype_policy = policy
+        if isinstance(policy, DTypePolicyMap):
+            policy = policy.policy_of(self.__dict__.get("_path"))
+        self._own_policy = policy
         self._fast = UNSETTLED
         CHANGES.add()
         compute, variable = policy.compute_dtype, policy.variable_dtype
@@ -189,32 +194,43 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
 
     @property
     def dtype_policy(self):
-        """The layer's DTypePolicy; it may be set."""
+        """The layer's DTypePolicy; it may be set. Of a DTypePolicyMap its path's entry is set."""
         return self._dtype_policy
 
     @dtype_policy.setter
     def dtype_policy(self, value):
-        self._set_policy(dtype_policies.get(value))
+        policy, known, path = dtype_policies.get(value), self._dtype_policy, self.path
+        if isinstance(known, DTypePolicyMap) and not isinstance(policy, DTypePolicyMap) and path:
+            if path in known:
+                del known[path]
+            known[path] = policy
+            policy = known
+        self._set_policy(policy)
+
+    def _set_path(self, path):
+        self._path = path
+        if isinstance(self._dtype_policy, DTypePolicyMap):
+            self._set_policy(self._dtype_policy)
 
     @property
     def dtype(self):
         """Dtype name of the weights; same as `variable_dtype`."""
-        return self._dtype_policy.variable_dtype
+        return self._own_policy.variable_dtype
 
     @property
     def variable_dtype(self):
         """Dtype name of the weights."""
-        return self._dtype_policy.variable_dtype
+        return self._own_policy.variable_dtype
 
     @property
     def compute_dtype(self):
         """Dtype name of the computation."""
-        return self._dtype_policy.compute_dtype
+        return self._own_policy.compute_dtype
 
     @property
     def input_dtype(self):
         """Dtype name that float inputs are cast to."""
-        return self._dtype_policy.compute_dtype
+        return self._own_policy.compute_dtype
 
     @property
     def autocast(self):
@@ -258,7 +274,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
 
     def _finish_build(self, build_shapes):
         if self.__dict__.get("_path") is None:
-            self._path = self._path_here()
+            self._set_path(self._path_here())
         if self.__dict__.get("_build_shapes") is None and build_shapes:
             self._build_shapes = build_shapes
         self.built = True
@@ -462,6 +478,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         training = spec.training_of(args, kwargs)
         if not spec.takes_training and not spec.has_var_keyword:
             kwargs.pop("training", None)
+        if not self.built and isinstance(self._dtype_policy, DTypePolicyMap):
+            self._set_path(self._path_here())  # the policy says to what inputs are converted
         args, kwargs = self._convert_arguments(args, kwargs)
         if any_symbolic(args, kwargs):
             return self._symbolic_call(spec, args, kwargs, training)
@@ -756,7 +774,7 @@ def _around_build(build):
         in_spec, SCOPE.spec = SCOPE.spec, False
         try:
             with naming.name_scope(self.name, caller=self):
-                self._path = naming.current_path()
+                self._set_path(naming.current_path())
                 build(self, *args, **kwargs)
         finally:
             SCOPE.spec = in_spec

@@ -104,10 +104,11 @@ class LayerConfig:
 
     def _move_path(self, path):
         """Take another place in the paths, with all below: names in a file do not change."""
-        old, self._path = self._path, path
+        old = self._path
+        self._set_path(path)
         for layer in self._flatten_layers():
             if layer is not self and (layer._path or "").startswith(f"{old}/"):
-                layer._path = path + layer._path[len(old) :]
+                layer._set_path(path + layer._path[len(old) :])
             for variable in layer._handles.values():
                 if variable.path.startswith(f"{old}/"):
                     variable._path = path + variable.path[len(old) :]

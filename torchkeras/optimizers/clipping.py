@@ -22,7 +22,7 @@ def clip_by_norm(grads, limit, foreach=False, whole_norms=None):
 
     The factor is `limit / max(norm, limit)`, so 1 below the limit.
     """
-    norms = _norms(grads, foreach)
+    norms = norms_of(grads, foreach)
     if whole_norms is not None:
         norms = whole_norms(norms)
     return [
@@ -36,7 +36,7 @@ def clip_by_global_norm(grads, limit, foreach=False, whole_norms=None):
 
     An infinite or NaN norm makes every gradient NaN (as in Keras), so that it shows.
     """
-    norms = _norms(grads, foreach)
+    norms = norms_of(grads, foreach)
     if whole_norms is not None:
         norms = whole_norms(norms)
     norm = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
@@ -46,7 +46,8 @@ def clip_by_global_norm(grads, limit, foreach=False, whole_norms=None):
     return [grad * scale.to(grad.device, grad.dtype) for grad in grads]
 
 
-def _norms(grads, foreach):
+def norms_of(grads, foreach=False):
+    """The L2 norms of tensors, in float32 or finer: a list of scalars."""
     # float16 ends at 65504, which the norm of a scaled gradient easily passes.
     if foreach and all(grad.dtype is torch.float32 for grad in grads):
         return torch._foreach_norm(grads)

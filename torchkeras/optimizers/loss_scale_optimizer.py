@@ -59,6 +59,8 @@ class LossScaleOptimizer(Optimizer):
     (0.5, 4.0, 1)
     """
 
+    holds_optimizers = True
+
     def __init__(
         self,
         inner_optimizer,
@@ -188,6 +190,7 @@ class LossScaleOptimizer(Optimizer):
             finite.device.type == "cpu"
             or isinstance(inner, TorchOptimizer)
             or inner.gradient_accumulation_steps
+            or inner.holds_optimizers
             or SCOPE.replica is not None
         )
 

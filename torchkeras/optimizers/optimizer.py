@@ -60,6 +60,7 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     4.0
     """
 
+    holds_optimizers = False  # whether it lets others update
     needs_closure = False  # whether a step computes the loss itself, as torch's LBFGS does
 
     def __init__(

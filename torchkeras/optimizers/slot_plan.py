@@ -20,7 +20,8 @@ class Group:
     """Variables of one device and dtype that share a weight-decay decision.
 
     Attributes:
-        params: list of the variables' tensors.
+        variables: list of the Variables.
+        params: list of their tensors.
         states: dict from the name of an optimizer's list of variables to its tensors here.
         decays: bool, whether weight decay applies.
         cache: dict for what a kernel wants to keep with the group.
@@ -28,6 +29,7 @@ class Group:
 
     def __init__(self, decays):
         self.positions = []
+        self.variables = []
         self.params = []
         self.states = {}
         self.decays = decays
@@ -71,6 +73,7 @@ class SlotPlan:
             key = (param.device, param.dtype, decays[i])
             group = groups.setdefault(key, Group(decays[i]))
             group.positions.append(i)
+            group.variables.append(variables[i])
             group.params.append(param)
             for name, tensors in self.states.items():
                 group.states.setdefault(name, []).append(tensors[i])

@@ -19,6 +19,8 @@ class TorchOptimizer:
     `optimizers.get`, and so `Model.compile`, makes one from such an argument. The torch
     optimizer does the update as ever; weight decay, clipping and averages are its own matter.
 
+    For schedulers of torch there is `keras.callbacks.TorchScheduler`.
+
     It follows the model: a weight that has another tensor since (`load_state_dict(assign=True)`)
     is updated there, with the state it had; one that is frozen stays as it is; one that was
     frozen at the build and is trained now joins a function's optimizer, in the group that the

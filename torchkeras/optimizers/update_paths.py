@@ -32,6 +32,8 @@ class UpdatePaths:
     # The update of one Group by torch's multi-tensor kernels; None: `update_step` does it.
     _update_group = None
     _decays_in_kernel = False
+    # Whether the kernels read a tensor as a whole; sharded ones then go the plain way.
+    _reads_whole = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -95,6 +97,8 @@ class UpdatePaths:
         states = {name: [getattr(self, name)[i] for i in indices] for name in names}
         self._place_state()
         if not all(takes_kernels(v) for v in variables):
+            return None
+        if self._reads_whole and any(is_sharded(v._store[v._key]) for v in variables):
             return None
         for name in names:
             if not all(map(_same_layout, states[name], variables)):
@@ -185,12 +189,16 @@ class UpdatePaths:
             learning_rate = self._host_learning_rate(self._counted_calls())
         else:
             learning_rate = self.learning_rate
-        if self.weight_decay is not None:
-            factor = 1 - _value(learning_rate) * self.weight_decay
-            for variable in variables:
-                if self._use_weight_decay(variable):
-                    variable.assign(variable.value * factor)
+        self._decay_plainly(variables, _value(learning_rate))
         self._backend_update_step(grads, variables, learning_rate)
+
+    def _decay_plainly(self, variables, learning_rate):
+        if self.weight_decay is None:
+            return
+        factor = 1 - learning_rate * self.weight_decay
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                variable.assign(variable.value * factor)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         for grad, variable in zip(grads, trainable_variables, strict=True):

@@ -238,7 +238,7 @@ class Compilation:
 
 def _computes_in_float16(model):
     """Whether the model, or a layer in it, has the policy `mixed_float16`."""
-    return any(layer.dtype_policy.name == "mixed_float16" for layer in model._flatten_layers())
+    return any(layer._own_policy.name == "mixed_float16" for layer in model._flatten_layers())
 
 
 def _free_name(name, taken):
