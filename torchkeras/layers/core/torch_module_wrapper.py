@@ -7,10 +7,12 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from torchkeras.core import config as core_config
 from torchkeras.core import tree
-from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
+from torchkeras.layers.call_spec import is_tensor_like
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.output_spec import infer_output
+from torchkeras.ops.core import cast
 
 
 class TorchModuleWrapper(Layer):
@@ -81,7 +83,11 @@ class TorchModuleWrapper(Layer):
         if self._autocast_dtype is None:
             return outputs
         # Under autocast some functions, such as layer_norm, give float32.
-        return tree.map_structure(self._convert, outputs)
+        return tree.map_structure(self._in_compute_dtype, outputs)
+
+    def _in_compute_dtype(self, x):
+        is_float = is_tensor_like(x) and is_float_dtype(standardize_dtype(x.dtype))
+        return cast(x, self.compute_dtype) if is_float else x
 
     def compute_output_shape(self, input_shape):
         if self.output_shape is not None:
