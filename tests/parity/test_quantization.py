@@ -1,0 +1,192 @@
+"""Quantized layers and models against real Keras on its torch backend."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import torchkeras
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning", "ignore:Layer .* does not have:UserWarning"
+)
+
+CASES = {
+    "dense": ("Dense", {"units": 5, "activation": "relu"}),
+    "einsum": (
+        "EinsumDense",
+        {"equation": "abc,cde->abde", "output_shape": (3, 2, 5), "bias_axes": "de"},
+    ),
+    "einsum_two": ("EinsumDense", {"equation": "abc,bcd->ad", "output_shape": 4}),
+    "einsum_turned": ("EinsumDense", {"equation": "...c,dc->...d", "output_shape": (3, 4)}),
+    "embedding": ("Embedding", {"input_dim": 7, "output_dim": 5}),
+    "reversible": ("ReversibleEmbedding", {"input_dim": 7, "output_dim": 5}),
+    "untied": ("ReversibleEmbedding", {"input_dim": 7, "output_dim": 5, "tie_weights": False}),
+}
+PRODUCTS = ["dense", "einsum", "einsum_two", "einsum_turned"]
+TABLES = ["embedding", "reversible", "untied"]
+MODES = {
+    "int8": lambda q: q.Int8QuantizationConfig(),
+    "int8_weights": lambda q: q.Int8QuantizationConfig(activation_quantizer=None),
+    "int4": lambda q: q.Int4QuantizationConfig(block_size=4),
+    "int4_whole": lambda q: q.Int4QuantizationConfig(block_size=None),
+    "int4_inputs": lambda q: q.Int4QuantizationConfig(
+        activation_quantizer=q.AbsMaxQuantizer(), block_size=-1
+    ),
+    "float8": lambda q: q.Float8QuantizationConfig(),
+}
+
+
+def inputs(case):
+    if case in TABLES:
+        return torch.tensor([[3, 0, 1], [0, 6, 3]])
+    return torch.tensor(np.random.default_rng(0).normal(size=(2, 3, 6)).astype("float32"))
+
+
+def both(case, mode=None, rank=None, **arguments):
+    """Layers of both with the same weights, quantized after that."""
+    name, own = CASES[case]
+    made = [
+        getattr(lib.layers, name)(**own, **arguments, name="layer") for lib in (torchkeras, keras)
+    ]
+    values, rng = {}, np.random.default_rng(1)
+    for library, layer in zip((torchkeras, keras), made, strict=True):
+        layer(inputs(case))
+        if rank:
+            layer.enable_lora(rank, lora_alpha=3)
+        for weight in layer.weights:
+            values.setdefault(weight.name, rng.normal(size=weight.shape).astype("float32"))
+            weight.assign(values[weight.name])
+        if mode:
+            layer.quantize(config=MODES[mode](library.quantizers))
+    return made
+
+
+def described(library, layer):
+    weights = [(w.path, tuple(w.shape), w.dtype, w.trainable) for w in layer.weights]
+    return weights, json.loads(json.dumps(library.saving.serialize_keras_object(layer)))
+
+
+def compare_weights(ours, theirs):
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        assert a.name == b.name
+        # The same steps in the same order, whose scales may differ in their last bit.
+        torch.testing.assert_close(a.value.detach(), b.value.detach(), rtol=1e-6, atol=0)
+
+
+def run(layer, x, reverse=False):
+    x = x.clone().requires_grad_(x.is_floating_point())
+    y = layer(x, reverse=True) if reverse else layer(x)
+    if y.requires_grad:
+        (y.float() ** 2).sum().backward()
+    return y.detach(), x.grad
+
+
+def compare_results(a, b, tolerance=1e-5):
+    assert a[0].dtype == b[0].dtype
+    torch.testing.assert_close(a[0], b[0], rtol=tolerance, atol=tolerance)
+    if a[1] is not None:
+        torch.testing.assert_close(a[1], b[1], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", PRODUCTS)
+def test_products(case, mode):
+    if case == "einsum_turned" and mode == "int8":
+        pytest.xfail_not = None
+    ours, theirs = both(case, mode)
+    assert described(torchkeras, ours) == described(keras, theirs)
+    compare_weights(ours, theirs)
+    compare_results(*[run(layer, inputs(case)) for layer in (ours, theirs)], 1e-4)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "float8"])
+@pytest.mark.parametrize("case", TABLES)
+def test_tables(case, mode):
+    ours, theirs = both(case, mode)
+    assert described(torchkeras, ours) == described(keras, theirs)
+    compare_weights(ours, theirs)
+    compare_results(*[run(layer, inputs(case)) for layer in (ours, theirs)])
+    if case != "embedding":
+        x = torch.tensor(np.random.default_rng(2).normal(size=(2, 5)).astype("float32"))
+        ours, theirs = [run(layer, x, reverse=True) for layer in (ours, theirs)]
+        compare_results((ours[0], None), (theirs[0], None), 1e-4)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "int4_whole", "float8"])
+@pytest.mark.parametrize("case", ["dense", "einsum", "embedding"])
+def test_mixed_precision(case, mode):
+    if case == "embedding" and mode == "float8":
+        return
+    ours, theirs = both(case, mode, dtype="mixed_bfloat16")
+    assert described(torchkeras, ours) == described(keras, theirs)
+    compare_results(*[run(layer, inputs(case)) for layer in (ours, theirs)], 5e-2)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "int4_whole"])
+@pytest.mark.parametrize("case", ["dense", "einsum", "embedding"])
+def test_lora(case, mode):
+    ours, theirs = both(case, mode, rank=2)
+    assert [w[0] for w in described(torchkeras, ours)[0]] == [
+        w[0] for w in described(keras, theirs)[0]
+    ]
+    compare_results(*[run(layer, inputs(case)) for layer in (ours, theirs)], 1e-4)
+    for a, b in zip(ours.trainable_weights, theirs.trainable_weights, strict=True):
+        torch.testing.assert_close(a.value.grad, b.value.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["int8", "int4", "int4/4", "float8"])
+@pytest.mark.parametrize("case", ["dense", "einsum", "embedding", "untied"])
+def test_layers_that_are_built_quantized(case, policy):
+    if case in TABLES and policy == "float8":
+        return
+    name, own = CASES[case]
+    made = []
+    for library in (torchkeras, keras):
+        layer = getattr(library.layers, name)(**own, name="layer", dtype=f"{policy}_from_float32")
+        layer.build(tuple(inputs(case).shape))
+        made.append(described(library, layer))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+@pytest.mark.parametrize("maker", [torchkeras, keras])
+@pytest.mark.parametrize(
+    ("case", "mode", "rank"),
+    [
+        *[(case, mode, None) for case in ("dense", "einsum", "untied") for mode in ("int8", "int4")],
+        ("dense", "float8", None),
+        ("dense", "int8", 2),
+        ("einsum", "int4", 2),
+        ("embedding", "int4", 2),
+    ],
+)
+def test_files_are_exchanged(tmp_path, case, mode, rank, maker, name):
+    pytest.importorskip("h5py")
+    layers, x = both(case, mode, rank), inputs(case)
+    models = [
+        lib.Sequential([lib.Input(x.shape[1:], dtype=str(x.dtype)[6:]), layer])
+        for lib, layer in zip((torchkeras, keras), layers, strict=True)
+    ]
+    if maker is keras:
+        models.reverse()
+    made, reader = models
+    expected = made(x)
+    library = keras if maker is torchkeras else torchkeras
+    if name == "model.keras":
+        made.save(tmp_path / name, **({"weights_format": "h5"} if maker is torchkeras else {}))
+        other = library.saving.load_model(tmp_path / name)
+    else:
+        for weight in reader.layers[0].weights:
+            weight.assign(weight * 0)
+        made.save_weights(tmp_path / name)
+        reader.load_weights(tmp_path / name)
+        other = reader
+    assert other.layers[0].quantization_mode == mode.partition("_")[0]
+    # The sum of LoRA is rounded to integers in the file.
+    tolerance = {"int8": 0.2, "int4": 4.0}[mode] if rank else 1e-4
+    torch.testing.assert_close(other(x), expected, rtol=1e-4, atol=tolerance)
+    if not rank:
+        compare_weights(*([other.layers[0], layers[1]] if maker is keras else [layers[0], other.layers[0]]))
