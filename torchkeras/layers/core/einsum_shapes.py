@@ -119,7 +119,9 @@ def einsum_letters(equation, ndim):
     ('AEbc', 'cd', 'AEbd')
     """
     left, inputs, kernel, outputs = _parsed(equation)
-    free = [letter for letter in string.ascii_letters[::-1] if letter not in inputs + kernel + outputs]
+    free = [
+        letter for letter in string.ascii_letters[::-1] if letter not in inputs + kernel + outputs
+    ]
     rest = "".join(sorted(free[: ndim - len(inputs)]))
     before, after = (rest, "") if left else ("", rest)
     return before + inputs + after, kernel, before + outputs + after

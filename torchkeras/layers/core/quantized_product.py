@@ -60,7 +60,9 @@ class QuantizedProduct(Quantizable):
     def _product_of_two(self, inputs, a, b):
         """The product by `a @ b`, one after the other where the axes allow it."""
         letters = self._letters
-        if letters is None or (letters[1][-1] == letters[2][-1] and letters[1][-1] not in letters[0]):
+        if letters is None or (
+            letters[1][-1] == letters[2][-1] and letters[1][-1] not in letters[0]
+        ):
             return product(inputs, a, letters) @ b
         return product(inputs, a @ b, letters)
 
