@@ -144,6 +144,43 @@ def test_lora(case, mode):
         torch.testing.assert_close(a.value.grad, b.value.grad, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("case", ["dense", "einsum"])
+def test_float8_training(case, dtype):
+    layers, x = both(case, "float8", dtype=dtype), inputs(case)
+    rng = np.random.default_rng(3)
+    names = [w.name for w in layers[0].weights if "scale" in w.name or "history" in w.name]
+    values = {name: rng.uniform(0.5, 2, size=getattr(layers[0], name).shape) for name in names}
+    results = []
+    for layer in layers:
+        for name, value in values.items():
+            getattr(layer, name).assign(value)
+        y = layer(x, training=True)
+        (y.float() ** 2).sum().backward()
+        weights = sorted(layer.trainable_weights, key=lambda weight: weight.name)
+        results.append([y.detach(), *(weight.value.grad for weight in weights)])
+    # A last bit of float32 may be a step of the 8 bits.
+    tolerance = 1e-4 if dtype == "float32" else 5e-2
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_model_with_attention():
+    results = []
+    for library in (torchkeras, keras):
+        ids = library.Input((4,), dtype="int32")
+        x = library.layers.Embedding(7, 8)(ids)
+        x = library.layers.MultiHeadAttention(2, 4)(x, x)
+        model = library.Model(ids, library.layers.Dense(3)(library.layers.Dropout(0.5)(x)))
+        rng = np.random.default_rng(0)
+        model.set_weights([rng.normal(size=w.shape).astype("float32") for w in model.weights])
+        model.quantize("int8")
+        y = model(torch.tensor([[1, 2, 3, 6]]))
+        results.append(([(w.name, w.dtype, tuple(w.shape)) for w in model.weights], y.detach()))
+    assert results[0][0] == results[1][0]
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("policy", ["int8", "int4", "int4/4", "float8"])
 @pytest.mark.parametrize("case", ["dense", "einsum", "embedding", "untied"])
 def test_layers_that_are_built_quantized(case, policy):

@@ -89,6 +89,11 @@ class QuantizedFloat8DTypePolicy(QuantizedDTypePolicy):
                 "`amax_history_length` must be an int. Received: "
                 f"amax_history_length={amax_history_length!r}."
             )
+        if amax_history_length < 1:
+            raise ValueError(
+                "`amax_history_length` must be at least 1. Received: "
+                f"amax_history_length={amax_history_length}."
+            )
         self._amax_history_length = amax_history_length
 
     @property

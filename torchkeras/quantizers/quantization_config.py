@@ -101,7 +101,7 @@ class Int4QuantizationConfig(QuantizationConfig):
         if activation_quantizer == "default":
             activation_quantizer = None
         super().__init__(weight_quantizer, activation_quantizer)
-        if block_size is not None and block_size != -1 and block_size <= 0:
+        if block_size not in (None, -1) and not (isinstance(block_size, int) and block_size > 0):
             raise ValueError(
                 "`block_size` must be a positive int, or None or -1 for one scale for each "
                 f"output. Received: block_size={block_size!r}."

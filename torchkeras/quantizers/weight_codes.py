@@ -3,8 +3,6 @@
 import math
 from typing import NamedTuple
 
-import torch
-
 from torchkeras.quantizers.abs_max import abs_max_quantize_grouped_with_zero_point
 from torchkeras.quantizers.int4_packing import pack_int4, unpack_int4
 from torchkeras.quantizers.quantizer import AbsMaxQuantizer

@@ -116,7 +116,7 @@ def einsum_letters(equation, ndim):
     Example:
 
     >>> einsum_letters("...bc,cd->...bd", 4)
-    ('AEbc', 'cd', 'AEbd')
+    ('YZbc', 'cd', 'YZbd')
     """
     left, inputs, kernel, outputs = _parsed(equation)
     free = [

@@ -48,8 +48,10 @@ class Quantizable:
     @classmethod
     def from_config(cls, config):
         """The layer that `get_config` described."""
-        quantization = deserialize_keras_object(config.get("quantization_config"))
-        return super().from_config({**config, "quantization_config": quantization})
+        if config.get("quantization_config") is not None:
+            quantization = deserialize_keras_object(config["quantization_config"])
+            config = {**config, "quantization_config": quantization}
+        return super().from_config(config)
 
     # From floats to integers
 
@@ -261,7 +263,8 @@ class Quantizable:
             value = decode(stored, scale, zero, code, self._compute_dtype)
             value = value + self.lora_alpha / self.lora_rank * (a @ b)
             values = encode(value, code)
-        return {f"{name}{suffix}": v for suffix, v in zip(("", "_scale", "_zero"), values)}
+        names = [name, f"{name}_scale", f"{name}_zero"]
+        return dict(zip(names, values, strict=True))
 
     def load_own_variables(self, store):
         """Set the layer's variables from `store`; with LoRA, as it was before any training."""
