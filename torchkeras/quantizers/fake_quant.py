@@ -15,32 +15,41 @@ def _nudged(low, high, num_bits, narrow_range):
     return (first - zero) * step, (last - zero) * step, step, inverse
 
 
+def _nudged_along(x, low, high, num_bits, narrow_range, axis):
+    shape = [1] * x.dim()
+    if axis is not None:
+        shape[axis] = -1
+    dtype = torch.promote_types(low.dtype, torch.float32)
+    ends = [end.to(dtype).reshape(shape) for end in (low, high)]
+    return _nudged(*ends, num_bits, narrow_range)
+
+
 class _FakeQuant(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, low, high, num_bits, narrow_range, axis):
-        shape = [1] * x.dim()
-        if axis is not None:
-            shape[axis] = -1
-        dtype = torch.promote_types(low.dtype, torch.float32)
-        ends = [end.to(dtype).reshape(shape) for end in (low, high)]
-        first, last, step, inverse = _nudged(*ends, num_bits, narrow_range)
-        ctx.save_for_backward(x, first, last)
-        ctx.axis, ctx.shapes, ctx.dtypes = axis, (low.shape, high.shape), (low.dtype, high.dtype)
+    def forward(x, low, high, num_bits, narrow_range, axis):
+        first, last, step, inverse = _nudged_along(x, low, high, num_bits, narrow_range, axis)
+        dtype = first.dtype
         zero = (-first * inverse + 0.5).floor()
         steps = (x.to(dtype).clamp(first, last) - first) * inverse - zero
         return ((steps + 0.5).floor() * step).to(x.dtype)
 
     @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:3])
+        ctx.arguments = inputs[3:]
+
+    @staticmethod
     def backward(ctx, upstream):
-        x, first, last = ctx.saved_tensors
+        x, low, high = ctx.saved_tensors
+        first, last, _, _ = _nudged_along(x, low, high, *ctx.arguments)
+        axis = ctx.arguments[-1]
         inside = torch.where((x >= first) & (x <= last), upstream, 0)
-        others = [i for i in range(x.dim()) if i != ctx.axis]
+        others = [i for i in range(x.dim()) if i != axis]
         ends = []
-        masks = (x <= first, x >= last)
-        for mask, shape, dtype in zip(masks, ctx.shapes, ctx.dtypes, strict=True):
+        for mask, end in ((x <= first, low), (x >= last, high)):
             part = torch.where(mask, upstream, 0)
             part = part.sum(others) if others else part
-            ends.append(part.to(dtype).reshape(shape))
+            ends.append(part.to(end.dtype).reshape(end.shape))
         return inside, *ends, None, None, None
 
 

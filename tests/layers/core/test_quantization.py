@@ -131,6 +131,14 @@ def test_compiled_with_gradients():
     assert_close(x.grad, expected)
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_gradients_of_functions(mode):
+    layer, x = quantized("dense", mode)
+    x = x.detach().requires_grad_()
+    layer(x).sum().backward()
+    assert_close(torch.func.grad(lambda x: layer(x).sum())(x.detach()), x.grad)
+
+
 @some
 def test_symbols_and_paths(name, mode):
     layer, x = quantized(name, mode)

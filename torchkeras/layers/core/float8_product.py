@@ -26,7 +26,11 @@ def round_inputs(x, scale, history, training):
         history: tensor, the largest values of the last steps.
         training: bool, whether a backward pass gives new values of both as their gradients.
     """
-    return _RoundInputs.apply(x, scale, history, training)
+    new = (None, None)
+    if training:
+        with torch.no_grad():
+            new = _followed(x, scale, history, torch.float8_e4m3fn)
+    return _RoundInputs.apply(x, scale, history, *new)
 
 
 def round_output_gradient(x, scale, history):
@@ -36,23 +40,26 @@ def round_output_gradient(x, scale, history):
 
 class _RoundInputs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, scale, history, training):
-        ctx.updates = training
-        new = _followed(x, scale, history, torch.float8_e4m3fn) if training else ()
-        ctx.save_for_backward(*new)
+    def forward(x, scale, history, new_scale, new_history):
         return quantize_and_dequantize(x, scale, "float8_e4m3fn", standardize_dtype(x.dtype))
 
     @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[3:])
+
+    @staticmethod
     def backward(ctx, upstream):
-        scale, history = ctx.saved_tensors if ctx.updates else (None, None)
-        return upstream, scale, history, None
+        return upstream, *ctx.saved_tensors, None, None
 
 
 class _RoundGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, scale, history):
-        ctx.save_for_backward(scale, history)
+    def forward(x, scale, history):
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx, upstream):

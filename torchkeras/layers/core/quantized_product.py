@@ -118,7 +118,7 @@ def product(inputs, kernel, letters):
 
 
 def product_of_integers(inputs, kernel, letters=None):
-    """The product of int8 tensors, exact: int32, or float32 where a GPU has no product for it.
+    """The product of int8 tensors: of int32, or of float32 where a GPU has no such product.
 
     Args:
         inputs, kernel: int8 tensors.
@@ -153,8 +153,8 @@ def _contracted(letters):
 
 
 def _int_mm(a, b):
-    # On a CPU 2 to 9 times as fast as a product of floats (one thread, 512 to 1024 features). The
-    # conditions are those of cuBLAS.
+    # On a CPU 2 to 9 times as fast as making floats of both and multiplying these (one thread, 512
+    # and 1024 features, 1 to 256 rows). The conditions on a GPU are those of cuBLAS.
     if a.device.type == "cpu" or (
         a.device.type == "cuda" and a.shape[0] > 16 and not (b.shape[0] % 8 or b.shape[1] % 8)
     ):
@@ -179,10 +179,13 @@ def straight_through(inputs, outputs, weight, letters=None, turned=False):
 class _StraightThrough(torch.autograd.Function):
     # The floats are made again for the gradient, so that training keeps no copy of them.
     @staticmethod
-    def forward(ctx, inputs, outputs, stored, scale, zero, code, letters, turned):
-        ctx.save_for_backward(stored, scale, zero)
-        ctx.code, ctx.letters, ctx.turned = code, letters, turned
+    def forward(inputs, outputs, stored, scale, zero, code, letters, turned):
         return outputs.view_as(outputs)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, _, stored, scale, zero, ctx.code, ctx.letters, ctx.turned = inputs
+        ctx.save_for_backward(stored, scale, zero)
 
     @staticmethod
     def backward(ctx, upstream):
