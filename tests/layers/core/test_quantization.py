@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import torchkeras as keras
-from tests.testing import assert_close
+from tests.testing import assert_close, case, layer_cases
 from torchkeras import layers, quantizers
 from torchkeras.quantizers.weight_codes import decode
 
@@ -89,6 +89,46 @@ def test_gradients_go_straight_through_the_reverse_call(mode, tied):
     table = decode(*layer._stored("embeddings" if tied else "reverse_embeddings"), torch.float32)
     rows = table if tied else table.T
     assert_close(x.grad, rows.sum(0).expand(3, 6))
+
+
+def built_quantized(cls, policy, shape, **arguments):
+    """A case of a layer that is quantized in `build`, with integers of both signs."""
+
+    def prepare(layer):
+        layer.build(shape)
+        integers = layer._handles[layer._lora_weight]
+        integers.assign(torch.arange(integers.value.numel()).reshape(integers.shape) % 51 - 25)
+
+    return case(
+        cls,
+        {**arguments, "dtype": policy},
+        shape,
+        prepare=prepare,
+        supports_mixed_precision=False,  # these two set another policy
+        supports_half=False,
+        input_dtype="int64" if cls is layers.Embedding else "float32",
+    )
+
+
+CASES = {
+    "int8": built_quantized(layers.Dense, "int8_from_float32", (2, 8), units=4),
+    "int4": built_quantized(layers.Dense, "int4/4_from_float32", (2, 3, 8), units=4),
+    "einsum": built_quantized(
+        layers.EinsumDense,
+        "int8_from_float32",
+        (2, 3, 8),
+        equation="abc,cd->abd",
+        output_shape=(None, 4),
+    ),
+    "embedding": built_quantized(
+        layers.Embedding, "int4/-1_from_float32", (2, 3), input_dim=10, output_dim=4
+    ),
+}
+
+
+@layer_cases(CASES)
+def test_holds_the_contract_of_layers(check):
+    check()
 
 
 @some
@@ -199,6 +239,15 @@ def test_float8_scales_follow_in_training():
     assert_close(dense.inputs_amax_history.value[0], x.abs().max())
     assert_close(dense.inputs_scale.value, x.abs().max() / 448)
     assert dense.outputs_grad_amax_history.value[0] > 0
+
+
+def test_float8_scales_of_a_frozen_layer_are_frozen_and_thaw():
+    layer = layers.Dense(4, trainable=False)
+    layer.build((None, 6))
+    layer.quantize("float8")
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+    layer.trainable = True
+    assert len(layer.trainable_weights) == 8
 
 
 def test_model_quantizes_the_layers_that_filters_take():

@@ -211,6 +211,7 @@ class Quantizable:
                     overwrite_with_gradient=True,
                     name=name,
                 )
+                state.trainable = self._trainable
                 setattr(self, name, state)
 
     def _stored(self, name):
