@@ -1,6 +1,6 @@
 """Forecast tomorrow's temperature from the days before: dense, convolutional and recurrent models.
 
-Run: python examples/timeseries_forecasting.py [--years 3] [--epochs 5]
+Run: python examples/timeseries_forecasting.py [--years 2] [--epochs 5]
 """
 
 import argparse
@@ -75,21 +75,29 @@ def convolutional(inputs):
     return layers.GlobalAveragePooling1D()(x)
 
 
-def recurrent(inputs):
+def lstm(inputs):
     return layers.Dropout(0.2)(layers.LSTM(16)(inputs))
+
+
+def stacked_gru(inputs):
+    return layers.Dropout(0.2)(layers.GRU(16)(layers.GRU(16, return_sequences=True)(inputs)))
+
+
+def bidirectional(inputs):
+    return layers.Dropout(0.2)(layers.Bidirectional(layers.LSTM(8))(inputs))
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--years", type=float, default=3)
+    parser.add_argument("--years", type=float, default=2)
     parser.add_argument("--window", type=int, default=72, help="hours that a model sees")
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args(arguments)
 
     weather = make_weather(int(arguments.years * 365 * 24))
     (train, validation, test), mean, deviation = make_datasets(weather, arguments.window, 128)
-    print(f"No change: {no_change_error(test, mean, deviation):.2f} degrees")
-    for make in (dense, convolutional, recurrent):
+    print(f"no change: {no_change_error(test, mean, deviation):.2f} degrees")
+    for make in (dense, convolutional, lstm, stacked_gru, bidirectional):
         keras.utils.set_random_seed(0)
         inputs = keras.Input((arguments.window, weather.shape[1]))
         outputs = layers.Dense(1)(make(inputs))
@@ -99,7 +107,7 @@ def main(arguments=None):
         model.compile(keras.optimizers.Adam(0.003), "mse", metrics=["mae"])
         model.fit(train, validation_data=validation, epochs=arguments.epochs, verbose=0)
         error = model.evaluate(test, return_dict=True, verbose=0)["mae"]
-        print(f"{model.name.capitalize()}: {error:.2f} degrees")
+        print(f"{model.name}: {error:.2f} degrees")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """torchkeras: the Keras 3 API as native PyTorch. `import torchkeras as keras`."""
 
 from torchkeras import activations as activations
+from torchkeras import applications as applications
 from torchkeras import autograd as autograd
 from torchkeras import backend as backend
 from torchkeras import callbacks as callbacks

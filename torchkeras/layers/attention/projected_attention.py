@@ -108,7 +108,7 @@ class ProjectedAttention(Layer):
         key_mask=None,
         attention_mask=None,
         return_attention_scores=False,
-        training=False,
+        training=None,
         use_causal_mask=False,
     ):
         if return_attention_scores and self._flash_attention:
