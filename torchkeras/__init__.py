@@ -21,6 +21,7 @@ from torchkeras import models as models
 from torchkeras import ops as ops
 from torchkeras import optimizers as optimizers
 from torchkeras import preprocessing as preprocessing
+from torchkeras import quantizers as quantizers
 from torchkeras import random as random
 from torchkeras import regularizers as regularizers
 from torchkeras import saving as saving
@@ -44,6 +45,7 @@ from torchkeras.models import Functional as _Functional
 from torchkeras.models import Model as Model
 from torchkeras.models import Sequential as Sequential
 from torchkeras.optimizers import Optimizer as Optimizer
+from torchkeras.quantizers import Quantizer as Quantizer
 from torchkeras.regularizers import Regularizer as Regularizer
 from torchkeras.version import __version__ as __version__
 from torchkeras.version import version as version
@@ -56,5 +58,13 @@ _serialization.expose(
     "keras.src.models.functional", {"Functional": _Functional}, only=["Functional"]
 )
 _serialization.expose(
-    "keras.dtype_policies", vars(dtype_policies), only=["DTypePolicy", "DTypePolicyMap"]
+    "keras.dtype_policies",
+    vars(dtype_policies),
+    only=[
+        "DTypePolicy",
+        "DTypePolicyMap",
+        "Int4DTypePolicy",
+        "QuantizedDTypePolicy",
+        "QuantizedFloat8DTypePolicy",
+    ],
 )

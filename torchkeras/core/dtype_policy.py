@@ -6,6 +6,7 @@ from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_d
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 
 _default_policy = None
+_quantized_of_name = None
 
 
 class DTypePolicy:
@@ -61,8 +62,12 @@ class DTypePolicy:
 
     @property
     def quantization_mode(self):
-        """Always None: no policy here quantizes."""
+        """How weights are quantized: `"int8"`, `"int4"`, `"float8"` or None."""
         return None
+
+    def with_source(self, name):
+        """The policy of that name, where a quantized one keeps its mode."""
+        return DTypePolicy(name)
 
     def convert_input(self, x, autocast, dtype):
         """A tensor or array as a tensor, floats cast to `dtype` when `autocast` is set."""
@@ -135,8 +140,16 @@ def get(identifier):
     if isinstance(identifier, dict):
         return deserialize(identifier)
     if isinstance(identifier, str):
-        return DTypePolicy(identifier)
+        # Which "float8_e5m2" and "int8", names of dtypes, are not.
+        is_quantized = "_from_" in identifier
+        return _quantized_of_name(identifier) if is_quantized else DTypePolicy(identifier)
     return DTypePolicy(standardize_dtype(identifier))
+
+
+def _find_quantized_with(of_name):
+    """Hand in the function that makes quantized policies, which are built upon these."""
+    global _quantized_of_name
+    _quantized_of_name = of_name
 
 
 def serialize(policy):

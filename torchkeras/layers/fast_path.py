@@ -101,6 +101,7 @@ def fast_path_of(layer, spec):
     if (
         not spec.takes_one
         or layer._input_torch_dtype is None
+        or layer._calls_quantized
         or layer._activity_regularizer is not None
         or tree.is_nested(input_spec)
         or (layer._supports_masking and layer._makes_masks)

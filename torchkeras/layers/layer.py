@@ -12,7 +12,7 @@ from torchkeras.core import dtype_policy as dtype_policies
 from torchkeras.core.arguments import any_symbolic
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtype_policy_map import DTypePolicyMap
-from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
+from torchkeras.core.dtypes import is_float_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
 from torchkeras.core.scopes import SCOPE, autocast_scope
@@ -92,6 +92,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         "_autocast_dtype",
         "_build_done",
         "_build_shapes",
+        "_calls_quantized",
         "_building",
         "_built_from_config",
         "_compute_dtype",
@@ -108,6 +109,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         "_outbound_nodes",
         "_own_policy",
         "_path",
+        "_quantization_mode",
         "_supports_masking",
         "_trainable",
         "_weight_argument_names",
@@ -182,6 +184,8 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         if isinstance(policy, DTypePolicyMap):
             policy = policy.policy_of(self.__dict__.get("_path"))
         self._own_policy = policy
+        self._quantization_mode = policy.quantization_mode
+        self._calls_quantized = bool(policy.quantization_mode and hasattr(self, "quantized_call"))
         self._fast = UNSETTLED
         CHANGES.add()
         compute, variable = policy.compute_dtype, policy.variable_dtype
@@ -200,17 +204,52 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
     @dtype_policy.setter
     def dtype_policy(self, value):
         policy, known, path = dtype_policies.get(value), self._dtype_policy, self.path
+        own = policy.policy_of(path) if isinstance(policy, DTypePolicyMap) else policy
+        if self.built and own != self._own_policy and self._calls_quantized:
+            raise ValueError(
+                f"Layer '{self.name}' has quantized weights, which fit the policy "
+                f"'{self._own_policy.name}' alone. Received: dtype_policy='{own.name}'. Make "
+                "another layer with float weights."
+            )
         if isinstance(known, DTypePolicyMap) and not isinstance(policy, DTypePolicyMap) and path:
             if path in known:
                 del known[path]
             known[path] = policy
             policy = known
+        old = self._own_policy
         self._set_policy(policy)
+        if self.built and self._calls_quantized and own != old:
+            try:
+                self._quantize_for(own)
+            except Exception:
+                self._set_policy(old)
+                raise
 
     def _set_path(self, path):
         self._path = path
         if isinstance(self._dtype_policy, DTypePolicyMap):
             self._set_policy(self._dtype_policy)
+
+    @property
+    def quantization_mode(self):
+        """How weights are quantized: `"int8"`, `"int4"`, `"float8"` or None."""
+        return self._quantization_mode
+
+    def _quantize_for(self, policy):
+        """Quantize by a policy that was set on the layer with its float weights."""
+        self.quantize(policy.quantization_mode)
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Keep the weights in fewer bits, in the layers that can.
+
+        Raises:
+            NotImplementedError: here, since this layer cannot.
+        """
+        raise NotImplementedError(
+            f"Layer '{self.name}' of class {type(self).__name__} has no weights that can be "
+            f"quantized. Received: quantize(mode={mode!r}). Dense, EinsumDense, Embedding and "
+            "ReversibleEmbedding have."
+        )
 
     @property
     def dtype(self):
@@ -244,19 +283,26 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
 
     def _apply(self, fn, recurse=True):
         # `.half()`, `.to(torch.bfloat16)` and the like change the policy with the weights.
+        policy = self._policy_after(fn)
         super()._apply(fn, recurse)
         for metric in self._metrics:
             for variable in metric.variables:
                 with torch.no_grad():
                     moved = fn(variable._store[variable._key])
                 variable._store[variable._key] = moved.to(to_torch_dtype(variable.dtype))
-        if is_float_dtype(self.variable_dtype):
-            old = to_torch_dtype(self.variable_dtype)
-            with torch.no_grad():
-                new = fn(torch.empty(0, dtype=old)).dtype
-            if new is not old:
-                self._set_policy(dtype_policies.get(new))
+        if policy is not self._dtype_policy:
+            self._set_policy(policy)
         return self
+
+    def _policy_after(self, fn):
+        if not is_float_dtype(self.variable_dtype):
+            return self._dtype_policy
+        old = to_torch_dtype(self.variable_dtype)
+        with torch.no_grad():
+            new = fn(torch.empty(0, dtype=old)).dtype
+        if new is old:
+            return self._dtype_policy
+        return self._own_policy.with_source(standardize_dtype(new))
 
     # Building
 
@@ -535,14 +581,15 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         if spec.takes_training and spec.training_of(args, kwargs) is None:
             args, kwargs = spec.with_training(args, kwargs, self.training)
         # A layer of one dtype inside a mixed one must read its weights as they are.
+        call = self.quantized_call if self._calls_quantized else self.call
         if self._autocast_dtype is not None and self._mixes_foreign_modules():
             with autocast_scope(self._autocast_dtype), self._torch_autocast(first):
-                outputs = self.call(*args, **kwargs)
+                outputs = call(*args, **kwargs)
         elif SCOPE.autocast is self._autocast_dtype:
-            outputs = self.call(*args, **kwargs)
+            outputs = call(*args, **kwargs)
         else:
             with autocast_scope(self._autocast_dtype):
-                outputs = self.call(*args, **kwargs)
+                outputs = call(*args, **kwargs)
         if not self.built:
             self._finish_build(shapes_of(arguments))
         if self._activity_regularizer is not None:

@@ -18,6 +18,7 @@ from torchkeras.core.serialization import (
     serialize_keras_object,
 )
 from torchkeras.layers.layer import Layer
+from torchkeras.models.quantization import quantize_model
 from torchkeras.saving import saving_api
 from torchkeras.trainers.trainer import Trainer
 from torchkeras.utils.summary_utils import print_summary
@@ -281,6 +282,28 @@ class Model(Trainer, Layer):
         True
         """
         saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def quantize(self, mode=None, config=None, filters=None, *, type_check=True):
+        """Keep the weights of Dense, EinsumDense and Embedding layers in fewer bits from now on.
+
+        Args:
+            mode: `"int8"`, `"int4"` or `"float8"`; None for that of the config.
+            config: QuantizationConfig of `keras.quantizers`; None for the default of the mode.
+            filters: regular expression, or list of them, to be found in a layer's name; or
+                function `layer -> bool`; None for all layers.
+            type_check: bool, whether subclasses of these layers are left as they are.
+
+        Raises:
+            ValueError: the arguments mean nothing, or a layer is not built or quantized already.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> model.quantize("int8")
+        >>> model.layers[0].kernel.dtype
+        'int8'
+        """
+        quantize_model(self, mode, config, filters, type_check)
 
     def to_json(self, **kwargs):
         """The architecture as a JSON string, without weights.

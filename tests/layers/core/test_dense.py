@@ -76,8 +76,8 @@ def test_units_must_be_a_positive_int(units):
         layers.Dense(units)
 
 
-def test_what_is_not_supported_is_named():
-    with pytest.raises(ValueError, match="quantization_config.*Received.*Leave it out"):
+def test_quantization_config_must_be_one():
+    with pytest.raises(ValueError, match="QuantizationConfig.*Received: quantization_config=4"):
         layers.Dense(2, quantization_config=4)
 
 

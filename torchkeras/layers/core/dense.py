@@ -5,6 +5,7 @@ from torchkeras.activations.kernel_codes import kernel_code
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
 from torchkeras.layers.core.lora import LowRankUpdate
+from torchkeras.layers.core.quantized_product import QuantizedProduct
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.known_sizes import known_sizes
 from torchkeras.layers.layer import Layer
@@ -15,7 +16,7 @@ from torchkeras.layers.weight_arguments import (
 )
 
 
-class Dense(LowRankUpdate, Layer):
+class Dense(QuantizedProduct, LowRankUpdate, Layer):
     """Fully connected layer: `activation(x @ kernel + bias)` over the last axis.
 
     Args:
@@ -28,7 +29,7 @@ class Dense(LowRankUpdate, Layer):
         kernel_constraint, bias_constraint: constraints, by name or instance, or None.
         lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
             layer is built; None for no LoRA.
-        quantization_config: kept for Keras's signature; only None works.
+        quantization_config: QuantizationConfig for a quantized `dtype`, or None.
 
     Input shape: `(batch, ..., features)`; `features` is known at build. Integers are computed
         in the dtype of the kernel.
@@ -45,6 +46,8 @@ class Dense(LowRankUpdate, Layer):
     >>> layer.kernel.shape, layer.bias.shape
     ((3, 4), (4,))
     """
+
+    _quantized_weights = ("kernel",)
 
     def __init__(
         self,
@@ -65,17 +68,13 @@ class Dense(LowRankUpdate, Layer):
     ):
         if not isinstance(units, int) or units <= 0:
             raise ValueError(f"`units` must be an int of at least 1. Received: units={units!r}.")
-        if quantization_config is not None:
-            raise ValueError(
-                "Dense supports no other value than None for `quantization_config`. Received: "
-                f"quantization_config={quantization_config!r}. Leave it out."
-            )
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         set_weight_arguments(self, locals(), "kernel", "bias")
         self._set_lora(lora_rank, lora_alpha)
+        self._set_quantization(quantization_config)
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -136,6 +135,6 @@ class Dense(LowRankUpdate, Layer):
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
             **weight_config(self),
-            "quantization_config": None,
+            **self._quantization_of_config(),
             **self._lora_config(),
         }

@@ -9,8 +9,9 @@ from torchkeras.activations.kernel_codes import kernel_code
 from torchkeras.initializers.random_initializers import VarianceScaling
 from torchkeras.kernels import activation_codes as codes
 from torchkeras.kernels.dense import dense
-from torchkeras.layers.core.einsum_shapes import einsum_shapes
+from torchkeras.layers.core.einsum_shapes import einsum_letters, einsum_shapes
 from torchkeras.layers.core.lora import LowRankUpdate
+from torchkeras.layers.core.quantized_product import QuantizedProduct
 from torchkeras.layers.input_spec import InputSpec
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.weight_arguments import (
@@ -18,9 +19,10 @@ from torchkeras.layers.weight_arguments import (
     weight_arguments,
     weight_config,
 )
+from torchkeras.quantizers.weight_codes import WeightCode
 
 
-class EinsumDense(LowRankUpdate, Layer):
+class EinsumDense(QuantizedProduct, LowRankUpdate, Layer):
     """Dense layer over axes of choice: `activation(einsum(equation, x, kernel) + bias)`.
 
     Args:
@@ -36,8 +38,8 @@ class EinsumDense(LowRankUpdate, Layer):
         kernel_constraint, bias_constraint: constraints, by name or instance, or None.
         lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
             layer is built; None for no LoRA.
-        gptq_unpacked_column_size, quantization_config: kept for Keras's signature; only None
-            works.
+        gptq_unpacked_column_size: kept for Keras's signature; only None works.
+        quantization_config: QuantizationConfig for a quantized `dtype`, or None.
 
     Input shape: as `equation` says; the sizes that the kernel has are known at build. Integers
         are computed in the dtype of the kernel.
@@ -56,7 +58,8 @@ class EinsumDense(LowRankUpdate, Layer):
     ((3, 2, 4), (2, 4))
     """
 
-    _plain_attributes = Layer._plain_attributes | {"_contracted"}
+    _plain_attributes = QuantizedProduct._plain_attributes | {"_contracted"}
+    _quantized_weights = ("kernel",)
 
     def __init__(
         self,
@@ -76,16 +79,11 @@ class EinsumDense(LowRankUpdate, Layer):
         quantization_config=None,
         **kwargs,
     ):
-        unsupported = {
-            "gptq_unpacked_column_size": gptq_unpacked_column_size,
-            "quantization_config": quantization_config,
-        }
-        for argument, value in unsupported.items():
-            if value is not None:
-                raise ValueError(
-                    f"EinsumDense supports no other value than None for `{argument}`. Received: "
-                    f"{argument}={value!r}. Leave it out."
-                )
+        if gptq_unpacked_column_size is not None:
+            raise ValueError(
+                "EinsumDense supports no other value than None for `gptq_unpacked_column_size`. "
+                f"Received: gptq_unpacked_column_size={gptq_unpacked_column_size!r}. Leave it out."
+            )
         super().__init__(**kwargs)
         self.equation = equation
         whole = isinstance(output_shape, int)
@@ -94,10 +92,12 @@ class EinsumDense(LowRankUpdate, Layer):
         self.activation = activations.get(activation)
         set_weight_arguments(self, locals(), "kernel", "bias")
         self._set_lora(lora_rank, lora_alpha)
+        self._set_quantization(quantization_config)
         self._contracted = None
 
     def build(self, input_shape):
         shapes = self._shapes(input_shape)
+        self._letters = einsum_letters(self.equation, len(input_shape))
         arguments = weight_arguments(self, "kernel")
         arguments["initializer"] = _with_axes(arguments["initializer"], shapes)
         self.kernel = self.add_weight(name="kernel", shape=shapes.kernel, **arguments)
@@ -115,6 +115,15 @@ class EinsumDense(LowRankUpdate, Layer):
 
     def _shapes(self, input_shape):
         return einsum_shapes(self.equation, self.bias_axes, input_shape, self.partial_output_shape)
+
+    def _code_of(self, name, shape, mode, block_size):
+        _, kernel, outputs = self._letters
+        axis = tuple([i for i, letter in enumerate(kernel) if letter not in outputs])
+        if mode == "int8":
+            return WeightCode(shape, 8, axis, letters=(kernel, outputs))
+        rows = math.prod([shape[i] for i in axis])
+        matrix = (rows, math.prod(shape) // rows)
+        return WeightCode(shape, 4, 0, matrix=matrix, block_size=block_size)
 
     def call(self, inputs):
         kernel = self._merged() if self.lora_enabled else self.kernel.value
@@ -145,7 +154,7 @@ class EinsumDense(LowRankUpdate, Layer):
             "bias_axes": self.bias_axes,
             **weight_config(self),
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "quantization_config": None,
+            **self._quantization_of_config(),
             **self._lora_config(),
         }
 

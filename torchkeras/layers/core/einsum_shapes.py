@@ -1,6 +1,7 @@
 """einsum_shapes: what the equation of an EinsumDense says of its weights and its output."""
 
 import re
+import string
 from typing import NamedTuple
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -103,6 +104,27 @@ def einsum_shapes(equation, bias_axes, input_shape, output_shape):
         output_axes=[i for i, letter in enumerate(kernel) if letter in sizes_out],
         contracted=None if after else _contracted(inputs, kernel, outputs),
     )
+
+
+def einsum_letters(equation, ndim):
+    """Letters for the axes of input, kernel and output, those of `...` too.
+
+    Args:
+        equation: str.
+        ndim: int, number of axes of the input.
+
+    Example:
+
+    >>> einsum_letters("...bc,cd->...bd", 4)
+    ('YZbc', 'cd', 'YZbd')
+    """
+    left, inputs, kernel, outputs = _parsed(equation)
+    free = [
+        letter for letter in string.ascii_letters[::-1] if letter not in inputs + kernel + outputs
+    ]
+    rest = "".join(sorted(free[: ndim - len(inputs)]))
+    before, after = (rest, "") if left else ("", rest)
+    return before + inputs + after, kernel, before + outputs + after
 
 
 def _parsed(equation):

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from torchkeras import regularizers
 from torchkeras.layers.core.lora import LowRankUpdate
+from torchkeras.layers.core.quantized_table import QuantizedTable
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.weight_arguments import (
     set_weight_arguments,
@@ -13,7 +14,7 @@ from torchkeras.layers.weight_arguments import (
 )
 
 
-class Embedding(LowRankUpdate, Layer):
+class Embedding(QuantizedTable, LowRankUpdate, Layer):
     """Replaces each integer by a vector, the row of that number of a table that is learned.
 
     Args:
@@ -26,7 +27,7 @@ class Embedding(LowRankUpdate, Layer):
         weights: array `(input_dim, output_dim)` to start from, or a list of it; None for none.
         lora_rank, lora_alpha: int and float, arguments of `enable_lora`, which is called when the
             layer is built; None for no LoRA.
-        quantization_config: kept for Keras's signature; only None works.
+        quantization_config: QuantizationConfig for a quantized `dtype`, or None.
 
     Input shape: any, integers from 0 to `input_dim - 1`. Floats are cut off to integers.
     Output shape: that of the input, and `output_dim`, in the layer's compute dtype.
@@ -44,6 +45,7 @@ class Embedding(LowRankUpdate, Layer):
     """
 
     _lora_weight = "embeddings"
+    _quantized_weights = ("embeddings",)
 
     def __init__(
         self,
@@ -64,17 +66,13 @@ class Embedding(LowRankUpdate, Layer):
                 raise ValueError(
                     f"`{name}` must be an int of at least 1. Received: {name}={size!r}."
                 )
-        if quantization_config is not None:
-            raise ValueError(
-                "Embedding supports no other value than None for `quantization_config`. Received: "
-                f"quantization_config={quantization_config!r}. Leave it out."
-            )
         # Integers that come as floats must not be rounded to a compute dtype of few bits.
         super().__init__(**{**kwargs, "autocast": False})
         self.input_dim = input_dim
         self.output_dim = output_dim
         set_weight_arguments(self, locals(), "embeddings")
         self._set_lora(lora_rank, lora_alpha)
+        self._set_quantization(quantization_config)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
         if weights is not None:
@@ -116,6 +114,6 @@ class Embedding(LowRankUpdate, Layer):
             **weight_config(self),
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "mask_zero": self.mask_zero,
-            "quantization_config": None,
+            **self._quantization_of_config(),
             **self._lora_config(),
         }

@@ -30,6 +30,10 @@ class LowRankUpdate:
             return {}
         return {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
 
+    def _lora_shape(self):
+        """Shape of the weight that the product is added to."""
+        return self._handles[self._lora_weight].shape
+
     def enable_lora(self, rank, lora_alpha=None, a_initializer="he_uniform", b_initializer="zeros"):
         """Freeze the weight, and learn a product of two small ones that is added to it.
 
@@ -63,18 +67,18 @@ class LowRankUpdate:
                 f"LoRA cannot be enabled: layer '{self.name}' {reason}. Received: rank={rank}."
             )
         self._set_lora(rank, lora_alpha)
-        weight = self._handles[name]
+        weight, shape = self._handles[name], self._lora_shape()
         # In float32 whatever the layer's dtype: small steps must not be lost in it.
         a = self.add_weight(
             name=f"lora_{name}_a",
-            shape=(*weight.shape[:-1], rank),
+            shape=(*shape[:-1], rank),
             initializer=initializers.get(a_initializer),
             dtype="float32",
             regularizer=arguments["regularizer"],
         )
         b = self.add_weight(
             name=f"lora_{name}_b",
-            shape=(rank, weight.shape[-1]),
+            shape=(rank, shape[-1]),
             initializer=initializers.get(b_initializer),
             dtype="float32",
             regularizer=arguments["regularizer"],

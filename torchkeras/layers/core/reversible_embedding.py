@@ -6,6 +6,7 @@ from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.core.embedding import Embedding
 from torchkeras.layers.weight_arguments import weight_arguments
+from torchkeras.quantizers.quantizer import AbsMaxQuantizer
 
 
 class ReversibleEmbedding(Embedding):
@@ -39,6 +40,8 @@ class ReversibleEmbedding(Embedding):
     >>> layer(y, reverse=True).shape
     torch.Size([1, 3, 5])
     """
+
+    _quantized_weights = ("embeddings", "reverse_embeddings")
 
     def __init__(
         self,
@@ -84,13 +87,32 @@ class ReversibleEmbedding(Embedding):
             if self.mask_zero:
                 outputs._keras_mask = super().compute_mask(inputs)
             return outputs
+        return self._capped(self._logits(inputs))
+
+    def quantized_call(self, inputs, reverse=False):
+        if reverse:
+            return self._capped(self._quantized_logits(inputs))
+        outputs = super().quantized_call(inputs)
+        if self.mask_zero:
+            outputs._keras_mask = super().compute_mask(inputs)
+        return outputs
+
+    def _logits(self, inputs):
         tied = self.tie_weights
         table = self._merged() if self.lora_enabled else self.embeddings.value
         kernel = table.T if tied else self.reverse_embeddings.value
         dtype = to_torch_dtype(self.reverse_dtype or self.compute_dtype)
-        logits = torch.matmul(inputs.to(dtype), kernel.to(dtype))
+        return torch.matmul(inputs.to(dtype), kernel.to(dtype))
+
+    def _capped(self, logits):
         cap = self.logit_soft_cap
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def _default_inputs_quantizer(self, mode):
+        return AbsMaxQuantizer(axis=-1)
+
+    def _zero_dtype(self, name):
+        return "int8" if name == "embeddings" else None  # as Keras has them
 
     def compute_mask(self, inputs, previous_mask=None):
         return None  # `call` knows whether it makes one
