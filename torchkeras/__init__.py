@@ -29,7 +29,10 @@ from torchkeras.core.dtype_policy import DTypePolicy as DTypePolicy
 from torchkeras.core.keras_tensor import KerasTensor as KerasTensor
 from torchkeras.core.naming import name_scope as name_scope
 from torchkeras.core.operation import Operation as Operation
+from torchkeras.core.remat import RematScope as RematScope
+from torchkeras.core.remat import remat as remat
 from torchkeras.core.scopes import StatelessScope as StatelessScope
+from torchkeras.core.scopes import SymbolicScope as SymbolicScope
 from torchkeras.core.variable import Variable as Variable
 from torchkeras.initializers import Initializer as Initializer
 from torchkeras.layers import Input as Input
@@ -37,6 +40,7 @@ from torchkeras.layers import InputSpec as InputSpec
 from torchkeras.layers import Layer as Layer
 from torchkeras.losses import Loss as Loss
 from torchkeras.metrics import Metric as Metric
+from torchkeras.models import Function as Function
 from torchkeras.models import Functional as _Functional
 from torchkeras.models import Model as Model
 from torchkeras.models import Sequential as Sequential

@@ -102,6 +102,7 @@ def fast_path_of(layer, spec):
         not spec.takes_one
         or layer._input_torch_dtype is None
         or layer._activity_regularizer is not None
+        or layer._remat_mode is not None
         or tree.is_nested(input_spec)
         or (layer._supports_masking and layer._makes_masks)
     ):

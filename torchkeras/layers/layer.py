@@ -14,6 +14,7 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import is_float_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import Node, Operation
+from torchkeras.core.remat import recomputing_call
 from torchkeras.core.scopes import SCOPE, autocast_scope
 from torchkeras.core.strings import as_text, is_text
 from torchkeras.core.variable import Variable
@@ -106,6 +107,7 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         "_lost_mask",
         "_outbound_nodes",
         "_path",
+        "_remat_mode",
         "_supports_masking",
         "_trainable",
         "_weight_argument_names",
@@ -516,12 +518,13 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
         kwargs, mask = find_masks(spec, args, kwargs)
         if spec.takes_training and spec.training_of(args, kwargs) is None:
             args, kwargs = spec.with_training(args, kwargs, self.training)
+        call = self.call if self._remat_mode is None else recomputing_call(self)
         # A layer of one dtype inside a mixed one must read its weights as they are.
         if SCOPE.autocast is self._autocast_dtype:
-            outputs = self.call(*args, **kwargs)
+            outputs = call(*args, **kwargs)
         else:
             with autocast_scope(self._autocast_dtype):
-                outputs = self.call(*args, **kwargs)
+                outputs = call(*args, **kwargs)
         if not self.built:
             self._finish_build(shapes_of(arguments))
         if self._activity_regularizer is not None:

@@ -3,7 +3,7 @@
 from torchkeras.core import tree
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.call_spec import is_default
-from torchkeras.layers.init_arguments import config_of_arguments
+from torchkeras.core.init_arguments import config_of_arguments
 
 
 class LayerConfig:
