@@ -18,6 +18,8 @@ _settings = {
     "traceback_filtering": True,
     "max_epochs": None,
     "max_steps_per_epoch": None,
+    "flash_attention": None,
+    "unsafe_deserialization": False,
 }
 _local = threading.local()
 
@@ -31,6 +33,97 @@ def backend():
     'torch'
     """
     return "torch"
+
+
+def set_backend(backend):
+    """Kept for Keras's name: torch is what there is.
+
+    Args:
+        backend: `"torch"`.
+
+    Raises:
+        ValueError: any other name.
+
+    Example:
+
+    >>> keras.config.set_backend("torch")
+    """
+    if backend != "torch":
+        raise ValueError(
+            "torchkeras computes with torch, and with nothing else. Received: backend="
+            f"{backend!r}. Import Keras itself, with KERAS_BACKEND set, for another."
+        )
+
+
+def is_nnx_enabled():
+    """Whether the features for Flax NNX are on: never, they are of JAX.
+
+    Example:
+
+    >>> keras.config.is_nnx_enabled()
+    False
+    """
+    return False
+
+
+def enable_flash_attention():
+    """Let torch choose its flash attention kernel in attention layers (the default).
+
+    It holds for layers made from now on. Torch then takes that kernel where device, dtype and
+    shapes allow it.
+
+    Example:
+
+    >>> keras.config.enable_flash_attention()
+    """
+    _settings["flash_attention"] = None
+
+
+def disable_flash_attention():
+    """Keep torch from its flash attention kernel in attention layers made from now on.
+
+    Example:
+
+    >>> keras.config.disable_flash_attention()
+    >>> keras.config.is_flash_attention_enabled()
+    False
+    >>> keras.config.enable_flash_attention()
+    """
+    _settings["flash_attention"] = False
+
+
+def is_flash_attention_enabled():
+    """False where flash attention is off, else None: torch chooses (as in Keras).
+
+    Example:
+
+    >>> keras.config.is_flash_attention_enabled() is None
+    True
+    """
+    return _settings["flash_attention"]
+
+
+def enable_unsafe_deserialization():
+    """Let files bring code: DANGEROUS, whoever wrote a file can then do anything on this machine.
+
+    Off by default, and there is no way back but a new process. Afterwards the compiled code of
+    Python lambdas, which Keras writes into configs of `Lambda` layers, is made into functions
+    again, for all files and configs that the process reads. Such code also belongs to one
+    version of Python: that of another may crash the process. Pickles are not read in any case.
+    Rather define the function with `def`, and give it to `custom_objects`.
+
+    Example:
+
+    >>> from torchkeras.core.config import is_unsafe_deserialization_enabled
+    >>> is_unsafe_deserialization_enabled()
+    False
+    """
+    _settings["unsafe_deserialization"] = True
+
+
+def is_unsafe_deserialization_enabled():
+    """Whether `enable_unsafe_deserialization` was called."""
+    return _settings["unsafe_deserialization"]
 
 
 def floatx():
