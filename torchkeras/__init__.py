@@ -12,6 +12,7 @@ from torchkeras import dtype_policies as dtype_policies
 from torchkeras import initializers as initializers
 from torchkeras import kernels as kernels
 from torchkeras import layers as layers
+from torchkeras import legacy as legacy
 from torchkeras import losses as losses
 from torchkeras import metrics as metrics
 from torchkeras import models as models
@@ -23,6 +24,7 @@ from torchkeras import regularizers as regularizers
 from torchkeras import saving as saving
 from torchkeras import tree as tree
 from torchkeras import utils as utils
+from torchkeras import wrappers as wrappers
 from torchkeras.core import serialization as _serialization
 from torchkeras.core.config import device as device
 from torchkeras.core.dtype_policy import DTypePolicy as DTypePolicy

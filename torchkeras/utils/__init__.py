@@ -22,6 +22,8 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     unpack_x_y_sample_weight as unpack_x_y_sample_weight,
 )
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset as PyDataset
+from torchkeras.utils import legacy as legacy
+from torchkeras.utils.config import Config as Config
 from torchkeras.utils.feature_space import FeatureSpace as FeatureSpace
 from torchkeras.utils.file_utils import get_file as get_file
 from torchkeras.utils.model_visualization import model_to_dot as model_to_dot
