@@ -23,6 +23,7 @@ from torchkeras.wrappers import (  # noqa: E402
 
 
 def make_model(X, y, loss, activation=None, layers=(10,)):
+    keras.utils.set_random_seed(0)  # the checks compare fits
     x = inputs = keras.Input((X.shape[1],))
     for units in layers:
         x = keras.layers.Dense(units, activation="relu")(x)
@@ -61,7 +62,7 @@ def checks():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("estimator", "check"), checks())
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_checks_of_scikit_learn(estimator, check):
     keras.config.set_floatx("float64")
     check(estimator)
@@ -97,6 +98,7 @@ def compiled():
     return model
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_it_fits_as_keras_does():
     real = pytest.importorskip("keras")
     X, y = data()
