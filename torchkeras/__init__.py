@@ -7,6 +7,7 @@ from torchkeras import callbacks as callbacks
 from torchkeras import config as config
 from torchkeras import constraints as constraints
 from torchkeras import datasets as datasets
+from torchkeras import distillation as distillation
 from torchkeras import distribution as distribution
 from torchkeras import dtype_policies as dtype_policies
 from torchkeras import initializers as initializers
@@ -24,6 +25,7 @@ from torchkeras import regularizers as regularizers
 from torchkeras import saving as saving
 from torchkeras import tree as tree
 from torchkeras import utils as utils
+from torchkeras import visualization as visualization
 from torchkeras import wrappers as wrappers
 from torchkeras.core import serialization as _serialization
 from torchkeras.core.config import device as device
