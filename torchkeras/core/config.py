@@ -19,7 +19,6 @@ _settings = {
     "max_epochs": None,
     "max_steps_per_epoch": None,
     "flash_attention": None,
-    "unsafe_deserialization": False,
 }
 _local = threading.local()
 
@@ -104,26 +103,16 @@ def is_flash_attention_enabled():
 
 
 def enable_unsafe_deserialization():
-    """Let files bring code: DANGEROUS, whoever wrote a file can then do anything on this machine.
+    """Kept for Keras's name, without effect: code from a file is never run.
 
-    Off by default, and there is no way back but a new process. Afterwards the compiled code of
-    Python lambdas, which Keras writes into configs of `Lambda` layers, is made into functions
-    again, for all files and configs that the process reads. Such code also belongs to one
-    version of Python: that of another may crash the process. Pickles are not read in any case.
-    Rather define the function with `def`, and give it to `custom_objects`.
+    In Keras it lets files bring compiled Python lambdas and pickles, with which whoever wrote a
+    file can do anything on the machine that reads it. Here such a file is refused in any case:
+    define the function with `def`, and give it to `custom_objects` or register it.
 
     Example:
 
-    >>> from torchkeras.core.config import is_unsafe_deserialization_enabled
-    >>> is_unsafe_deserialization_enabled()
-    False
+    >>> keras.config.enable_unsafe_deserialization()
     """
-    _settings["unsafe_deserialization"] = True
-
-
-def is_unsafe_deserialization_enabled():
-    """Whether `enable_unsafe_deserialization` was called."""
-    return _settings["unsafe_deserialization"]
 
 
 def floatx():

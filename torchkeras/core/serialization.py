@@ -1,7 +1,6 @@
 """Configs: objects to JSON-ready dicts and back, and the registry of classes a file may name.
 
-A config names classes; it never carries code (but see `enable_unsafe_deserialization`), and
-reading one never imports a module. A name
+A config names classes; it never carries code, and reading one never imports a module. A name
 is looked up, in this order, in the `custom_objects` of the caller, in what
 `register_keras_serializable` registered, and in the public namespaces of this package. What is
 in none of the three is an error, so a file can make nothing that the program did not offer.
@@ -14,10 +13,8 @@ import types
 import numpy as np
 import torch
 
-from torchkeras.core.config import is_unsafe_deserialization_enabled
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
-from torchkeras.core.lambda_code import lambda_of
 
 _registered = {}  # "package>Name" -> class or function
 _registered_names = {}  # class or function -> "package>Name"
@@ -345,14 +342,12 @@ def _no_symbol(inner):
     )
 
 
-def _lambda(inner):
-    if is_unsafe_deserialization_enabled():
-        return lambda_of(inner)
+def _no_lambda(inner):
     raise ValueError(
         "The config holds the compiled code of a lambda, and torchkeras never runs code from a "
-        "file. Define the function in your program and pass it in custom_objects, or rebuild "
-        "the layer by hand and load only its weights. (Where the file is your own: "
-        "keras.config.enable_unsafe_deserialization().)"
+        "file, whatever `safe_mode` and `enable_unsafe_deserialization` say. Define the function "
+        "in your program and pass it in custom_objects, or rebuild the layer by hand and load "
+        "only its weights."
     )
 
 
@@ -366,7 +361,7 @@ _VALUES = {
     ),
     "__ellipsis__": lambda inner: Ellipsis,
     "__keras_tensor__": _no_symbol,
-    "__lambda__": _lambda,
+    "__lambda__": _no_lambda,
 }
 
 

@@ -86,9 +86,8 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
         filepath: str or path ending in `.safetensors` or `.keras`.
         custom_objects: dict of names to classes or functions the file may name.
         compile: bool, whether to compile it as it was and load the optimizer's state.
-        safe_mode: kept for Keras's signature. Loading never imports a module that a file names,
-            opens another file or, without `keras.config.enable_unsafe_deserialization()`, takes
-            code from it.
+        safe_mode: kept for Keras's signature. Loading never runs code from a file, imports a
+            module that it names, or opens another file.
 
     Raises:
         ValueError: not a model file, it is damaged, or it names classes that are not known.
