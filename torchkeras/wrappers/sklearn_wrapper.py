@@ -15,6 +15,8 @@ from torchkeras.models import Model, clone_model
 class _Estimator(BaseEstimator):
     """What the three have in common: a model, made and fitted in `fit`."""
 
+    _takes_several_outputs = True
+
     def __init__(self, model, warm_start=False, model_kwargs=None, fit_kwargs=None):
         self.model = model
         self.warm_start = warm_start
@@ -35,7 +37,7 @@ class _Estimator(BaseEstimator):
         Raises:
             RuntimeError: the model is not compiled.
         """
-        X, y = validate_data(self, X, y)
+        X, y = validate_data(self, X, y, multi_output=self._takes_several_outputs)
         y = self._encoded(y)
         model = self._model_for(X, y)
         if not (model.compiled and model.loss and model.optimizer):
@@ -88,7 +90,8 @@ class _Estimator(BaseEstimator):
 
     def _outputs(self, X):
         check_is_fitted(self)
-        return self.model_.predict(validate_data(self, X, reset=False))
+        verbose = (self.fit_kwargs or {}).get("verbose", "auto")
+        return self.model_.predict(validate_data(self, X, reset=False), verbose=verbose)
 
     def _encoded(self, y):
         type_of_target(y, raise_unknown=True)
@@ -111,6 +114,7 @@ class _Estimator(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.non_deterministic = True
+        tags.target_tags.multi_output = self._takes_several_outputs
         return tags
 
 
@@ -149,6 +153,8 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):
     >>> classifier.fit(X, y).predict(X).shape
     (16,)
     """
+
+    _takes_several_outputs = False
 
     def decision_function(self, X):
         """The model's outputs, a score for each class.
