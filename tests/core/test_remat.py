@@ -269,6 +269,23 @@ def test_torch_compile():
     torch.testing.assert_close(layer.kernel.value.grad, grad)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["full", "activations", "larger_than"])
+def test_fit_with_a_compiled_step(mode):
+    results = []
+    for scope, options in ((None, {}), (mode, {"jit_compile": True})):
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(0)
+        with keras.RematScope(scope, output_size_threshold=10):
+            layers = [keras.layers.Dense(8, "tanh"), keras.layers.BatchNormalization()]
+            model = keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(1)])
+        model.compile("sgd", "mse", **options)
+        model.fit(X, Y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+        results.append([w.numpy() for w in model.weights])
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)  # sums in other orders
+
+
 def test_errors_and_symbolic_scope():
     with pytest.raises(ValueError, match="`mode` must be one of 'full'.*mode='all'"):
         keras.RematScope("all")

@@ -31,14 +31,11 @@ MEL = {"fft_length": 64, "sequence_stride": 20, "sampling_rate": 8000, "num_mel_
             expected_num_weights=1,
             expected_output_shape=(2, 27, 5),
         ),
-        "mel": case(
-            MelSpectrogram, MEL, input_shape=(2, 100), supports_export=False, mask_shape=False
-        ),
+        "mel": case(MelSpectrogram, MEL, input_shape=(2, 100), mask_shape=False),
         "mel_magnitudes": case(
             MelSpectrogram,
             {**MEL, "mag_exp": 1.0, "power_to_db": False, "window": None},
             input_shape=(3, 81),
-            supports_export=False,
             mask_shape=False,
         ),
     }
