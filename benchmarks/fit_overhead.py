@@ -3,7 +3,8 @@
 A small MLP (32-64-64-10, softmax, Adam, crossentropy of integer labels, accuracy, arrays in,
 shuffled), so that what is measured is the loop and not the arithmetic. The hand-written loop does
 the same work: a new order each epoch, batches by `index_select`, the loss from the logits, torch's
-fused Adam, loss and accuracy summed on the device and read once an epoch.
+fused Adam, loss and accuracy summed on the device and read once an epoch. With `jit_compile` a step
+is one graph; the time that compiling takes is not counted.
 
 Run: python benchmarks/fit_overhead.py [--device cuda] [--threads 2] [--json PATH]
 """
@@ -62,7 +63,7 @@ class HandWritten:
 class Fit:
     """One epoch of `fit`, in torchkeras or in Keras."""
 
-    def __init__(self, library, x, y, batch_size, softmax, device, dtype):
+    def __init__(self, library, x, y, batch_size, softmax, device, dtype, jit_compile=False):
         with library.device(str(device)):
             inputs = library.Input((FEATURES,), dtype=dtype)
             hidden = library.layers.Dense(WIDTH, activation="relu", dtype=dtype)(inputs)
@@ -74,6 +75,7 @@ class Fit:
                 optimizer=library.optimizers.Adam(1e-3),
                 loss=library.losses.SparseCategoricalCrossentropy(from_logits=not softmax),
                 metrics=["accuracy"],
+                jit_compile=jit_compile,
             )
         self.library, self.device = library, str(device)
         self.arguments = {"x": x, "y": y, "batch_size": batch_size, "epochs": 1, "verbose": 0}
@@ -92,8 +94,9 @@ def start_alike(loops):
         for linear, kernel, bias in zip(linears, ours[::2], ours[1::2], strict=True):
             linear.weight.copy_(torch.as_tensor(kernel).T)
             linear.bias.copy_(torch.as_tensor(bias))
-    if "keras fit" in loops:
-        loops["keras fit"].model.set_weights(ours)
+    for name in ("torchkeras fit, jit_compile", "keras fit"):
+        if name in loops:
+            loops[name].model.set_weights(ours)
 
 
 def main():
@@ -117,6 +120,7 @@ def main():
     loops = {
         "hand-written loop": HandWritten(*shared, dtype),
         "torchkeras fit": Fit(torchkeras, *shared, name),
+        "torchkeras fit, jit_compile": Fit(torchkeras, *shared, name, jit_compile=True),
     }
     if keras is not None:
         loops["keras fit"] = Fit(keras, *shared, name)

@@ -19,6 +19,11 @@ MODULES = sorted(
     )
     for path in PACKAGE.rglob("*.py")
 )
+# Whose examples build large models, and take seconds.
+SLOW = {
+    f"torchkeras.applications.{name}"
+    for name in ("convnext", "densenet", "efficientnet", "efficientnet_v2", "nasnet", "resnet_v2")
+}
 # Public names whose docstring needs no example.
 WITHOUT_EXAMPLE = {
     "keras.tree.MAP_TO_NONE",  # a mark to compare with
@@ -33,7 +38,9 @@ class _Finder(doctest.DocTestFinder):
         return super()._from_module(module, object)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=pytest.mark.slow) if x in SLOW else x for x in MODULES]
+)
 def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

@@ -1,11 +1,13 @@
 """torchkeras: the Keras 3 API as native PyTorch. `import torchkeras as keras`."""
 
 from torchkeras import activations as activations
+from torchkeras import applications as applications
 from torchkeras import autograd as autograd
 from torchkeras import backend as backend
 from torchkeras import callbacks as callbacks
 from torchkeras import config as config
 from torchkeras import constraints as constraints
+from torchkeras import data as data
 from torchkeras import datasets as datasets
 from torchkeras import distillation as distillation
 from torchkeras import distribution as distribution

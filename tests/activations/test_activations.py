@@ -189,7 +189,7 @@ def test_activations_under_vmap_and_grad():
 
 
 def test_softmax_over_an_axis_that_is_not_there_raises():
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match=r"`axis` must lie in \[-1, 1\)"):
         activations.softmax(torch.ones(3), axis=1)
 
 

@@ -44,6 +44,15 @@ def test_flash_attention_is_off_for_layers_made_so():
         torch.testing.assert_close(layer(*args), plain(*args))
 
 
+def test_the_function_of_ops_follows_the_setting_of_now():
+    x = torch.randn(1, 5, 2, 4)
+    attend = keras.ops.dot_product_attention
+    assert uses_flash(attend, x, x, x)
+    assert not uses_flash(lambda *args: attend(*args, flash_attention=False), x, x, x)
+    keras.config.disable_flash_attention()
+    assert not uses_flash(attend, x, x, x)
+
+
 def test_all_of_keras_config_is_here():
     real = pytest.importorskip("keras")
     names = {name for name in vars(real.config) if not name.startswith("_")}

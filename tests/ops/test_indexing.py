@@ -112,3 +112,30 @@ def test_select_takes_the_first_that_holds():
     np.testing.assert_array_equal(ours, np.select([X > 3, X > 1], [X * 0, X * 10], -1))
     with pytest.raises(ValueError, match="lengths 1 and 2"):
         ops.select([T > 3], [T, T])
+
+
+def test_an_index_out_of_range_is_an_error_or_no_hit():
+    x = torch.arange(6.0).reshape(2, 3)
+    for index in (3, -4):
+        for call in (
+            lambda i: ops.take_along_axis(x, torch.full((2, 1), i), 1),
+            lambda i: ops.take_along_axis(x, torch.tensor([7 * i])),
+            lambda i: ops.take(x, torch.tensor([i]), axis=1),
+        ):
+            with pytest.raises(
+                (IndexError, RuntimeError), match="out of (range|bounds|DATA bounds)"
+            ):
+                call(index)
+    assert ops.in_top_k(torch.tensor([3, -1]), x, 3).tolist() == [False, False]
+    with pytest.raises(ValueError, match="`minlength` must be at least 0"):
+        ops.bincount(torch.tensor([1]), minlength=-1)
+    with pytest.raises(ValueError, match="`range` must be a pair"):
+        ops.histogram(torch.ones(2), range=(float("nan"), 1.0))
+
+
+def test_take_along_axis_broadcasts_as_numpy():
+    x, indices = np.arange(24).reshape(2, 3, 4), np.array([[[0], [-1]]])
+    expected = np.take_along_axis(x, np.broadcast_to(indices, (2, 2, 4)), 1)
+    np.testing.assert_array_equal(
+        ops.take_along_axis(torch.tensor(x), torch.tensor(indices), 1), expected
+    )

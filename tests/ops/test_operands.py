@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.ops.test_symbolic import CASES, Symbol, replace
 from torchkeras import ops
 from torchkeras.core.variable import Variable
 from torchkeras.ops.operands import canonical_axes
@@ -102,3 +103,23 @@ def test_dynamic_shapes_compile_once():
 def test_an_axis_out_of_range_is_named(axis):
     with pytest.raises(ValueError, match=r"\[-2, 2\).*axis="):
         canonical_axes(axis, 2)
+
+
+FUNCTIONS_OF_TENSORS = set(
+    # What a function of the caller's gets is a tensor, not what stands for one; `get_item` and
+    # `shape`s take Variables, too, but are compared elsewhere.
+    "cond fori_loop map scan switch vectorized_map while_loop jvp".split()
+)
+
+
+@pytest.mark.parametrize("kind", [Variable, lambda x: x.numpy()], ids=["Variable", "array"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_every_op_takes_what_stands_for_a_tensor(case, kind):
+    name, args, kwargs = case
+    if name in FUNCTIONS_OF_TENSORS:
+        return
+    function = getattr(ops, name)
+    expected = function(*replace(args, Symbol.data), **kwargs)
+    ours = function(*replace(args, lambda x: kind(x.data())), **kwargs)
+    if name != "empty_like":
+        torch.testing.assert_close(ours, expected, equal_nan=True)

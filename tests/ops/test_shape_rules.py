@@ -2,12 +2,15 @@
 
 import inspect
 import itertools
+import types
 
 import numpy as np
 import pytest
 import torch
 
 from torchkeras import ops
+from torchkeras.core.arguments import map_leaves
+from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.op_specs import Misfit
 from torchkeras.core.operation import OPS
@@ -145,6 +148,75 @@ MISFITS = {
     "broadcast_to": (lambda x: ops.broadcast_to(x, (2, 5)), r"shape=\(2, 5\) .*\(None, 4\)"),
     "repeat": (lambda x: ops.repeat(x, [1, 2], axis=1), r"4 elements.*2 counts"),
     "nonzero": (lambda x: ops.nonzero(x), r"depends on the values"),
+    "conv": (lambda x: ops.conv(k(None, 4, 3), k(5, 3, 2)), r"fit into the inputs.*\(None, 4, 3\)"),
+    "conv_transpose": (
+        lambda x: ops.conv_transpose(k(None, 4, 3), k(2, 3, 2)),
+        r"as many channels.*\(None, 4, 3\), kernel of shape \(2, 3, 2\)",
+    ),
+    "depthwise_conv": (
+        lambda x: ops.depthwise_conv(k(None, 4, 3), k(2, 4, 1)),
+        r"as many channels",
+    ),
+    "separable_conv": (
+        lambda x: ops.separable_conv(k(None, 4, 3), k(2, 3, 2), k(1, 5, 2)),
+        r"`pointwise_kernel`.*\(1, 5, 2\) for 6 channels",
+    ),
+    "max_pool": (lambda x: ops.max_pool(x, 2), r"1 to 3 spatial axes.*\(None, 4\)"),
+    "average_pool": (
+        lambda x: ops.average_pool(k(None, 4, 3), 0),
+        r"`pool_size` must be an int of",
+    ),
+    "adaptive_max_pool": (
+        lambda x: ops.adaptive_max_pool(k(None, 4, 3), (1, 2)),
+        r"`output_size` must be.*Received: output_size=\(1, 2\)",
+    ),
+    "fold": (lambda x: ops.fold(k(None, 6, 4), 3, 2), r"multiple of the 4 places.*\(None, 6, 4\)"),
+    "unfold": (lambda x: ops.unfold(k(None, 1, 2, 9), 3), r"axis of size 2, kernel_size=\(3, 3\)"),
+    "depth_to_space": (
+        lambda x: ops.depth_to_space(k(None, 2, 2, 6), 2),
+        r"block_size\*\*2.*\(None, 2, 2, 6\)",
+    ),
+    "space_to_depth": (
+        lambda x: ops.space_to_depth(k(None, 3, 2, 1), 2),
+        r"multiples of block_size",
+    ),
+    "dot_product_attention": (
+        lambda x: ops.dot_product_attention(k(None, 3, 3, 4), k(None, 5, 2, 4), k(None, 5, 2, 4)),
+        r"the heads of `query` are a multiple.*\(None, 5, 2, 4\)",
+    ),
+    "batch_normalization": (
+        lambda x: ops.batch_normalization(x, k(3), k(4), -1),
+        r"`mean` must be of the size of axis -1: \(4,\).*\(3,\)",
+    ),
+    "rfft": (lambda x: ops.rfft(x, 0), r"`fft_length` must be an int of at least 1"),
+    "fft2": (lambda x: ops.fft2((x, k(None, 5))), r"one shape.*\(None, 5\)"),
+    "irfft": (lambda x: ops.irfft((k(None, 1), k(None, 1))), r"Pass `fft_length`"),
+    "stft": (lambda x: ops.stft(x, 4, 0, 4), r"`sequence_stride` must be an int of at least 1"),
+    "istft": (
+        lambda x: ops.istft((x, x), 4, 1, 4),
+        r"fft_length // 2 \+ 1 frequencies.*\(None, 4\)",
+    ),
+    "extract_sequences": (lambda x: ops.extract_sequences(x, 5, 1), r"must fit.*sequence_length=5"),
+    "cdist": (lambda x: ops.cdist(x, k(2, 3)), r"one size.*\(None, 4\), \(2, 3\)"),
+    "segment_sum": (lambda x: ops.segment_sum(x, k(3, dtype="int32"), -1), r"`\w+` must"),
+    "unravel_index": (
+        lambda x: ops.unravel_index(k(2, dtype="int32"), (-1, 2)),
+        r"must hold sizes",
+    ),
+    "linspace": (lambda x: ops.linspace(x, x, -1), r"`num` must be at least 0"),
+    "one_hot": (
+        lambda x: ops.one_hot(k(2, dtype="int32"), -1),
+        r"`num_classes` must be at least 0",
+    ),
+    "tile": (lambda x: ops.tile(x, (1, -1)), r"`repeats` must not be negative"),
+    "array_split": (lambda x: ops.array_split(x, 2**40), r"number of parts.*1099511627776"),
+    "quantile": (lambda x: ops.quantile(x, 0.5, method="no"), r"`method` must be"),
+    "norm": (lambda x: ops.norm(x, axis=(0, 1, -1)), r"pair of different ints"),
+    "matrix_power": (lambda x: ops.matrix_power(k(2, 2), 2**40), r"below 2\*\*31"),
+    "associative_scan": (
+        lambda x: ops.associative_scan(lambda a, b: a, [x, k(3, 5)], axis=1),
+        r"tensors along axis 1.*\(None, 4\), \(3, 5\)",
+    ),
     "categorical_crossentropy": (
         lambda x: ops.categorical_crossentropy(k(None, 3), x),
         r"\(None, 3\), output of shape \(None, 4\)",
@@ -158,6 +230,29 @@ def test_what_cannot_fit_is_an_error_of_the_op(name):
     with pytest.raises(ValueError, match=rf"^keras.ops.{name}: .*{words}") as caught:
         function(k(None, 4))
     assert not isinstance(caught.value, Misfit)
+
+
+def data(*shape, dtype="float32"):
+    """A tensor in the place of a symbol."""
+    return torch.ones([2 if size is None else size for size in shape], dtype=to_torch_dtype(dtype))
+
+
+ON_SYMBOLS_ALONE = ("nonzero", "unstack")  # what these lack there, data has
+
+
+@pytest.mark.parametrize("name", [name for name in MISFITS if name not in ON_SYMBOLS_ALONE])
+def test_what_cannot_fit_is_the_same_error_on_data(name, monkeypatch):
+    function, words = MISFITS[name]
+    monkeypatch.setitem(globals(), "k", data)
+    if name in ("add", "matmul", "get_item"):  # there the operators of torch are asked
+        operator = {"add": ops.add, "matmul": ops.matmul, "get_item": ops.get_item}[name]
+        others = {"add": data(5, 6), "matmul": data(5, 2), "get_item": (slice(None), 4)}
+
+        def function(x):
+            return operator(x, others[name])
+
+    with pytest.raises(ValueError, match=rf"^keras.ops.{name}: .*{words.replace('None', '2')}"):
+        function(data(None, 4))
 
 
 def test_wrong_arguments_are_those_of_the_op():
@@ -238,6 +333,11 @@ def test_a_branch_that_uses_a_symbol_from_outside_is_explained():
     x = k(None, 3)
     with pytest.raises(ValueError, match="keras.ops.cond.*symbol from outside.*keras.ops.where"):
         ops.cond(k(dtype="bool"), lambda: x, lambda: x * 2)
+    holder = types.SimpleNamespace(x=x)
+    with pytest.raises(ValueError, match="keras.ops.cond.*symbol from outside"):
+        ops.cond(k(dtype="bool"), lambda: holder.x, lambda: holder.x * 2)
+    with pytest.raises(ValueError, match="keras.ops.map.*symbol from outside"):
+        ops.map(lambda row: (lambda y: y + x)(row), k(5, 3))
 
 
 @pytest.mark.parametrize("repeats", [-1, [1, -1, 2], torch.tensor([1, -1, 2])])
@@ -276,7 +376,12 @@ OTHERS = {  # arguments beside the axis, by their names
     "q": 0.5,
     "repeats": 2,
     "shift": 1,
+    "f": lambda a, b: a,
+    "kth": 1,
+    "mean": k(4),
+    "variance": k(4),
 }
+PAIRS = ("transpose", "tensordot", "rot90")  # which take a pair of axes
 WITH_AXIS = [
     name
     for name in sorted(set(ops.__all__) & set(OPS))
@@ -289,10 +394,16 @@ def test_an_axis_out_of_range_is_named_by_every_op(name):
     arguments = {}
     for parameter in inspect.signature(OPS[name]).parameters.values():
         if parameter.name in ("axis", "axes"):
-            arguments[parameter.name] = (7, 0) if name in ("transpose", "tensordot") else 7
+            arguments[parameter.name] = (7, 0) if name in PAIRS else 7
         elif parameter.default is parameter.empty or parameter.name in ("num", "num_classes"):
             arguments[parameter.name] = OTHERS.get(parameter.name, k(None, 4))
     if name == "stack":
         arguments["x"] = OTHERS["xs"]
-    with pytest.raises(ValueError, match=rf"^keras.ops.{name}: `ax\w+` must lie in .*Received.*7"):
+    words = rf"^keras.ops.{name}: `ax\w+` must lie in .*Received.*7"
+    with pytest.raises(ValueError, match=words):
         OPS[name](**arguments)
+    tensors = map_leaves(
+        lambda x: data(*x.shape, dtype=x.dtype) if isinstance(x, KerasTensor) else x, arguments
+    )
+    with pytest.raises(ValueError, match=words):
+        OPS[name](**tensors)

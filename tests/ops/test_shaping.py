@@ -55,7 +55,7 @@ def test_split(cuts):
 
 
 def test_split_errors_and_empty_axis():
-    with pytest.raises(ValueError, match="axis 1 of size 3"):
+    with pytest.raises(ValueError, match="axis 1 of x of shape"):
         ops.split(T, 2, axis=1)
     assert [part.shape for part in ops.split(T[:0], 2)] == [(0, 3, 4)] * 2
 

@@ -298,3 +298,30 @@ def test_weights_of_a_wrapped_torch_module(tmp_path):
         for name, tensor in other.layers[0].module.state_dict().items():
             assert torch.equal(tensor, module.state_dict()[name])
         os.remove(path)
+
+
+def test_dropout_of_a_keras_model_is_on_in_training(tmp_path):
+    # Keras records its default, training=False, with each call of such a layer.
+    inputs = keras.Input((100,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
+    model.save(tmp_path / "m.keras")
+    again = _load(torchkeras, tmp_path / "m.keras")
+    x = torch.ones(2, 100)
+    assert 0 < int((again(x, training=True) == 0).sum()) < 200
+    assert bool((again(x) == 1).all())
+    assert again.get_config()["layers"][1]["inbound_nodes"][0]["kwargs"] == {"training": False}
+
+
+@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize("options", [{}, {"by_name": True}], ids=["in_order", "by_name"])
+def test_weights_in_the_layout_of_keras_2(tmp_path, build, options):
+    path = str(tmp_path / "m.h5")
+    x, _ = _data(build)
+    keras.utils.clear_session(free_memory=False)
+    model = build(keras)
+    model.save(path)
+    ours = build(torchkeras)
+    ours.load_weights(path, **options)
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6, rtol=0
+    )

@@ -228,6 +228,47 @@ def test_cells(name, arguments):
     assert [(z.shape, z.dtype) for z in zeros[0]] == [(z.shape, z.dtype) for z in zeros[1]]
 
 
+DROPPED = {
+    "simple": ("SimpleRNNCell", 1, {}),
+    "lstm": ("LSTMCell", 4, {}),
+    "gru": ("GRUCell", 3, {}),
+    "gru, no bias": ("GRUCell", 3, {"use_bias": False}),
+    "gru, reset before": ("GRUCell", 3, {"reset_after": False}),
+    "softmax": ("GRUCell", 3, {"reset_after": False, "recurrent_activation": "softmax"}),
+    "lstm, softmax": ("LSTMCell", 4, {"recurrent_activation": "softmax"}),
+}
+
+
+@pytest.mark.parametrize("case", DROPPED)
+@pytest.mark.parametrize("rates", [(0.5, 0.0), (0.5, 0.5), (0.0, 0.5)])
+def test_what_is_dropped_goes_the_same_way(case, rates):
+    name, gates, arguments = DROPPED[case]
+    cells = [
+        getattr(lib.layers, name)(3, dropout=rates[0], recurrent_dropout=rates[1], **arguments)
+        for lib in (torchkeras, keras)
+    ]
+    for cell in cells:
+        cell.build((2, 5))
+        for attribute, size, rate in zip(
+            ("_dropout_mask", "_recurrent_dropout_mask"), (5, 3), rates, strict=True
+        ):
+            kept = [(data(2, size, seed=seed) > 0) * 2.0 for seed in range(gates)]
+            by_gate = gates > 1 and rates[1]
+            setattr(cell, attribute, (kept if by_gate else kept[0]) if rate else None)
+    same_weights(cells)
+    results = []
+    for cell in cells:
+        x = data(2, 5).requires_grad_()
+        states = [data(2, 3, seed=seed).requires_grad_() for seed in range(STATES[name[:-4]])]
+        output, new_states = cell(x, states, training=True)
+        made = [output, *new_states]
+        sum((y * data(*y.shape, seed=4)).sum() for y in made).backward()
+        grads = [leaf.grad for leaf in (x, *states)]
+        results.append([*made, *grads, *(w.value.grad for w in cell.weights)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def cells_of(library, names):
     return [getattr(library.layers, f"{name}Cell")(size, name=name) for name, size in names]
 
@@ -405,27 +446,34 @@ def test_bidirectional_errors_have_keras_types(arguments):
 
 
 CONVOLUTIONAL = {
-    "1D": (1, {}),
-    "2D": (2, {"return_sequences": True, "return_state": True, "padding": "same"}),
-    "3D": (3, {"strides": 2, "padding": "same", "return_state": True}),
-    "backwards": (2, {"go_backwards": True, "return_sequences": True, "dilation_rate": 2}),
-    "zero output": (1, {"zero_output_for_mask": True, "return_sequences": True}),
-    "channels first": (2, {"data_format": "channels_first", "strides": (2, 1)}),
-    "activations": (1, {"activation": None, "recurrent_activation": "hard_sigmoid"}),
-    "no bias": (2, {"use_bias": False, "unit_forget_bias": False}),
-    "all": (1, {**WEIGHTS, "trainable": True, "dropout": 0.5, "seed": 3}),
-    "mixed": (2, {"dtype": "mixed_bfloat16"}),
+    "1D": ("ConvLSTM1D", {}),
+    "2D": ("ConvLSTM2D", {"return_sequences": True, "return_state": True, "padding": "same"}),
+    "3D": ("ConvLSTM3D", {"strides": 2, "padding": "same", "return_state": True}),
+    "backwards": (
+        "ConvLSTM2D",
+        {"go_backwards": True, "return_sequences": True, "dilation_rate": 2},
+    ),
+    "zero output": ("ConvLSTM1D", {"zero_output_for_mask": True, "return_sequences": True}),
+    "channels first": (
+        "ConvLSTM2D",
+        {"data_format": "channels_first", "strides": (2, 1)},
+    ),
+    "activations": ("ConvLSTM1D", {"activation": None, "recurrent_activation": "hard_sigmoid"}),
+    "no bias": ("ConvLSTM2D", {"use_bias": False, "unit_forget_bias": False}),
+    "all": ("ConvLSTM1D", {**WEIGHTS, "trainable": True, "dropout": 0.5, "seed": 3}),
+    "mixed": ("ConvLSTM2D", {"dtype": "mixed_bfloat16"}),
 }
 SIZES = {1: (6,), 2: (5, 6), 3: (4, 5, 4)}
 
 
 def convolutional(case):
-    rank, arguments = CONVOLUTIONAL[case]
+    name, arguments = CONVOLUTIONAL[case]
+    rank = int(name[-2])
     arguments = {"filters": 3, "kernel_size": 2, **arguments, "name": "layer"}
     shape = (4, *SIZES[rank], 2)
     if "data_format" in arguments:
         shape = (4, 2, *SIZES[rank])
-    layers = [getattr(lib.layers, f"ConvLSTM{rank}D")(**arguments) for lib in (torchkeras, keras)]
+    layers = [getattr(lib.layers, name)(**arguments) for lib in (torchkeras, keras)]
     return layers, shape
 
 

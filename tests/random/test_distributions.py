@@ -1,6 +1,7 @@
 """torchkeras.random: the distributions, from each kind of seed."""
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torchkeras import random
 from torchkeras.core import config
 from torchkeras.core.scopes import StatelessScope, meta_scope
+from torchkeras.random import seed_generator
 
 N = 40_000
 NEG = float("-inf")
@@ -76,6 +78,19 @@ def test_unseeded_generator_draws_from_its_state_inside_a_stateless_scope(draw):
     assert torch.equal(first, draw(random.SeedGenerator(5)))
 
 
+def test_workers_of_a_data_loader_draw_apart(monkeypatch):
+    generators = [random.SeedGenerator(5) for _ in range(2)]
+    drawn = []
+    for generator, seed in zip(generators, (11, 12), strict=True):
+        worker = types.SimpleNamespace(seed=seed)
+        monkeypatch.setattr(seed_generator, "get_worker_info", lambda worker=worker: worker)
+        drawn += [tuple(generator.next().tolist()) for _ in range(2)]
+        assert generator.state.value.tolist() == [5, 0], "not touched: it may be on a device"
+    assert len(set(drawn)) == 4
+    monkeypatch.undo()
+    assert generators[0].next().tolist() == [5, 0]
+
+
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
 def test_bad_seed_is_an_error(draw):
     for seed in ("a", 1.5):
@@ -104,6 +119,13 @@ def test_vmap_over_the_state(draw, batch):
     states = torch.tensor([[5, 0], [6, 1]])
     for state, drawn in zip(states, torch.func.vmap(stateless)(states), strict=True):
         assert torch.equal(drawn, stateless(state))
+
+
+@pytest.mark.parametrize("draw", [random.uniform, random.normal])
+def test_sizes_that_a_trace_leaves_open(draw):
+    compiled = torch.compile(lambda x: draw(x.shape), fullgraph=True, dynamic=True, backend="eager")
+    for size in (3, 4):
+        assert compiled(torch.ones(size, 2)).shape == (size, 2)
 
 
 @pytest.mark.parametrize("name", ["categorical", "dropout", "shuffle"])

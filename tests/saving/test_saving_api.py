@@ -636,7 +636,7 @@ def test_saving_twice_gives_the_same_weights_and_config(tmp_path):
         assert all(torch.equal(a.get_tensor(n), b.get_tensor(n)) for n in a.keys())
 
 
-@pytest.mark.parametrize("name", ["m.h5", "m.keras.zip", "m", "m.safetensors.txt", "m.KERAS"])
+@pytest.mark.parametrize("name", ["m.hdf", "m.keras.zip", "m", "m.safetensors.txt", "m.KERAS"])
 def test_other_endings(tmp_path, name):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     path = str(tmp_path / name)
@@ -644,7 +644,7 @@ def test_other_endings(tmp_path, name):
         model.save: "'.safetensors' or '.keras'",
         keras.saving.load_model: "'.safetensors' or '.keras'",
         model.save_weights: "'.safetensors' or '.weights.h5'",
-        model.load_weights: "'.safetensors', '.keras' or '.weights.h5'",
+        model.load_weights: "'.safetensors', '.keras', '.weights.h5', '.h5' or '.hdf5'",
     }
     for call, known in endings.items():
         with pytest.raises(ValueError, match=rf"end in {known}. Received: filepath=.*"):

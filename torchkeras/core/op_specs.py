@@ -32,14 +32,41 @@ def op_spec(function, args, kwargs):
         return shapes.infer(function._run, args, kwargs)
     try:
         result = rule(*args, **kwargs)
-    except Misfit as error:
-        raise ValueError(f"keras.ops.{function._op_name}: {error}") from None
+    except ValueError as error:
+        raise _named(error, function) from None
     except TypeError:
         function.__signature__.bind(*args, **kwargs)  # explains arguments that are no good
         raise
     if function._spec:
         return result
     return _symbols(result, _dtype(function._run, function._dtype, args, kwargs))
+
+
+def explained(error, function, args, kwargs):
+    """The error to raise where an op failed on data: that of its shape rule; None if it has none.
+
+    Args:
+        error: what the function raised.
+        function: a function made by `@op`.
+        args, kwargs: its arguments.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        if function._shape is not None:
+            function._shape(*args, **kwargs)
+    except ValueError as misfit:
+        return _named(misfit, function)
+    except Exception:
+        pass  # arguments that the rule does not know; the function had its own words for them
+    return _named(error, function) if isinstance(error, Misfit) else None
+
+
+def _named(error, function):
+    """A ValueError that begins with the name of the op."""
+    text = str(error)
+    prefix = "" if text.startswith("keras.ops.") else f"keras.ops.{function._op_name}: "
+    return ValueError(prefix + text)
 
 
 # Raw torch functions: (shape rule, dtype rule or None).

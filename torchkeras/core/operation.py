@@ -18,7 +18,7 @@ from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import any_symbolic, leaves_of, map_leaves, symbols_of
 from torchkeras.core.init_arguments import config_of_arguments
 from torchkeras.core.keras_tensor import OPS, KerasTensor
-from torchkeras.core.op_specs import op_spec, torch_spec
+from torchkeras.core.op_specs import explained, op_spec, torch_spec
 from torchkeras.core.remat import recomputing_call
 from torchkeras.core.scopes import SCOPE, spec_scope
 from torchkeras.core.serialization import deserialize_keras_object
@@ -211,7 +211,39 @@ class Operation:
 
 
 # Keras's names of the classes behind its functions, where they are not the words in camel case.
-_CLASS_NAMES = {"allclose": "AllClose", "psnr": "PSNR", "svd": "SVD"}
+_CLASS_NAMES = {
+    "abs": "Absolute",
+    "allclose": "AllClose",
+    "batch_normalization": "BatchNorm",
+    "cdist": "CDist",
+    "conj": "Conjugate",
+    "ctc_decode": "CTCDecode",
+    "ctc_loss": "CTCLoss",
+    "fft": "FFT",
+    "fft2": "FFT2",
+    "hsv_to_rgb": "HSVToRGB",
+    "ifft2": "IFFT2",
+    "irfft": "IRFFT",
+    "isin": "IsIn",
+    "istft": "ISTFT",
+    "jvp": "JVP",
+    "layer_normalization": "LayerNorm",
+    "psnr": "PSNR",
+    "rfft": "RFFT",
+    "rgb_to_grayscale": "RGBToGrayscale",
+    "rgb_to_hsv": "RGBToHSV",
+    "rms_normalization": "RMSNorm",
+    "searchsorted": "SearchSorted",
+    "ssim": "SSIM",
+    "stft": "STFT",
+    "svd": "SVD",
+}
+
+
+def class_name_of(op_name):
+    """Name of Keras's class for a function of `keras.ops`."""
+    words = op_name.split("_")
+    return _CLASS_NAMES.get(op_name) or "".join(word.capitalize() for word in words)
 
 
 class FunctionOperation(Operation):
@@ -220,8 +252,7 @@ class FunctionOperation(Operation):
     @property
     def class_name(self):
         """Name of Keras's class for the function: `"ExpandDims"` for `expand_dims`."""
-        words = self.op_name.split("_")
-        return _CLASS_NAMES.get(self.op_name) or "".join(word.capitalize() for word in words)
+        return class_name_of(self.op_name)
 
     def __init__(self, op_name, name=None):
         self.op_name = op_name
@@ -272,8 +303,9 @@ def call_torch(function, args, kwargs):
 def op(function=None, *, name=None, shape=None, dtype=None, spec=None):
     """Make a plain function on tensors a function of `keras.ops`.
 
-    Called on tensors it simply runs (about 0.1 µs more); on KerasTensors it is recorded as a
-    Node, with the shapes and dtypes that its rules give.
+    Called on tensors it simply runs (about 0.1 µs more), and where it fails and its shape rule
+    knows why, the error is that of the rule; on KerasTensors it is recorded as a Node, with the
+    shapes and dtypes that its rules give.
 
     Args:
         function: the function; its name is the one in `keras.ops`.
@@ -304,7 +336,13 @@ def op(function=None, *, name=None, shape=None, dtype=None, spec=None):
             if SCOPE.spec:
                 return op_spec(wrapper, args, kwargs)
             return FunctionOperation(name).symbolic_call(*args, **kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except (RuntimeError, ValueError, IndexError) as error:
+            told = explained(error, wrapper, args, kwargs)
+            if told is None:
+                raise
+            raise told from error
 
     wrapper._run = function
     wrapper._op_name, wrapper._shape, wrapper._dtype, wrapper._spec = name, shape, dtype, spec

@@ -82,19 +82,30 @@ def _fuses(products, x, kernel, bias, activation, rate):
         return False
     if bias is not None and not (is_plain_tensor(bias) and bias.dtype is kernel.dtype):
         return False
-    return not needs_plain_torch(kept=rate > 0 and x.is_cpu)
+    # Inductor draws and multiplies no faster than torch does by itself.
+    kept = x.is_cpu and (rate > 0 or _multiplies_faster(products, kernel.shape, dtype))
+    return not needs_plain_torch(kept=kept)
 
 
 def _pays_on_cpu(products, kernel_shape, dtype, activation, rate):
-    features, units = kernel_shape
-    if compiled.mkl_is_slow and dtype is torch.float32 and 2 <= units <= _NARROW and features >= 64:
+    if _multiplies_faster(products, kernel_shape, dtype):
         return True
     if dtype is torch.float64 and activation not in codes.CHEAP:
         return False
     if not reaches(products, _LEAST_PRODUCTS):
         return False
-    onednn = dtype is torch.float32 and reaches(products, compiled.least_onednn_products)
-    return rate > 0 or onednn or activation_pays(activation, products // features)
+    return rate > 0 or activation_pays(activation, products // kernel_shape[0])
+
+
+def _multiplies_faster(products, kernel_shape, dtype):
+    """Whether on this CPU the op's matrix product is faster than torch's own."""
+    if dtype is not torch.float32:
+        return False
+    features, units = kernel_shape
+    if compiled.mkl_is_slow and 2 <= units <= _NARROW and features >= 64:
+        return True
+    least = max(_LEAST_PRODUCTS, compiled.least_onednn_products)
+    return reaches(products, least)
 
 
 def _fused(x, kernel, bias, activation, rate, seed_generator):

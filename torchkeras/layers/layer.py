@@ -656,7 +656,10 @@ class Layer(TrackedModule, LayerLosses, LayerConfig, StatelessUse, Operation):
             self._finish_build(shapes_of(spec.bind(args, kwargs)))
         if not SCOPE.spec:
             # An explicit mode is part of the graph: `base(x, training=False)` stays in inference.
-            with_mode = kwargs if training is None else {**kwargs, "training": training}
+            # That of a layer which trains by itself is none: Keras's files have it for each.
+            with_mode = {k: v for k, v in kwargs.items() if k != "training"}
+            if training is not None and not (training and self._trains_by_itself):
+                with_mode["training"] = training
             Node(self, args, with_mode, outputs)
             self._decide_fast_path(spec)
         return outputs

@@ -1,9 +1,10 @@
 """What layers over sequences, images and volumes share: arguments by axis, layouts, windows."""
 
-# How torch wants data of 1, 2 or 3 spatial axes, and back: views, which copy nothing. Handed on as
-# `permute(*axes)`, which takes 0.9 µs where `permute(axes)` takes 1.35.
-TO_CHANNELS_FIRST = {1: (0, 2, 1), 2: (0, 3, 1, 2), 3: (0, 4, 1, 2, 3)}
-TO_CHANNELS_LAST = {1: (0, 2, 1), 2: (0, 2, 3, 1), 3: (0, 2, 3, 4, 1)}
+from torchkeras.ops.geometry import TO_CHANNELS_FIRST as TO_CHANNELS_FIRST
+from torchkeras.ops.geometry import TO_CHANNELS_LAST as TO_CHANNELS_LAST
+from torchkeras.ops.geometry import choice_argument as choice_argument
+from torchkeras.ops.geometry import sizes_argument as sizes_argument
+from torchkeras.ops.geometry import zeros_around as zeros_around
 
 _UNITS = {1: "steps", 2: "pixels", 3: "voxels"}
 
@@ -21,34 +22,6 @@ def int_argument(value, argument, least=1):
             f"`{argument}` must be an int of at least {least}. Received: {argument}={value!r}."
         )
     return value
-
-
-def sizes_argument(value, rank, argument, least=1):
-    """A tuple of one int for each axis, of an int for all or of a tuple or list.
-
-    Args:
-        value: int, or tuple or list of `rank` ints.
-        rank: int, number of spatial axes.
-        argument: str, the argument's name, for the message.
-        least: int, the smallest value allowed.
-
-    Raises:
-        ValueError: anything else was given.
-
-    Example:
-
-    >>> sizes_argument(3, 2, "kernel_size")
-    (3, 3)
-    """
-    sizes = (value,) * rank if isinstance(value, int) else value
-    valid = isinstance(sizes, (tuple, list)) and len(sizes) == rank
-    if not valid or not all(isinstance(size, int) and size >= least for size in sizes):
-        many = f", or a tuple of {rank} of them"
-        raise ValueError(
-            f"`{argument}` must be an int of at least {least}{many}. Received: "
-            f"{argument}={value!r}."
-        )
-    return tuple(sizes)
 
 
 def sides_argument(value, rank, argument):
@@ -83,23 +56,6 @@ def sides_argument(value, rank, argument):
     return tuple(tuple(pair) for pair in pairs)
 
 
-def choice_argument(value, argument, choices):
-    """One of the names in `choices`, in lower case; else a ValueError.
-
-    Example:
-
-    >>> choice_argument("SAME", "padding", ("valid", "same"))
-    'same'
-    """
-    name = value.lower() if isinstance(value, str) else value
-    if not isinstance(name, str) or name not in choices:
-        raise ValueError(
-            f"`{argument}` must be one of {', '.join(map(repr, choices))}. Received: "
-            f"{argument}={value!r}."
-        )
-    return name
-
-
 def channel_axis(data_format):
     """The axis of the channels, -1 or 1."""
     return -1 if data_format == "channels_last" else 1
@@ -126,25 +82,6 @@ def spatial_sizes(layer, rank, input_shape):
         )
     first = first_spatial_axis(layer.data_format)
     return tuple(input_shape[first : first + rank])
-
-
-def zeros_around(size, window, stride):
-    """Places to add before and after an axis, that `"same"` has `ceil(size / stride)` windows.
-
-    Args:
-        size: int, places on the axis.
-        window: int, places a window spans.
-        stride: int.
-
-    Example:
-
-    >>> zeros_around(5, 4, 1)
-    (1, 2)
-    """
-    missing = window - 1
-    if stride > 1:  # the last window starts at (ceil(size / stride) - 1) * stride
-        missing = max((size - 1) // stride * stride + window - size, 0)
-    return missing // 2, missing - missing // 2
 
 
 def window_counts(layer, input_shape, windows, strides, padding, what):

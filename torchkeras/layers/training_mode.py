@@ -1,8 +1,9 @@
 """Training and inference mode: set for one call, and taken from what a layer becomes a part of.
 
-A new layer is in inference mode, as in Keras. It keeps the mode that somebody sets. Where nobody
-has set one, a layer goes by what it is part of: a layer of ours hands down its own mode, and a
-plain torch module that of a torch module, which is training where it is new.
+A new layer is in inference mode, as in Keras, unless it augments images. It keeps the mode that
+somebody sets. Where nobody has set one, a layer goes by what it is part of: a layer of ours hands
+down its own mode, and a plain torch module that of a torch module, which is training where it is
+new.
 """
 
 from torch.nn.modules.module import register_module_module_registration_hook
@@ -57,6 +58,7 @@ class TrainingMode:
     # Read from the class until set: most layers have neither, nor have those of old pickles.
     _mode_is_set = False  # somebody has called `train()` or `eval()`, or set `training`
     _in_torch_module = False  # part of a plain torch module, whose mode it has taken
+    _trains_by_itself = False  # a layer that starts in training mode
 
     def train(self, mode=True):
         """Set training mode, or inference mode with `mode=False`, here and in all below.

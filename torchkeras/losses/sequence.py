@@ -1,13 +1,13 @@
 """CTC: the loss between a sequence of predictions and a shorter, unaligned one of labels."""
 
 import torch
-import torch.nn.functional as F
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.losses.loss import Loss, on_device_of
 from torchkeras.losses.loss_function_wrapper import LossFunctionWrapper
+from torchkeras.ops.ctc import loss_of_sequences
 
 
 def ctc(y_true, y_pred):
@@ -50,13 +50,9 @@ def ctc(y_true, y_pred):
             f"CTC expects labels from 0 to {classes - 1}, the classes of the logits. Received: "
             f"y_true with {labels[~inside][0].item()}."
         )
-    loss = F.ctc_loss(
-        F.log_softmax(y_pred, dim=-1).transpose(0, 1),
-        torch.where(inside, labels, 0),
-        torch.full((batch,), steps, dtype=torch.int64, device=y_pred.device),
-        (labels != 0).sum(-1),
-        blank=0,
-        reduction="none",
+    lengths = torch.full((batch,), steps, dtype=torch.int64, device=y_pred.device)
+    loss = loss_of_sequences(
+        torch.where(inside, labels, 0), y_pred, (labels != 0).sum(-1), lengths, 0
     )
     return torch.where(inside.all(-1), loss, torch.nan)
 

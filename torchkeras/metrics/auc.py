@@ -69,10 +69,10 @@ class AUC(Metric):
             inner = sorted(thresholds)
             self._even = are_even([0.0, *inner, 1.0])
         else:
-            if num_thresholds <= 1:
+            if not 2 <= num_thresholds <= 2**20:
                 raise ValueError(
-                    f"`num_thresholds` must be at least 2. Received: num_thresholds="
-                    f"{num_thresholds}."
+                    "`num_thresholds` must be at least 2, and at most 2**20. Received: "
+                    f"num_thresholds={num_thresholds}."
                 )
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
             self._even = True

@@ -218,9 +218,10 @@ class _TradeOff(Metric):
             raise ValueError(
                 f"`{self._argument}` must lie in [0, 1]. Received: {self._argument}={value}."
             )
-        if num_thresholds <= 0:
+        if not 1 <= num_thresholds <= 2**20:
             raise ValueError(
-                f"`num_thresholds` must be at least 1. Received: num_thresholds={num_thresholds}."
+                "`num_thresholds` must be at least 1, and at most 2**20. Received: "
+                f"num_thresholds={num_thresholds}."
             )
         self.value = value
         self.num_thresholds = num_thresholds

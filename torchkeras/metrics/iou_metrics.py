@@ -8,6 +8,8 @@ from torchkeras.core.dtypes import is_int_dtype
 from torchkeras.losses.loss import align_pair, align_weights, on_device_of
 from torchkeras.metrics.metric import Metric
 
+_MOST_CLASSES = 2**20  # whose confusion matrix takes 4 TB
+
 
 class IoU(Metric):
     """Mean over chosen classes of `TP / (TP + FP + FN)`, from a confusion matrix.
@@ -54,6 +56,11 @@ class IoU(Metric):
         axis=-1,
     ):
         super().__init__(name=name, dtype=dtype or "int32")
+        if not 1 <= num_classes <= _MOST_CLASSES:
+            raise ValueError(
+                f"`num_classes` must be at least 1, and the matrix of so many classes fit in "
+                f"memory. Received: num_classes={num_classes}."
+            )
         if max(target_class_ids) >= num_classes or min(target_class_ids) < 0:
             raise ValueError(
                 f"`target_class_ids` must lie in [0, {num_classes}). Received: target_class_ids="

@@ -4,7 +4,7 @@ from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.serialization import deserialize_keras_object
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.models.graph import is_functional
-from torchkeras.models.operation_configs import deserialize_operation
+from torchkeras.models.operation_configs import deserialize_operation, without_default_mode
 
 
 def functional_from_config(cls, config):
@@ -36,7 +36,7 @@ def functional_from_config(cls, config):
                     break
                 calls.pop(0)
                 args, kwargs = found
-                call(*args, **kwargs)
+                call(*args, **without_default_mode(operation, kwargs))
                 nodes[name].append(operation._inbound_nodes[-1])
                 progress = True
         if not progress:

@@ -263,8 +263,9 @@ class Model(Trainer, Layer):
 
         Args:
             filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`, of weights
-                or of a whole model, written here or by Keras 3.
+                or of a whole model, written here or by Keras 3; or in `.h5`, of Keras 2.
             skip_mismatch: bool, load what fits and warn about the rest.
+            **kwargs: `by_name=True`, of a `.h5` file: see `keras.saving.load_weights`.
 
         Raises:
             ValueError: the model is not built, the file is damaged, or names or shapes differ.

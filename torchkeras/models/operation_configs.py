@@ -9,7 +9,13 @@ from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import map_leaves
 from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
-from torchkeras.core.operation import OPS, FunctionOperation, Operation, TorchFunction
+from torchkeras.core.operation import (
+    OPS,
+    FunctionOperation,
+    Operation,
+    TorchFunction,
+    class_name_of,
+)
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
 from torchkeras.models.torch_functions import torch_function, torch_name
@@ -19,21 +25,51 @@ _TORCH_MODULE = "torch"
 # Keras keeps a function of keras.ops as a class: what it computes on are arguments of its call,
 # every other parameter is one of its constructor. These are the names of the former.
 _OPERANDS = frozenset(
-    "a atol b bins branches choicelist condition condlist constant_values data default elements "
-    "f false_fn fill_value index indices init init_val inputs key kwargs loop_vars operands output "
-    "pred predictions q rtol segment_ids start start_indices step stop target targets true_fn "
-    "updates values variable weights x x1 x2 xs y".split()
+    "a abs_ angle array atol b bins branches choicelist condition condlist constant_values "
+    "coordinates data default depthwise_kernel elements elems end_points f false_fn fill_value fun "
+    "image1 image2 images index indices init init_val inputs kernel key kwargs loop_vars operands "
+    "output output_length patches pointwise_kernel pred predictions primals q query rtol "
+    "segment_ids sequence_lengths sorted_sequence start start_indices start_points step stop "
+    "tangents target target_length targets tensor transform true_fn updates values variable "
+    "weights x x1 x2 xs y".split()
 )
+_MORE_OPERANDS = {
+    "batch_normalization": {"mean", "variance", "offset", "scale"},
+    "dot_product_attention": {"value", "bias", "mask", "scale"},
+    "layer_normalization": {"gamma", "beta"},
+    "rearrange": {"pattern", "axes_lengths"},
+    "rms_normalization": {"scale"},
+    "scale_and_translate": {"output_shape", "scale", "translation"},
+}
 _NO_OPERANDS = {
+    "affine_transform": {"fill_value"},
     "allclose": {"rtol", "atol"},
     "bincount": {"weights"},
+    "elastic_transform": {"fill_value"},
     "histogram": {"bins"},
+    "map_coordinates": {"fill_value"},
+    "perspective_transform": {"fill_value"},
+    "resize": {"fill_value"},
     "squareplus": {"b"},
+    "trapezoid": {"x"},
     "unique": {"fill_value"},
 }
-_KERAS_MODULES = {"core": "core", "image": "image", "linalg": "linalg", "math": "math"}
+_KERAS_MODULES = {"core": "core", "linalg": "linalg", "math": "math"}
+_KERAS_MODULES.update(
+    dict.fromkeys(
+        [f"image_{part}" for part in "colors filters resizing warps windows".split()], "image"
+    )
+)
 _KERAS_MODULES.update(  # all others are in Keras's numpy
-    dict.fromkeys("activations crossentropy encoding image_quality normalization".split(), "nn")
+    dict.fromkeys(
+        "activations attention convolutions crossentropy ctc encoding image_quality normalization "
+        "patches pooling polar".split(),
+        "nn",
+    )
+)
+_KERAS_MODULES.update(loops="core", einops="einops", jvp="linalg", slogdet="numpy")
+_KERAS_MODULES.update(
+    dict.fromkeys("segments spectral view_as_complex view_as_real".split(), "math")
 )
 
 
@@ -64,7 +100,9 @@ def serialize_operation(operation, calls, reference):
         }
     else:
         config = serialize_keras_object(operation)
-    if not isinstance(operation, (Layer, FunctionOperation)):
+    if isinstance(operation, Layer):
+        arguments = [(args, _with_default_mode(operation, kwargs)) for args, kwargs in arguments]
+    elif not isinstance(operation, FunctionOperation):
         arguments = [(_mark(args), _mark(kwargs)) for args, kwargs in arguments]
     config["name"] = operation.name
     config["inbound_nodes"] = [
@@ -74,13 +112,42 @@ def serialize_operation(operation, calls, reference):
     return config
 
 
+# Keras records the default of `training` with each call of a layer whose `call` has one other than
+# None, and lets the mode of the model win. So a default in a config says nothing: taken at its
+# word, `training=False` would switch off the dropout of Keras's models for good. Where the program
+# has asked for it, it is written as a number, which Keras reads likewise.
+
+
+def default_mode(layer):
+    """The default of `training` in the `call` of a layer; None where it has none."""
+    parameter = inspect.signature(layer.call).parameters.get("training")
+    return parameter.default if parameter and isinstance(parameter.default, bool) else None
+
+
+def _with_default_mode(layer, kwargs):
+    default = default_mode(layer)
+    if default is None or kwargs.get("training", default) is not default:
+        return kwargs
+    return {**kwargs, "training": int(default) if "training" in kwargs else default}
+
+
+def without_default_mode(operation, kwargs):
+    """Arguments of a call as a config has them, without a `training` that says nothing."""
+    mode = kwargs.get("training")
+    if not isinstance(mode, bool) or not isinstance(operation, Layer):
+        return kwargs
+    if mode is not default_mode(operation):
+        return kwargs
+    return {name: value for name, value in kwargs.items() if name != "training"}
+
+
 def _describe_function(operation, arguments):
     """Config of a function of keras.ops, and the arguments of its calls that remain for them."""
     name, settings, remaining = operation.op_name, [], []
     for args, kwargs in arguments:
         bound = inspect.signature(OPS[name]).bind(*args, **kwargs)
         bound.apply_defaults()
-        values, operands = {}, []
+        values, operands, named = {}, [], {}
         for parameter in bound.signature.parameters.values():
             value = bound.arguments[parameter.name]
             if not _is_operand(name, parameter.name):
@@ -88,17 +155,22 @@ def _describe_function(operation, arguments):
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 operands.extend(value)
             elif parameter.kind is not parameter.VAR_KEYWORD:
-                operands.append(_index_config(value) if parameter.name == "key" else value)
+                is_index = (name, parameter.name) == ("get_item", "key")
+                operands.append(_index_config(value) if is_index else value)
+            elif name == "rearrange":  # of another's, an einsum's, none are kept
+                named.update(value)
         settings.append(values)
-        remaining.append((operands, {}))
+        remaining.append((operands, named))
     if len(settings) > 1:
         # Called several times, by hand: each call keeps its own.
         remaining = [(a, values) for (a, _), values in zip(remaining, settings, strict=True)]
         settings = [{}]
     class_name = operation.class_name
     module = OPS[name]._run.__module__.rpartition(".")[2]
+    # Some functions stand apart from the others of their file.
+    module = _KERAS_MODULES.get(name, _KERAS_MODULES.get(module, "numpy"))
     config = {
-        "module": f"keras.src.ops.{_KERAS_MODULES.get(module, 'numpy')}",
+        "module": f"keras.src.ops.{module}",
         "class_name": class_name,
         "config": {"name": operation.name, **serialize_keras_object(settings[0])},
         "registered_name": class_name,
@@ -107,6 +179,8 @@ def _describe_function(operation, arguments):
 
 
 def _is_operand(op_name, parameter):
+    if parameter in _MORE_OPERANDS.get(op_name, ()):
+        return True
     return parameter in _OPERANDS and parameter not in _NO_OPERANDS.get(op_name, ())
 
 
@@ -181,6 +255,9 @@ def _call_function(operation, settings, *operands, **kwargs):
             value = operands.pop(0)
             bound.arguments[name] = tuple(value) if _has_slice(value) else value
     unknown = [name for name in given if name not in signature.parameters]
+    if operation.op_name == "rearrange":  # the sizes of its axes, under their own names
+        bound.arguments["axes_lengths"] = {name: given[name] for name in unknown}
+        unknown = []
     if unknown or operands:
         raise ValueError(
             f"keras.ops.{operation.op_name} takes the arguments {list(signature.parameters)}. "
@@ -211,6 +288,9 @@ def _checked_call(operation, args, kwargs):
 
 def _op_name(class_name):
     wanted = str(class_name).lower()
+    for name in OPS:
+        if class_name_of(name).lower() == wanted:
+            return name
     for name in OPS:
         if name.replace("_", "") == wanted:
             return name

@@ -2,7 +2,7 @@
 
 # ruff: noqa: F403
 
-from torchkeras.ops import core, linalg, math, nn, numpy
+from torchkeras.ops import core, image, linalg, math, nn, numpy
 from torchkeras.ops import torch_rules as torch_rules
 from torchkeras.ops.core import *
 from torchkeras.ops.linalg import *
@@ -12,6 +12,7 @@ from torchkeras.ops.numpy import *
 
 __all__ = [
     "core",
+    "image",
     "linalg",
     "math",
     "nn",

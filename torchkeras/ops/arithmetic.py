@@ -166,7 +166,8 @@ def arctan2(x1, x2):
     >>> keras.ops.arctan2(torch.tensor([0.0]), torch.tensor([1.0]))
     tensor([0.])
     """
-    return torch.arctan2(*pair(x1, x2))
+    x1, x2 = pair(x1, x2)
+    return torch.arctan2(*[x.int() if x.dtype is torch.bool else x for x in (x1, x2)])
 
 
 @op(shape=rules.broadcast)
@@ -339,42 +340,6 @@ def logical_not(x):
     tensor([False,  True])
     """
     return torch.logical_not(convert_to_tensor(x))
-
-
-@op(shape=rules.broadcast)
-def bitwise_and(x, y):
-    """Bitwise and of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_and(torch.tensor([6]), 3)
-    tensor([2])
-    """
-    return torch.bitwise_and(*pair(x, y))
-
-
-@op(shape=rules.broadcast)
-def bitwise_or(x, y):
-    """Bitwise or of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_or(torch.tensor([6]), 3)
-    tensor([7])
-    """
-    return torch.bitwise_or(*pair(x, y))
-
-
-@op(shape=rules.broadcast)
-def bitwise_xor(x, y):
-    """Bitwise exclusive or of two integers or booleans, element by element.
-
-    Example:
-
-    >>> keras.ops.bitwise_xor(torch.tensor([6]), 3)
-    tensor([5])
-    """
-    return torch.bitwise_xor(*pair(x, y))
 
 
 @op(shape=rules.broadcast, dtype="bool")

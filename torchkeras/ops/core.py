@@ -1,21 +1,21 @@
-"""Conversions, shapes, control flow, and writing into copies of tensors.
+"""Conversions, shapes, control flow, and writing into copies of tensors."""
 
-Loops and branches are plain Python: a condition is read from the device. Inside shape
-inference, where nothing has a value, a branch is taken as true and a loop runs its body once.
-"""
+# ruff: noqa: F403
 
 import builtins
 
 import torch
 
-from torchkeras.core import convert, tree
+from torchkeras.core import convert
 from torchkeras.core.convert import convert_to_numpy as convert_to_numpy
 from torchkeras.core.convert import is_tensor
 from torchkeras.core.dtypes import is_int_dtype, standardize_dtype, to_torch_dtype
 from torchkeras.core.operation import op, op_names
-from torchkeras.core.scopes import SCOPE
-from torchkeras.ops import loop_specs as specs
+from torchkeras.ops import loops
 from torchkeras.ops import shape_rules as rules
+from torchkeras.ops.derivatives import custom_gradient as custom_gradient
+from torchkeras.ops.einops import rearrange as rearrange
+from torchkeras.ops.loops import *
 from torchkeras.ops.operands import beside
 
 
@@ -292,186 +292,9 @@ def scatter_update(inputs, indices, updates, reduction=None):
     return rows.scatter_reduce(0, place, updates, names[reduction]).reshape(inputs.shape)
 
 
-def _holds(condition):
-    """Truth of a condition, or None for a tensor without values."""
-    if is_tensor(condition) and condition.is_meta:
-        return None
-    return bool(condition)
-
-
-@op(spec=specs.cond)
-def cond(pred, true_fn, false_fn):
-    """What `true_fn()` returns if `pred` holds, else what `false_fn()` returns.
-
-    Args:
-        pred: bool, or boolean tensor of shape ().
-        true_fn, false_fn: functions without arguments, whose results have the same shapes.
-
-    Example:
-
-    >>> keras.ops.cond(torch.tensor(True), lambda: 1, lambda: 2)
-    1
-    """
-    return false_fn() if _holds(pred) is False else true_fn()
-
-
-@op(spec=specs.switch)
-def switch(index, branches, *operands):
-    """What the chosen one of several functions returns.
-
-    Args:
-        index: int, or tensor of shape (); clipped to the functions there are.
-        branches: sequence of functions, whose results have the same shapes.
-        *operands: their arguments.
-
-    Example:
-
-    >>> keras.ops.switch(1, [lambda x: x, lambda x: -x], torch.tensor([3]))
-    tensor([-3])
-    """
-    if is_tensor(index) and index.is_meta:
-        return branches[0](*operands)
-    return branches[sorted((0, int(index), len(branches) - 1))[1]](*operands)
-
-
-@op(spec=specs.while_loop)
-def while_loop(cond, body, loop_vars, maximum_iterations=None):
-    """`loop_vars` after `body` ran on them for as long as `cond` held.
-
-    Args:
-        cond: function of the loop variables that returns a bool or a tensor of shape ().
-        body: function of the loop variables that returns their next values.
-        loop_vars: tensor, or tuple or list of structures of tensors.
-        maximum_iterations: int, or None for no limit.
-
-    Returns:
-        The last values, a tuple if `loop_vars` is a tuple or list.
-
-    Example:
-
-    >>> keras.ops.while_loop(lambda i: i < 5, lambda i: i + 2, torch.tensor(0))
-    tensor(6)
-    """
-    several = isinstance(loop_vars, (tuple, list))
-    values = tuple(loop_vars) if several else (loop_vars,)
-    values = tree.map_structure(convert.convert_to_tensor, values)
-    count = 0
-    while maximum_iterations is None or count < maximum_iterations:
-        holds = _holds(cond(*values))
-        if holds is False:
-            break
-        values = body(*values)
-        values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
-        count += 1
-        if SCOPE.trace is not None:  # shapes are wanted; they do not change from turn to turn
-            break
-    return values if several else values[0]
-
-
-@op(spec=specs.fori_loop)
-def fori_loop(lower, upper, body_fun, init_val):
-    """`init_val` after `body_fun(i, value)` for each `i` from `lower` up to, without, `upper`.
-
-    Args:
-        lower, upper: ints.
-        body_fun: function of the index and the value, which returns the next value.
-        init_val: first value, any structure.
-
-    Example:
-
-    >>> keras.ops.fori_loop(0, 3, lambda i, total: total + i, torch.tensor(0))
-    tensor(3)
-    """
-    if SCOPE.trace is not None or any(is_tensor(x) and x.is_meta for x in (lower, upper)):
-        return body_fun(lower, init_val)
-    value = init_val
-    for i in range(int(lower), int(upper)):
-        value = body_fun(i, value)
-    return value
-
-
-@op(spec=specs.scan)
-def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
-    """Fold a function over the first axis, keeping what it returns at each step.
-
-    Args:
-        f: function `(carry, x) -> (carry, y)`; `y` may be None.
-        init: first carry, a tensor or a structure of tensors.
-        xs: tensor, or structure of tensors, whose first axis is walked; None to walk `length`
-            steps with `x=None`.
-        length: int, number of steps; None for the size of that axis.
-        reverse: bool, whether to walk from the end; the results keep the order of `xs`.
-        unroll: for Keras's signature; a Python loop needs none.
-
-    Returns:
-        Tuple of the last carry and the `y`s stacked along a new first axis; zeros like `init`
-        in their place where `f` returns None.
-
-    Raises:
-        TypeError: `f` is not callable.
-        ValueError: neither `xs` nor `length` is given, or there is no step to take.
-
-    Example:
-
-    >>> keras.ops.scan(lambda c, x: (c + x, c + x), torch.tensor(0), torch.tensor([1, 2, 3]))
-    (tensor(6), tensor([1, 3, 6]))
-    """
-    if not callable(f):
-        raise TypeError(f"`f` must be a function of (carry, x). Received: f={f}.")
-    if xs is None and length is None:
-        raise ValueError("`scan` needs `xs`, or `length`, to walk over. Received: None for both.")
-    carry = tree.map_structure(convert.convert_to_tensor, init)
-    nothing = tree.map_structure(torch.zeros_like, carry)
-    xs = None if xs is None else tree.map_structure(convert.convert_to_tensor, xs)
-    steps = int(length) if length is not None else tree.flatten(xs)[0].shape[0]
-    if not steps:
-        raise ValueError(
-            "`scan` needs at least one step, to know what `f` returns. Received: an axis of size "
-            "0 to walk over."
-        )
-    ys = []
-    for i in reversed(range(steps)) if reverse else range(steps):
-        x = None if xs is None else tree.map_structure(lambda item, i=i: item[i], xs)
-        carry, y = f(carry, x)
-        ys.append(nothing if y is None else y)
-    ys = ys[::-1] if reverse else ys
-    return carry, tree.map_structure(lambda *items: torch.stack(_tensors(items)), *ys)
-
-
-def _tensors(items):
-    return [convert.convert_to_tensor(item) for item in items]
-
-
-@op(spec=specs.map)
-def map(f, xs):
-    """`f` of each slice of `xs` along the first axis, the results stacked.
-
-    Args:
-        f: function of one slice.
-        xs: tensor, or structure of tensors.
-
-    Example:
-
-    >>> keras.ops.map(lambda x: x * 2, torch.tensor([1, 2]))
-    tensor([2, 4])
-    """
-    return scan._run(lambda carry, x: (carry, f(x)), (), xs)[1]
-
-
-@op(spec=specs.vectorized_map)
-def vectorized_map(function, elements):
-    """`function` of each slice of `elements` along the first axis, computed all at once.
-
-    Args:
-        function: function of one slice, of tensor operations that `torch.vmap` knows.
-        elements: tensor, or structure of tensors.
-
-    Example:
-
-    >>> keras.ops.vectorized_map(lambda x: x.sum(), torch.ones(2, 3))
-    tensor([3., 3.])
-    """
-    return torch.vmap(function)(tree.map_structure(convert.convert_to_tensor, elements))
-
-
-__all__ = op_names(__name__, "convert_to_numpy", "dtype", "is_tensor", "shape")
+__all__ = [
+    *op_names(__name__, "convert_to_numpy", "dtype", "is_tensor", "shape"),
+    "custom_gradient",
+    "rearrange",
+    *loops.__all__,
+]

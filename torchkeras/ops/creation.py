@@ -48,6 +48,28 @@ def array(x, dtype=None):
     return convert_to_tensor(x, dtype)
 
 
+@op(shape=rules.view, dtype=rules.given(1))
+def view(x, dtype=None):
+    """The bits of `x` read as another dtype.
+
+    Args:
+        x: tensor.
+        dtype: name of a dtype; None for that of `x`. Of another width it changes the size of the
+            last axis.
+
+    Raises:
+        ValueError: the last axis does not divide into elements of that width.
+
+    Example:
+
+    >>> keras.ops.view(torch.tensor([1.0]), "int32")
+    tensor([1065353216], dtype=torch.int32)
+    """
+    x = convert_to_tensor(x)
+    rules.view(x, dtype)
+    return x if dtype is None else x.contiguous().view(to_torch_dtype(dtype))
+
+
 @op
 def zeros(shape, dtype=None):
     """A tensor of zeros.
@@ -113,6 +135,18 @@ def full(shape, fill_value, dtype=None):
     if isinstance(fill_value, (bool, int, float)):
         return torch.full(_shape(shape), fill_value, **_facts(dtype))
     return convert_to_tensor(fill_value, to_torch_dtype(dtype)).expand(_shape(shape)).clone()
+
+
+@op(shape=rules.same, dtype=rules.given(1))
+def empty_like(x, dtype=None):
+    """A tensor of the shape and dtype of `x`, or of another dtype, with any values.
+
+    Example:
+
+    >>> keras.ops.empty_like(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    return torch.empty_like(convert_to_tensor(x), dtype=_or_same(dtype))
 
 
 @op(shape=rules.same, dtype=rules.given(1))
@@ -318,6 +352,23 @@ def diag(x, k=0):
             [0, 2]])
     """
     return torch.diag(convert_to_tensor(x), k)
+
+
+@op(shape=rules.diagflat, dtype=rules.kept)
+def diagflat(x, k=0):
+    """A matrix with the elements of `x`, flattened, on its diagonal `k`.
+
+    Args:
+        x: tensor.
+        k: int, which diagonal; 0 is the main one, 1 the next above.
+
+    Example:
+
+    >>> keras.ops.diagflat(torch.tensor([[1], [2]]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    return torch.diagflat(convert_to_tensor(x), k)
 
 
 @op(shape=rules.diagonal, dtype=rules.kept)

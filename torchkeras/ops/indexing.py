@@ -73,8 +73,17 @@ def take_along_axis(x, indices, axis=None):
     """
     x = convert_to_tensor(x)
     indices = _indices(indices, x)
-    length = x.numel() if axis is None else x.shape[axis]
-    return torch.take_along_dim(x, torch.where(indices < 0, indices + length, indices), axis)
+    if axis is None:
+        x, indices, axis = x.flatten(), indices.flatten(), 0
+    rules.take_along_axis(x, indices, axis)
+    axis = canonical_axes(axis, x.dim())[0]
+    indices = torch.where(indices < 0, indices + x.shape[axis], indices)
+    # Not torch.take_along_dim, which wraps around where an index is out of range.
+    others = ((*t.shape[:axis], *t.shape[axis + 1 :]) for t in (x, indices))
+    shape = torch.broadcast_shapes(*others)
+    x = x.expand(*shape[:axis], x.shape[axis], *shape[axis:])
+    indices = indices.expand(*shape[:axis], indices.shape[axis], *shape[axis:])
+    return torch.gather(x, axis, indices)
 
 
 def _indices(indices, x):
@@ -232,25 +241,6 @@ def _fit(x, dim, size, fill_value):
     return torch.nn.functional.pad(x, widths, value=fill_value)
 
 
-@op(shape=rules.same, dtype="int32")
-def digitize(x, bins):
-    """Index of the bin that each element falls in, as `int32`.
-
-    Args:
-        x: tensor.
-        bins: tensor of shape `(n,)`, the rising edges. Index 0 is below the first edge, `i` in
-            [`bins[i - 1]`, `bins[i]`), `n` at the last edge and above.
-
-    Example:
-
-    >>> keras.ops.digitize(torch.tensor([0.5, 1.0, 5.0]), torch.tensor([1.0, 2.0]))
-    tensor([0, 1, 2], dtype=torch.int32)
-    """
-    x = convert_to_tensor(x)
-    x = x.byte() if x.dtype is torch.bool else x
-    return torch.bucketize(x, beside(bins, x), out_int32=True, right=True)
-
-
 @op(shape=rules.refuse("bincount"))
 def bincount(x, weights=None, minlength=0, sparse=False):
     """How often each of the ints 0, 1, 2, ... occurs.
@@ -273,6 +263,8 @@ def bincount(x, weights=None, minlength=0, sparse=False):
     """
     if sparse:
         raise ValueError("`bincount` returns dense tensors only. Received: sparse=True.")
+    if minlength < 0:
+        raise ValueError(f"`minlength` must be at least 0. Received: minlength={minlength}.")
     x = convert_to_tensor(x)
     reject_symbolic(x, "bincount")
     dtype = torch.int32
@@ -314,7 +306,7 @@ def histogram(x, bins=10, range=None):
     """
     if not isinstance(bins, int) or bins < 1:
         raise ValueError(f"`bins` must be an int of at least 1. Received: bins={bins}.")
-    if range is not None and (len(range) != 2 or range[1] < range[0]):
+    if range is not None and (len(range) != 2 or not range[0] <= range[1]):
         raise ValueError(f"`range` must be a pair (lowest, highest). Received: range={range}.")
     x = convert_to_tensor(x)
     if x.dim() > 1:

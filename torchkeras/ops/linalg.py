@@ -7,6 +7,7 @@ import torch
 
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
+from torchkeras.ops.derivatives import jvp as jvp
 from torchkeras.ops.operands import beside, to_float
 
 
@@ -46,6 +47,22 @@ def cholesky(x, upper=False):
     tensor([[2.]])
     """
     return torch.linalg.cholesky(_square_matrices(x), upper=upper)
+
+
+@op(shape=rules.square, dtype=rules.floating)
+def cholesky_inverse(x, upper=False):
+    """Inverse of positive definite matrices, of which `x` is the triangular factor.
+
+    Args:
+        x: tensor of shape `(..., n, n)`, as `cholesky` returns it.
+        upper: bool, whether it is the upper factor.
+
+    Example:
+
+    >>> keras.ops.cholesky_inverse(torch.tensor([[2.0]]))
+    tensor([[0.2500]])
+    """
+    return torch.cholesky_inverse(_square_matrices(x), upper=upper)
 
 
 @op(shape=rules.of_square, dtype=rules.floating)
@@ -111,9 +128,13 @@ def inv(x):
     return torch.linalg.inv(_square_matrices(x))
 
 
-@op(shape=rules.square, dtype=rules.floating)
+@op(shape=rules.matrix_power, dtype=rules.floating)
 def matrix_power(x, n):
     """Square matrices multiplied with themselves, `n` factors; their inverses for `n < 0`.
+
+    Args:
+        x: tensor of shape `(..., n, n)`.
+        n: int, whose size is below 2**31.
 
     Example:
 
@@ -121,7 +142,85 @@ def matrix_power(x, n):
     tensor([[1., 3.],
             [0., 1.]])
     """
+    rules.matrix_power(x, n)
     return torch.linalg.matrix_power(_square_matrices(x), n)
+
+
+@op(shape=rules.lu_factor, dtype=rules.floating_with_indices)
+def lu_factor(x):
+    """Triangular factors of matrices whose rows are exchanged, `P @ L @ U == x`.
+
+    Args:
+        x: tensor of shape `(..., m, n)`; `k = min(m, n)`.
+
+    Returns:
+        Tuple of `L` below the diagonal (its diagonal is 1) and `U` on and above it, in one
+        tensor of the shape of `x`; and the `int32` pivots of shape `(..., k)`: row `i` was
+        exchanged with row `pivots[i]`.
+
+    Example:
+
+    >>> keras.ops.lu_factor(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))[1]
+    tensor([1, 1], dtype=torch.int32)
+    """
+    factors, pivots = torch.linalg.lu_factor(_matrices(x))
+    return factors, pivots - 1
+
+
+@op(shape=rules.of_matrices, dtype="int32")
+def matrix_rank(x, tol=None):
+    """Number of singular values of matrices that are larger than a tolerance, as `int32`.
+
+    Args:
+        x: tensor of shape `(..., m, n)`.
+        tol: float; None for the largest singular value times `max(m, n)` times the precision
+            of the dtype.
+
+    Output shape: `(...)`.
+
+    Example:
+
+    >>> keras.ops.matrix_rank(torch.tensor([[1.0, 2.0], [2.0, 4.0]]))
+    tensor(1, dtype=torch.int32)
+    """
+    return torch.linalg.matrix_rank(_matrices(x), atol=tol).to(torch.int32)
+
+
+@op(shape=rules.pinv, dtype=rules.floating)
+def pinv(x, rcond=None):
+    """Pseudo-inverse of matrices: the one that solves least squares.
+
+    Args:
+        x: tensor of shape `(..., m, n)`.
+        rcond: float; singular values below it, as fractions of the largest, count as 0. None
+            for the precision of the dtype.
+
+    Output shape: `(..., n, m)`.
+
+    Example:
+
+    >>> keras.ops.pinv(torch.tensor([[2.0], [0.0]]))
+    tensor([[0.5000, 0.0000]])
+    """
+    return torch.linalg.pinv(_matrices(x), rtol=rcond)
+
+
+@op(shape=rules.slogdet, dtype=rules.floating)
+def slogdet(x):
+    """Sign and logarithm of the absolute value of the determinant of matrices.
+
+    Args:
+        x: tensor of shape `(..., n, n)`.
+
+    Returns:
+        Tuple of two tensors of shape `(...)`; 0 and minus infinity of singular matrices.
+
+    Example:
+
+    >>> keras.ops.slogdet(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    (tensor(-1.), tensor(0.))
+    """
+    return tuple(torch.linalg.slogdet(_square_matrices(x)))
 
 
 @op(shape=rules.norm)
@@ -256,4 +355,4 @@ def svd(x, full_matrices=True, compute_uv=True):
     return tuple(torch.linalg.svd(x, full_matrices=full_matrices))
 
 
-__all__ = op_names(__name__)
+__all__ = op_names(__name__, "jvp")

@@ -1,11 +1,16 @@
 """What loops and branches give on symbols: their functions run at most once, and record nothing."""
 
+import builtins
+import types
+
+import torch
+
 from torchkeras.core import shapes, tree
 from torchkeras.core.arguments import symbols_of
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.op_specs import Misfit, dtype_of
 from torchkeras.core.scopes import SCOPE, spec_scope
-from torchkeras.ops.shape_rules import shape_of
+from torchkeras.ops.shape_rules import axis_of, common, may_be_equal, shape_of
 
 
 def _like(structure):
@@ -13,8 +18,35 @@ def _like(structure):
     return tree.map_structure(lambda x: KerasTensor(shape_of(x), dtype_of(x)), structure)
 
 
+_BLIND = (int, float, complex, str, bytes, type(None), type, torch.Tensor, torch.dtype)
+_BLIND += (types.ModuleType, types.BuiltinFunctionType)
+
+
+def _sees_no_symbols(function, depth=2):
+    """Whether nothing that a function sees from outside can be, or hold, a symbol."""
+    if isinstance(function, types.BuiltinFunctionType):
+        return True
+    if not isinstance(function, types.FunctionType):
+        return False
+    code = function.__code__
+    try:
+        seen = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:  # a name that has no value yet
+        return False
+    seen += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    seen += function.__defaults__ or ()
+    return not any(isinstance(c, types.CodeType) for c in code.co_consts) and all(
+        isinstance(x, _BLIND)
+        or getattr(x, "_op_name", None) is not None
+        or (depth and _sees_no_symbols(x, depth - 1))
+        for x in seen
+    )
+
+
 def _result(function, *args):
     """What a function of a loop or branch gives, in symbols of its own."""
+    if not callable(function):
+        raise TypeError(f"A function was expected. Received: {function!r}.")
     recorded = not SCOPE.spec
 
     def checked(*values):
@@ -28,7 +60,10 @@ def _result(function, *args):
         return result
 
     with spec_scope():
-        result = shapes.infer(checked, args, {})
+        if _sees_no_symbols(function):  # then it needs no check, and no trace as a rule
+            result = shapes.infer_on_symbols(function, args, {})
+        else:
+            result = shapes.infer(checked, args, {})
     return tree.map_structure(
         lambda x: KerasTensor(x.shape, x.dtype) if isinstance(x, KerasTensor) else x, result
     )
@@ -91,11 +126,40 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     return carry, _stacked(_like(init) if y is None else y, steps)
 
 
+def check_scanned(elems, axis):
+    """Sizes along an axis, which must agree."""
+    shapes = [shape_of(x) for x in tree.flatten(elems)]
+    if not shapes:
+        raise Misfit("at least one tensor is needed. Received: none.")
+    sizes = [shape[axis_of(axis, shape)] for shape in shapes]
+    common(sizes, f"tensors along axis {axis}", shapes)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    if not callable(f):
+        raise TypeError(f"`f` must be a function of (a, b). Received: f={f}.")
+    check_scanned(elems, axis)
+    return _like(elems)
+
+
 def map(f, xs):
     return _stacked(_result(f, _slice(xs)), _steps(xs))
 
 
 vectorized_map = map
+
+
+def jvp(fun, primals, tangents, has_aux=False):
+    given, along = tree.flatten(tuple(primals)), tree.flatten(tuple(tangents))
+    shapes_given, shapes_along = [shape_of(x) for x in given], [shape_of(x) for x in along]
+    if len(given) != len(along) or not all(builtins.map(may_be_equal, shapes_given, shapes_along)):
+        raise Misfit(
+            "`tangents` must have the shapes of `primals`. Received: shapes "
+            f"{shapes_along} for {shapes_given}."
+        )
+    result = _result(fun, *primals)
+    value, *aux = result if has_aux else (result,)
+    return value, _like(value), *aux
 
 
 def _steps(xs):

@@ -1,11 +1,22 @@
-"""Special functions, segment sums, and the largest k."""
+"""Special functions, distances, and the largest k."""
+
+# ruff: noqa: F403
 
 import torch
 
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
+from torchkeras.ops import segments, spectral
 from torchkeras.ops import shape_rules as rules
-from torchkeras.ops.operands import beside, canonical_axes, reject_symbolic, to_float
+from torchkeras.ops.operands import (
+    at_least_float32,
+    beside,
+    canonical_axes,
+    same_dtype_pair,
+    to_float,
+)
+from torchkeras.ops.segments import *
+from torchkeras.ops.spectral import *
 
 
 @op(shape=rules.same)
@@ -95,12 +106,13 @@ def top_k(x, k, sorted=True):
     return values, indices.to(torch.int32)
 
 
-@op(shape=rules.same, dtype="bool")
+@op(shape=rules.in_top_k, dtype="bool")
 def in_top_k(targets, predictions, k):
     """Whether the prediction for the target class is among the `k` highest, as booleans.
 
     Classes that tie with the `k`-th highest all count as among them. A NaN prediction counts
-    as higher than any other, and for the target class as a miss.
+    as higher than any other, and for the target class as a miss; so does a target that is no
+    class.
 
     Args:
         targets: tensor of ints of shape `(batch,)`.
@@ -116,77 +128,59 @@ def in_top_k(targets, predictions, k):
     """
     predictions = convert_to_tensor(predictions)
     targets = beside(targets, predictions).long()
-    chosen = torch.take_along_dim(predictions, targets.unsqueeze(-1), -1)
+    rules.in_top_k(targets, predictions, k)
+    classes = predictions.shape[-1]
+    is_class = (targets >= 0) & (targets < classes)
+    places = torch.where(is_class, targets, 0).unsqueeze(-1)
+    chosen = torch.gather(predictions, -1, places)
     # Counting the higher ones takes one pass; finding the k highest would sort.
     higher = torch.sum(torch.logical_not(predictions <= chosen), -1)
-    return torch.logical_and(higher < k, torch.logical_not(torch.isnan(chosen)).squeeze(-1))
+    found = torch.logical_and(higher < k, torch.logical_not(torch.isnan(chosen)).squeeze(-1))
+    return torch.logical_and(found, is_class)
 
 
-@op(shape=rules.segments, dtype=rules.kept)
-def segment_sum(data, segment_ids, num_segments=None, sorted=False):
-    """Sum of the rows that share a segment.
+@op(shape=rules.cdist, dtype=rules.floats_promoted)
+def cdist(x, y):
+    """Euclidean distance of each vector of `x` to each of `y`, as floats.
 
     Args:
-        data: tensor of shape `(n, ...)`.
-        segment_ids: tensor of ints of shape `(n,)`: the segment of each row. Rows with an id
-            outside [0, num_segments) are left out.
-        num_segments: int; None for the largest id plus one, which must be read back from the
-            device.
-        sorted: bool, whether the ids rise; makes no difference here.
+        x: tensor of shape `(..., m, d)`.
+        y: tensor of shape `(..., n, d)`; leading axes broadcast.
 
-    Output shape: `(num_segments, ...)`, in the dtype of `data`; 0 for empty segments.
+    Output shape: `(..., m, n)`. The gradient of a distance of 0 is 0.
 
     Example:
 
-    >>> keras.ops.segment_sum(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]))
-    tensor([3., 4.])
+    >>> keras.ops.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
     """
-    data, ids, count = _segments(data, segment_ids, num_segments)
-    totals = data.new_zeros((count + 1, *data.shape[1:])).index_add(0, ids, data)
-    return totals[:-1]
+    rules.cdist(x, y)
+    x, y = same_dtype_pair(x, y)
+    dtype = to_float(x).dtype
+    # By differences, not by a matrix product: that loses the distances of near vectors.
+    mode = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(at_least_float32(x), at_least_float32(y), compute_mode=mode)
+    return distances.to(dtype)
 
 
-@op(shape=rules.segments, dtype=rules.kept)
-def segment_max(data, segment_ids, num_segments=None, sorted=False):
-    """Largest of the rows that share a segment, element by element.
+@op(shape=rules.broadcast, dtype=rules.floats_promoted)
+def gammainc(a, x):
+    """Regularized lower incomplete gamma function, in [0, 1], as floats.
+
+    Computes the integral of `t**(a - 1) * exp(-t)` from 0 to `x`, divided by that to infinity.
 
     Args:
-        data: tensor of shape `(n, ...)`.
-        segment_ids: tensor of ints of shape `(n,)`: the segment of each row. Rows with an id
-            outside [0, num_segments) are left out.
-        num_segments: int; None for the largest id plus one, which must be read back from the
-            device.
-        sorted: bool, whether the ids rise; makes no difference here.
-
-    Output shape: `(num_segments, ...)`, in the dtype of `data`; empty segments hold minus
-    infinity, or the least integer.
+        a: tensor, above 0. torch knows no gradient for it.
+        x: tensor, at least 0, that broadcasts with `a`.
 
     Example:
 
-    >>> keras.ops.segment_max(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]))
-    tensor([2., 4.])
+    >>> keras.ops.gammainc(torch.tensor([1.0]), torch.tensor([0.0]))
+    tensor([0.])
     """
-    data, ids, count = _segments(data, segment_ids, num_segments)
-    least = float("-inf") if data.is_floating_point() else torch.iinfo(data.dtype).min
-    largest = data.new_full((count + 1, *data.shape[1:]), least)
-    ids = ids.reshape(-1, *[1] * (data.dim() - 1)).expand(data.shape)
-    return largest.scatter_reduce(0, ids, data, "amax")[:-1]
-
-
-def _segments(data, segment_ids, num_segments):
-    """Data, ids and count, with ids out of range moved to one segment more, to be dropped."""
-    data = convert_to_tensor(data)
-    ids = beside(segment_ids, data).long()
-    if ids.dim() != 1 or not data.dim() or ids.shape[0] != data.shape[0]:
-        raise ValueError(
-            "`segment_ids` must hold one id for each row of `data`. Received: segment_ids of "
-            f"shape {tuple(ids.shape)}, data of shape {tuple(data.shape)}."
-        )
-    if num_segments is None:
-        reject_symbolic(data, "segment_sum or segment_max without num_segments")
-        num_segments = int(ids.max()) + 1 if ids.numel() else 0
-    ids = torch.where((ids >= 0) & (ids < num_segments), ids, num_segments)
-    return data, ids, num_segments
+    a, x = same_dtype_pair(a, x)
+    a, x = to_float(a), to_float(x)
+    return torch.special.gammainc(at_least_float32(a), at_least_float32(x)).to(a.dtype)
 
 
 @op(shape=rules.of_square, dtype=rules.floating)
@@ -201,4 +195,4 @@ def logdet(x):
     return torch.logdet(to_float(x))
 
 
-__all__ = op_names(__name__)
+__all__ = [*op_names(__name__), *segments.__all__, *spectral.__all__]

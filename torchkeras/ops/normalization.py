@@ -73,6 +73,42 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     return x / norm.clamp_min(config.epsilon() if epsilon is None else epsilon)
 
 
+@op(shape=rules.batch_normalization, dtype=rules.floating)
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+    """`(x - mean) / sqrt(variance + epsilon) * scale + offset`, channel by channel.
+
+    Args:
+        x: tensor; half precision is computed in `float32`.
+        mean, variance: tensors of the size of `axis`.
+        axis: int, the axis of the channels.
+        offset, scale: tensors of the size of `axis`, or None.
+        epsilon: float, added to the variance.
+
+    Output shape: that of `x`, in its dtype.
+
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 2.
+
+    Example:
+
+    >>> x = torch.tensor([[1.0], [3.0]])
+    >>> keras.ops.batch_normalization(x, torch.tensor([2.0]), torch.tensor([1.0]), 1, epsilon=0.0)
+    tensor([[-1.],
+            [ 1.]])
+    """
+    rules.batch_normalization(x, mean, variance, axis, offset, scale)
+    x = to_float(x)
+    dtype, x = x.dtype, at_least_float32(x)
+    shape = [1] * x.dim()
+    shape[axis] = x.shape[axis]
+    mean, variance, offset, scale = (
+        None if weight is None else beside(weight, x).to(x.dtype).reshape(shape)
+        for weight in (mean, variance, offset, scale)
+    )
+    factor = torch.rsqrt(variance + epsilon)
+    x = (x - mean) * (factor if scale is None else factor * scale)
+    return (x if offset is None else x + offset).to(dtype)
+
+
 @op(shape=rules.layer_normalization, dtype=rules.floating)
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     """`(x - mean) / sqrt(variance + epsilon) * gamma + beta` over axes.

@@ -126,6 +126,44 @@ def outer(x1, x2):
     return torch.outer(x1.flatten(), x2.flatten())
 
 
+@op(shape=rules.kron)
+def kron(x1, x2):
+    """Each element of `x1` replaced by its product with all of `x2`.
+
+    Args:
+        x1, x2: tensors; the one with fewer axes gets leading ones of size 1.
+
+    Output shape: for each axis, the product of both sizes.
+
+    Example:
+
+    >>> keras.ops.kron(torch.tensor([1, 10]), torch.tensor([1, 2]))
+    tensor([ 1,  2, 10, 20])
+    """
+    return torch.kron(*pair(x1, x2))
+
+
+@op(shape=rules.vdot)
+def vdot(x1, x2):
+    """Sum of the products of all elements, of `x1` conjugated.
+
+    Args:
+        x1, x2: tensors of as many elements, which are flattened.
+
+    Output shape: ().
+
+    Raises:
+        ValueError: the numbers of elements differ.
+
+    Example:
+
+    >>> keras.ops.vdot(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    x1, x2 = pair(x1, x2)
+    return _exact(torch.dot, torch.conj(x1).resolve_conj().flatten(), x2.flatten())
+
+
 @op(shape=rules.cross, dtype=rules.promoted)
 def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """Vector product of vectors of three components.

@@ -1,4 +1,4 @@
-"""Functions that reduce axes: sums, means, extremes, order statistics, running totals.
+"""Functions that reduce axes: sums, means, extremes, running totals.
 
 `axis` is an int, a tuple of ints, or None for all axes; with an empty tuple nothing is reduced.
 `keepdims=True` keeps each reduced axis with size 1.
@@ -12,7 +12,7 @@ from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
-from torchkeras.ops.operands import at_least_float32, canonical_axes, pair, to_float
+from torchkeras.ops.operands import canonical_axes, pair, to_float
 
 # Sums and products of small integers are int32, as in JAX; torch would make them int64.
 _TOTAL_DTYPE = {
@@ -304,7 +304,7 @@ def count_nonzero(x, axis=None):
     return x.int() if _no_axis(axis) else torch.sum(x, axis, dtype=torch.int32)
 
 
-@op(shape=rules.reduced, dtype="int32")
+@op(shape=rules.arg_extreme, dtype="int32")
 def argmax(x, axis=None, keepdims=False):
     """Index of the largest value along an axis, as `int32`; the first of equal ones on a CPU.
 
@@ -323,7 +323,7 @@ def argmax(x, axis=None, keepdims=False):
     return torch.argmax(x, axis, keepdims).to(torch.int32)
 
 
-@op(shape=rules.reduced, dtype="int32")
+@op(shape=rules.arg_extreme, dtype="int32")
 def argmin(x, axis=None, keepdims=False):
     """Index of the smallest value along an axis, as `int32`; the first of equal ones on a CPU.
 
@@ -342,51 +342,22 @@ def argmin(x, axis=None, keepdims=False):
     return torch.argmin(x, axis, keepdims).to(torch.int32)
 
 
-@op(shape=rules.quantile)
-def quantile(x, q, axis=None, method="linear", keepdims=False):
-    """Value below which the fraction `q` of the data over axes lies, a float.
+@op(shape=rules.extreme, dtype=rules.kept)
+def ptp(x, axis=None, keepdims=False):
+    """Largest less smallest value over axes, in the dtype of `x`.
 
     Args:
-        x: tensor; integers give `floatx()`, half precision is computed in `float32`.
-        q: float in [0, 1], or a tensor of them, whose axis then comes first in the result.
+        x: tensor of numbers.
         axis: int, tuple of ints, or None for all axes.
-        method: between two data points, `"linear"`, `"lower"`, `"higher"`, `"midpoint"` or
-            `"nearest"`.
         keepdims: bool, whether reduced axes stay with size 1.
 
     Example:
 
-    >>> keras.ops.quantile(torch.tensor([1.0, 2.0, 4.0]), 0.75)
-    tensor(3.)
+    >>> keras.ops.ptp(torch.tensor([[1.0, 5.0], [7.0, 2.0]]), axis=1)
+    tensor([4., 5.])
     """
-    x = to_float(x)
-    dtype = x.dtype
-    x = at_least_float32(x)
-    q = convert_to_tensor(q, x.dtype).to(x.device)
-    axes = canonical_axes(axis, x.dim())
-    if not axes:
-        result = x.expand(*q.shape, *x.shape).clone()
-        return result.to(dtype)
-    kept = [i for i in range(x.dim()) if i not in axes]
-    rows = x.permute(*kept, *axes).flatten(len(kept))
-    result = torch.quantile(rows, q, dim=-1, interpolation=method)
-    if keepdims:
-        result = result.reshape(
-            *q.shape, *[1 if i in axes else size for i, size in enumerate(x.shape)]
-        )
-    return result.to(dtype)
-
-
-@op(shape=rules.reduced, dtype=rules.floating)
-def median(x, axis=None, keepdims=False):
-    """Middle value over axes, the mean of the two middle ones of an even count, a float.
-
-    Example:
-
-    >>> keras.ops.median(torch.tensor([3.0, 1.0, 2.0, 10.0]))
-    tensor(2.5000)
-    """
-    return quantile(x, 0.5, axis=axis, keepdims=keepdims)
+    x = convert_to_tensor(x)
+    return torch.sub(max(x, axis=axis, keepdims=keepdims), min(x, axis=axis, keepdims=keepdims))
 
 
 @op(shape=rules.running)
@@ -458,67 +429,6 @@ def trace(x, offset=0, axis1=0, axis2=1):
     tensor(3.)
     """
     return sum(torch.diagonal(convert_to_tensor(x), offset, axis1, axis2), axis=-1)
-
-
-@op(shape=rules.reduced)
-def nansum(x, axis=None, keepdims=False):
-    """Sum over axes in which NaN counts as 0. Small integers give `int32`.
-
-    Example:
-
-    >>> keras.ops.nansum(torch.tensor([1.0, float("nan")]))
-    tensor(1.)
-    """
-    x = convert_to_tensor(x)
-    x = torch.where(torch.isnan(x), 0, x) if x.is_floating_point() else x
-    return sum(x, axis=axis, keepdims=keepdims)
-
-
-@op(shape=rules.reduced, dtype=rules.floating)
-def nanmean(x, axis=None, keepdims=False):
-    """Mean over axes of the elements that are not NaN; NaN where there is none.
-
-    Example:
-
-    >>> keras.ops.nanmean(torch.tensor([1.0, float("nan"), 3.0]))
-    tensor(2.)
-    """
-    x = to_float(x)
-    return x if _no_axis(axis) else torch.nanmean(x, axis, keepdims)
-
-
-@op(shape=rules.extreme, dtype=rules.kept)
-def nanmax(x, axis=None, keepdims=False):
-    """Largest value over axes of the elements that are not NaN; NaN where there is none.
-
-    Example:
-
-    >>> keras.ops.nanmax(torch.tensor([1.0, float("nan")]))
-    tensor(1.)
-    """
-    return _nan_extreme(max, x, axis, keepdims, float("-inf"))
-
-
-@op(shape=rules.extreme, dtype=rules.kept)
-def nanmin(x, axis=None, keepdims=False):
-    """Smallest value over axes of the elements that are not NaN; NaN where there is none.
-
-    Example:
-
-    >>> keras.ops.nanmin(torch.tensor([1.0, float("nan")]))
-    tensor(1.)
-    """
-    return _nan_extreme(min, x, axis, keepdims, float("inf"))
-
-
-def _nan_extreme(function, x, axis, keepdims, worst):
-    x = convert_to_tensor(x)
-    if _no_axis(axis) or not x.is_floating_point():
-        return function(x, axis=axis, keepdims=keepdims)
-    missing = torch.isnan(x)
-    result = function(torch.where(missing, worst, x), axis=axis, keepdims=keepdims)
-    nothing = torch.all(missing, dim=canonical_axes(axis, x.dim()), keepdim=keepdims)
-    return torch.where(nothing, float("nan"), result)
 
 
 __all__ = op_names(__name__)

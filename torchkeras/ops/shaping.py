@@ -56,6 +56,7 @@ def expand_dims(x, axis):
     x = convert_to_tensor(x)
     if isinstance(axis, int):
         return torch.unsqueeze(x, axis)
+    rules.expand_dims(x, axis)
     for a in sorted(canonical_axes(axis, x.dim() + len(axis))):
         x = torch.unsqueeze(x, a)
     return x

@@ -29,7 +29,10 @@ class _NativeSource:
     """Numbers from a `torch.Generator`; None for the device's default one."""
 
     def __init__(self, generator, device):
-        self.where = {"generator": generator, "device": device}
+        self.generator = generator
+        self.where = {"device": device}
+        if generator is not None:  # torch takes no sizes that a trace leaves open beside one
+            self.where["generator"] = generator
 
     def uniform(self, shape, dtype):
         return torch.rand(shape, dtype=dtype, **self.where)
@@ -46,9 +49,7 @@ class _NativeSource:
     def log_gamma(self, alpha, stream=0):
         # Below alpha = 1 from alpha + 1: a tiny alpha gives numbers too small for the dtype.
         small = alpha < 1
-        x = torch._standard_gamma(
-            torch.where(small, alpha + 1, alpha), generator=self.where["generator"]
-        )
+        x = torch._standard_gamma(torch.where(small, alpha + 1, alpha), generator=self.generator)
         u = 1 - self.uniform(alpha.shape, alpha.dtype)
         return torch.log(x) + torch.where(small, torch.log(u) / alpha, 0.0)
 
@@ -58,7 +59,7 @@ class _NativeSource:
             # torch.binomial has no meta kernel (torch 2.13), so it cannot be traced.
             state = self.integers((2,), 0, 2**62)
             return _StateSource(state, device).binomial(counts, probabilities)
-        return torch.binomial(counts, probabilities, generator=self.where["generator"])
+        return torch.binomial(counts, probabilities, generator=self.generator)
 
 
 class _StateSource:
@@ -87,7 +88,22 @@ class _StateSource:
         return philox.binomial(self.state, counts, probabilities)
 
 
-def _source(seed, device):
+def source_of(seed, device):
+    """Where the numbers of a draw come from: an object with `uniform`, `normal` and `integers`.
+
+    Args:
+        seed: int, `SeedGenerator`, or None for torch's default generator.
+        device: torch.device that the numbers are made on.
+
+    Raises:
+        ValueError: `seed` is of another kind.
+
+    Example:
+
+    >>> from torchkeras.random.distributions import source_of
+    >>> source_of(1, torch.device("cpu")).uniform((2,), torch.float32).shape
+    torch.Size([2])
+    """
     if seed is None:
         return _NativeSource(None, device)
     if isinstance(seed, SeedGenerator):
@@ -235,7 +251,7 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """
     shape, dtype = check_shape(shape), _float_dtype(dtype, "normal")
     _check_stddev(stddev)
-    x = _source(seed, _device()).normal(shape, dtype)
+    x = source_of(seed, _device()).normal(shape, dtype)
     return _scale_and_shift(x, stddev, mean)
 
 
@@ -262,7 +278,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     True
     """
     shape, dtype = check_shape(shape), _float_dtype(dtype, "uniform")
-    x = _source(seed, _device()).uniform(shape, dtype)
+    x = source_of(seed, _device()).uniform(shape, dtype)
     # Adding minval may round up to maxval, once in 1e7 numbers or so: that becomes minval. From
     # 0 on the product is below maxval by itself.
     if isinstance(minval, (int, float)) and isinstance(maxval, (int, float)):
@@ -304,7 +320,7 @@ def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """
     shape, dtype = check_shape(shape), _float_dtype(dtype, "truncated_normal")
     _check_stddev(stddev)
-    u = _source(seed, _device()).uniform(shape, _wide(dtype))
+    u = source_of(seed, _device()).uniform(shape, _wide(dtype))
     x = torch.erfinv(u.mul_(2 * _WITHIN_TWO).sub_(_WITHIN_TWO)).mul_(math.sqrt(2.0))
     x = x.clamp(-2.0, 2.0).to(dtype)  # clamp_ has no batching rule in torch.func
     return _scale_and_shift(x, stddev, mean)
@@ -353,7 +369,7 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
             f"and hold fewer than 2**63 integers below 2**63 - 1. Received: minval={minval}, "
             f"maxval={maxval}. Take a wider dtype, or a smaller range."
         )
-    return _source(seed, _device()).integers(shape, low, high).to(dtype)
+    return source_of(seed, _device()).integers(shape, low, high).to(dtype)
 
 
 def _whole(value, name):
@@ -395,7 +411,7 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
     # bits a class of probability 1e-8 would be drawn too often or never.
     wide = _widest(logits.device)
     total = torch.softmax(logits, -1, dtype=wide).cumsum(-1)
-    u = _source(seed, logits.device).uniform(shape, wide) * total[:, -1:]
+    u = source_of(seed, logits.device).uniform(shape, wide) * total[:, -1:]
     index = torch.searchsorted(total, u, right=True).clamp(max=logits.shape[1] - 1)
     return index.to(to_torch_dtype(dtype))
 
@@ -449,7 +465,7 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
     if noise_shape is None and native:
         return torch.nn.functional.dropout(inputs, rate)
     shape = _noise_shape(inputs, noise_shape)
-    keep = _source(seed, inputs.device).uniform(shape, torch.float32) >= rate
+    keep = source_of(seed, inputs.device).uniform(shape, torch.float32) >= rate
     return torch.where(keep, inputs / (1 - rate), 0.0)
 
 
@@ -499,7 +515,7 @@ def shuffle(x, axis=0, seed=None):
             f"`axis` must be from {-x.ndim} to {x.ndim - 1} for a tensor of rank {x.ndim}. "
             f"Received: axis={axis}."
         )
-    return x.index_select(axis, _source(seed, x.device).permutation(x.shape[axis]))
+    return x.index_select(axis, source_of(seed, x.device).permutation(x.shape[axis]))
 
 
 def gamma(shape, alpha, dtype=None, seed=None):
@@ -529,7 +545,7 @@ def gamma(shape, alpha, dtype=None, seed=None):
     alpha, valid = _parameter(
         alpha, shape, _wide(dtype), device, "alpha", "above 0", lambda x: x > 0
     )
-    x = torch.exp(_source(seed, device).log_gamma(torch.where(valid, alpha, 1.0))).to(dtype)
+    x = torch.exp(source_of(seed, device).log_gamma(torch.where(valid, alpha, 1.0))).to(dtype)
     return torch.where(valid, x.clamp(min=torch.finfo(dtype).tiny), math.nan)
 
 
@@ -563,7 +579,7 @@ def beta(shape, alpha, beta, dtype=None, seed=None):
     beta, beta_valid = _parameter(beta, *about, "beta", "above 0", lambda x: x > 0)
     valid = valid & beta_valid
     alpha, beta = torch.where(valid, alpha, 1.0), torch.where(valid, beta, 1.0)
-    source = _source(seed, device)
+    source = source_of(seed, device)
     # x / (x + y) for gamma numbers x and y; by logarithms, since both may be too small for the
     # dtype. The second takes streams that the first does not use.
     log_ratio = source.log_gamma(alpha) - source.log_gamma(beta, stream=13)
@@ -600,5 +616,5 @@ def binomial(shape, counts, probabilities, dtype=None, seed=None):
         probabilities, *about, "probabilities", "from 0 to 1", lambda x: (x >= 0) & (x <= 1)
     )
     valid = valid & p_valid
-    x = _source(seed, device).binomial(torch.where(valid, n, 0.0), torch.where(valid, p, 0.0))
+    x = source_of(seed, device).binomial(torch.where(valid, n, 0.0), torch.where(valid, p, 0.0))
     return torch.where(valid, x, math.nan).to(dtype)

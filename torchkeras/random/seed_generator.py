@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 import torch
+from torch.utils.data import get_worker_info
 
 from torchkeras.core import naming
 from torchkeras.core.scopes import SCOPE
@@ -20,7 +21,8 @@ class SeedGenerator:
     The state is `[seed, counter]`. With `seed=` given, and inside every stateless call, a draw is
     a function of the state alone and moves the counter on. Without a seed an eager draw comes
     from torch's default generator of the device, so `torch.manual_seed`, activation
-    checkpointing and `torch.compile` behave as with torch's own dropout.
+    checkpointing and `torch.compile` behave as with torch's own dropout. In a worker of a
+    `DataLoader` the seed that torch gave the worker counts as well.
 
     Args:
         seed: int, at least 0, or None.
@@ -48,6 +50,7 @@ class SeedGenerator:
         self.name = name or naming.auto_name(type(self).__name__)
         self.seed = seed
         self._drawn = OrderedDict()
+        self._draws_in_worker = 0
         start = make_default_seed() if seed is None else seed
         with naming.name_scope(self.name, caller=self):
             self.state = Variable(
@@ -70,6 +73,9 @@ class SeedGenerator:
             ordered: kept for Keras's signature.
         """
         eager = not (SCOPE.meta or SCOPE.stateless is not None or torch.compiler.is_compiling())
+        worker = get_worker_info() if eager and self.seed is not None else None
+        if worker is not None:
+            return self._next_in_worker(worker)
         token = self._token() if eager and _may_be_checkpointed() else None
         if token is not None and _in_backward() and token in self._drawn:
             return self._drawn[token]
@@ -82,6 +88,16 @@ class SeedGenerator:
             if len(self._drawn) > _REMEMBERED:
                 self._drawn.popitem(last=False)
         return state
+
+    def _next_in_worker(self, worker):
+        """The next state in a process that loads data.
+
+        Each worker has a copy of this object, made anew for every epoch: only its own seed, which
+        follows from `torch.manual_seed`, tells the copies apart. The state itself may be on a
+        device that the process must not touch.
+        """
+        self._draws_in_worker += 1
+        return torch.tensor([(self.seed + worker.seed) % 2**63, self._draws_in_worker])
 
     def _token(self):
         """A number that activation checkpointing brings back when it runs a forward pass again.

@@ -5,8 +5,10 @@ refused before anything is read, wherever they stand in the file.
 """
 
 import contextlib
+import functools
 import io
 import math
+import mmap
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ _MAX_OBJECTS = 200_000
 _MAX_DEPTH = 64
 _MAX_RATIO = 1000  # of filtered arrays; zeros deflate that well
 _FILTERS = frozenset({1, 2, 3, 32000})  # deflate, shuffle, Fletcher checksum, LZF: no plugins
+_MAX_NAMES_BYTES = 2**30  # names of layers and weights; those of Keras may take a tenth
+_HEAP = b"GCOL\x01"  # a heap of strings, version 1: its size follows at byte 8
 _HARD_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
 
 
@@ -35,6 +39,9 @@ def import_h5py():
 @contextlib.contextmanager
 def open_h5(path, data=None):
     """`{path of a group: {name: dataset}}` of a file, checked as a whole; open inside.
+
+    The dict's `names(path, attribute)` gives a list of names that an attribute of a group holds,
+    or None where the group has no such attribute.
 
     Args:
         path: str, for messages, and the file where `data` is None.
@@ -55,10 +62,62 @@ def open_h5(path, data=None):
     with file:
         size = file.id.get_filesize()
         try:
-            groups = _Inspection(h5py, size).groups(file)
+            groups = _Groups(_Inspection(h5py, size).groups(file))
         except _HARD_ERRORS as error:
             raise unreadable(path, error, "HDF5") from error
+        groups.file, groups.path = file, path
         yield groups
+
+
+class _Groups(dict):
+    """What `open_h5` gives."""
+
+    _names_bytes = 0  # what the names read so far may take, at most
+
+    def names(self, path, attribute):
+        try:
+            attributes = self.file[path or "/"].attrs
+            if attribute in attributes:
+                return self._strings(attributes, attribute)
+            # Keras divides what is too long for one attribute.
+            found, number = None, 0
+            while f"{attribute}{number}" in attributes:
+                found = (found or []) + self._strings(attributes, f"{attribute}{number}")
+                number += 1
+            return found
+        except _HARD_ERRORS as error:
+            raise unreadable(self.path, error, "HDF5") from error
+
+    def _strings(self, attributes, name):
+        held = attributes.get_id(name)
+        count = math.prod(held.shape or ())
+        if count == 0:
+            return []
+        if held.dtype.kind == "S":
+            longest = held.dtype.itemsize
+        elif held.dtype.kind == "O" and held.get_type().get_class() == import_h5py().h5t.STRING:
+            # Strings of any length lie elsewhere, and all of them may be one, and a long one.
+            longest = self._longest_string
+        else:
+            raise ValueError(f"its attribute {name!r} is an array of {held.dtype}, not of names")
+        self._names_bytes += count * longest
+        stored = count * held.dtype.itemsize
+        if stored > self.file.id.get_filesize() or self._names_bytes > _MAX_NAMES_BYTES:
+            raise ValueError(f"its attribute {name!r} declares more names than a file of Keras has")
+        values = np.asarray(attributes[name]).reshape(-1).tolist()
+        return [value.decode() if isinstance(value, bytes) else value for value in values]
+
+    @functools.cached_property
+    def _longest_string(self):
+        """Size of the largest of the file's heaps, where strings of any length lie."""
+        largest = 0
+        with open(self.path, "rb") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                place = data.find(_HEAP)
+                while place >= 0:
+                    largest = max(largest, int.from_bytes(data[place + 8 : place + 16], "little"))
+                    place = data.find(_HEAP, place + 1)
+        return largest
 
 
 class _Inspection:

@@ -3,12 +3,13 @@
 import os
 
 from torchkeras.distribution.sharding import whole_state
-from torchkeras.saving import h5_format, keras_format, safetensors_format
+from torchkeras.saving import h5_format, keras_format, legacy_h5_format, safetensors_format
 from torchkeras.saving.model_config import assign_optimizer_or_warn, check_built, is_model
 from torchkeras.saving.one_writer import one_writer
 
 _MODELS = {".safetensors": safetensors_format, ".keras": keras_format}
 _WEIGHTS = {".safetensors": safetensors_format, ".weights.h5": h5_format}
+_LEGACY = {".h5": legacy_h5_format, ".hdf5": legacy_h5_format}
 
 
 def save_model(
@@ -136,7 +137,7 @@ def save_weights(model, filepath, overwrite=True):
             format.save_weights(model, filepath)
 
 
-def load_weights(model, filepath, skip_mismatch=False):
+def load_weights(model, filepath, skip_mismatch=False, by_name=None):
     """Load weights into a built model; see `Model.load_weights`.
 
     All weights are set, or none. They are converted to the dtypes and devices of the model's own.
@@ -145,11 +146,16 @@ def load_weights(model, filepath, skip_mismatch=False):
     Args:
         model: a built model.
         filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`; a file of
-            weights or of a whole model, ours or Keras 3's.
+            weights or of a whole model, ours or Keras 3's. Or one ending in `.h5` or `.hdf5`, in
+            the layout of Keras 2, as Keras publishes its applications; see `by_name`.
         skip_mismatch: bool, load what fits and warn about the rest.
+        by_name: bool, of a `.h5` file: whether layers take the weights of those of their name,
+            and others keep their own. By default the layers with weights are those of the file
+            in their order, whatever their names.
 
     Raises:
-        ValueError: names or shapes differ, the file is damaged, or the model is not built.
+        ValueError: names or shapes differ, the file is damaged, the model is not built, or
+            `by_name` is given for another kind of file.
         ImportError: the weights are HDF5, and h5py is not installed.
         FileNotFoundError: there is no such file.
 
@@ -161,10 +167,16 @@ def load_weights(model, filepath, skip_mismatch=False):
     >>> keras.saving.save_weights(model, path)
     >>> keras.saving.load_weights(model, path)
     """
-    filepath, format = _check("load_weights", model, filepath, _MODELS | _WEIGHTS)
+    filepath, format = _check("load_weights", model, filepath, _MODELS | _WEIGHTS | _LEGACY)
     check_built(model, "to load into")
+    if by_name is not None and format is not legacy_h5_format:
+        raise ValueError(
+            "`by_name` is for files of Keras 2, which end in '.h5' or '.hdf5'. Received: "
+            f"by_name={by_name!r}, filepath={filepath!r}. Leave it out: other files name weights."
+        )
+    options = {"by_name": by_name} if by_name else {}
     with format.open_weights(filepath) as weights:
-        weights.assign_weights(model, skip_mismatch)
+        weights.assign_weights(model, skip_mismatch, **options)
         if format is h5_format and model.optimizer is not None and model.optimizer.built:
             assign_optimizer_or_warn(model, weights, filepath)
 

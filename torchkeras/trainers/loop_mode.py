@@ -64,9 +64,11 @@ class LoopMode:
         model = self._model
         if self.training and self.outer is None and not model._in_torch_module:
             model.eval()
+            kept = [each for each in self._before if getattr(each[0], "_trains_by_itself", False)]
         else:
-            for module, flag, _ in self._before:
-                module.__dict__["training"] = flag
+            kept = self._before
+        for module, flag, _ in kept:
+            module.__dict__["training"] = flag
         # The loop has set the modes, and nobody else.
         known = {id(module): is_set for module, _, is_set in self._before}
         for module in model.modules():

@@ -119,7 +119,7 @@ class Trainer(Steps):
         """Training or inference mode for the whole model; afterwards each part has its own again.
 
         After training every part is in inference mode, unless a loop around it is to go on, or
-        the model is part of a plain torch module.
+        the model is part of a plain torch module. Layers that start in training mode have theirs.
         """
         mode = LoopMode.begin(self, training)
         torch.clear_autocast_cache()  # weights may have been set since they were cast
@@ -189,8 +189,8 @@ class Trainer(Steps):
         """Train for a number of epochs.
 
         Args:
-            x: inputs: array, tensor, list or dict of them by input; or a DataLoader, PyDataset or
-                generator of batches `(x, y)` or `(x, y, sample_weight)`.
+            x: inputs: array, tensor, list or dict of them by input; or a Dataset, DataLoader,
+                PyDataset or generator of batches `(x, y)` or `(x, y, sample_weight)`.
             y: targets in the structure of the outputs; None where `x` brings them.
             batch_size: int, samples a step; None for 32. Only for arrays.
             epochs: int, number of the last epoch (`initial_epoch` counts).

@@ -404,7 +404,7 @@ def _download(origin, path, file_hash, algorithm, refused):
             f"Expected to download '{name}' from {origin} into the cache folder {folder}. "
             f"Received: {error}. {refused + ' ' if refused else ''}Connect to the network and "
             f"call again; or put the file{expected} at {path} yourself; or set the environment "
-            "variable KERAS_HOME to a folder whose 'datasets' folder has it "
+            f"variable KERAS_HOME to a folder whose '{os.path.basename(folder)}' folder has it "
             f"(KERAS_HOME is {'set to ' + home if home else 'not set'})."
         ) from None
     finally:

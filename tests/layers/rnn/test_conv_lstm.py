@@ -1,4 +1,4 @@
-"""Convolutional LSTMs against their equations, the convolutions by SciPy-free NumPy loops."""
+"""Convolutional LSTMs against their equations, with convolutions by their definition, in NumPy."""
 
 import itertools
 

@@ -74,6 +74,41 @@ def test_holds_the_contract_of_layers(check):
     check()
 
 
+STATEFUL = {
+    "LSTM": lambda: (keras.layers.LSTM, {"units": 3, "return_state": True}),
+    "GRU": lambda: (keras.layers.GRU, {"units": 3}),
+    "loop": lambda: (keras.layers.SimpleRNN, {"units": 3, "return_sequences": True}),
+    "stack": lambda: (
+        keras.layers.RNN,
+        {"cell": [keras.layers.LSTMCell(3), keras.layers.GRUCell(2)]},
+    ),
+    "bidirectional": lambda: (
+        keras.layers.Bidirectional,
+        {"layer": keras.layers.GRU(3, stateful=True)},
+    ),
+}
+
+
+def stateful(made):
+    # Without the checks of configs, where a copy starts from other states.
+    cls = made()[0]
+    more = {} if cls is keras.layers.Bidirectional else {"stateful": True}
+    return case(
+        cls,
+        lambda: {**made()[1], **more},
+        (2, 4, 5),
+        mask_shape=(2, 4),
+        dynamic_batch=False,
+        supports_config=False,
+    )
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("part", ["eager", pytest.param("graphs", marks=pytest.mark.slow)])
+def test_stateful_layers_hold_the_contract_of_layers(name, part):
+    stateful(STATEFUL[name])(part=part)
+
+
 CELL_CASES = {
     name: case(
         getattr(keras.layers, name),
@@ -143,6 +178,15 @@ def test_state_that_is_no_list_may_be_returned():
     assert_close([output, state], [x.sum(1)] * 2)
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_mask_may_be_of_numbers_and_have_an_axis_more(name):
+    layer, x = getattr(keras.layers, name)(3), data(2, 4, 5)
+    expected = layer(x, mask=MASK)
+    assert_close(layer(x, mask=MASK[..., None]), expected)
+    assert_close(layer(x, mask=MASK.int()), expected)
+    assert_close(layer(x, mask=MASK.numpy()), expected)
+
+
 def test_layers_in_a_cell_are_built_with_it():
     class Cell(keras.layers.Layer):
         state_size = 3
@@ -176,6 +220,9 @@ def test_hooks_and_subclasses_of_cells_are_heeded():
     layer.cell.register_forward_hook(lambda *args: seen.append(1))
     assert_close(layer(x), expected)
     assert len(seen) == 4
+    penalized = keras.layers.RNN(keras.layers.GRUCell(3, activity_regularizer="l2"))
+    penalized(x)
+    assert len(penalized.losses) == 8  # of output and state, at each step
 
     class Doubled(keras.layers.GRUCell):
         def call(self, inputs, states, training=False):
@@ -239,6 +286,19 @@ def test_states_of_a_stack_are_nested_as_its_cells_are():
     assert_close(other(x, initial_state=[[torch.zeros(2, 3)] * 2, [torch.zeros(2, 2)]]), output)
 
 
+@pytest.mark.parametrize("unroll", [False, True])
+def test_stack_of_one_cell_is_that_cell(unroll):
+    cell = keras.layers.LSTMCell(3)
+    layers = [
+        keras.layers.RNN(
+            each, unroll=unroll, go_backwards=True, return_sequences=True, return_state=True
+        )
+        for each in (cell, [cell])
+    ]
+    one, stack = (keras.tree.flatten(layer(data(2, 4, 5), mask=MASK)) for layer in layers)
+    assert_close(one, stack)
+
+
 def test_symbolic_call_does_not_depend_on_the_steps(monkeypatch):
     def call(self, sequences, initial_state=None, mask=None, training=False):
         raise AssertionError("traced")
@@ -247,6 +307,15 @@ def test_symbolic_call_does_not_depend_on_the_steps(monkeypatch):
     cells = [keras.layers.LSTMCell(3), Decay(2)]
     for layer in (keras.layers.GRU(3), keras.layers.SimpleRNN(3), keras.layers.RNN(cells)):
         assert layer(keras.layers.Masking()(keras.Input((1000, 5)))).shape[0] is None
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_batch_may_be_empty(name):
+    layer = getattr(keras.layers, name)(3)
+    x = torch.ones(0, 4, 5, requires_grad=True)
+    output = layer(x)
+    output.sum().backward()
+    assert output.shape == (0, 3) and x.grad.shape == x.shape
 
 
 def test_errors_say_what_to_do():
@@ -261,7 +330,7 @@ def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="`state_size` of a cell must be an int"):
         keras.layers.RNN(cell)
     with pytest.raises(ValueError, match="at least one step"):
-        keras.layers.GRU(3, use_cudnn=False)(torch.ones(2, 0, 5))
+        keras.layers.GRU(3)(torch.ones(2, 0, 5))
     layer = keras.layers.RNN([keras.layers.LSTMCell(3), keras.layers.GRUCell(2)])
     with pytest.raises(ValueError, match="must be a list of tensors of the shapes"):
         layer(data(2, 4, 5), initial_state=[data(2, 3)])

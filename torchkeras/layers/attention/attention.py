@@ -6,8 +6,8 @@ from torchkeras import random
 from torchkeras.core.config import is_flash_attention_enabled
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.attention.attention_masks import all_of, as_bias, nearby
-from torchkeras.layers.attention.flash import scaled_dot_product_attention
 from torchkeras.layers.layer import Layer
+from torchkeras.ops.flash import scaled_dot_product_attention
 
 
 class Attention(Layer):

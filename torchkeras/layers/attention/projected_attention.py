@@ -9,12 +9,12 @@ from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.initializers.initializer import Initializer
 from torchkeras.layers.activations.softmax import Softmax
 from torchkeras.layers.attention.attention_masks import all_of, as_bias, nearby
-from torchkeras.layers.attention.flash import scaled_dot_product_attention
 from torchkeras.layers.core.einsum_dense import EinsumDense
 from torchkeras.layers.layer import Layer
 from torchkeras.layers.masks import unmasked
 from torchkeras.layers.regularization.dropout import Dropout
 from torchkeras.layers.weight_arguments import set_weight_arguments, weight_arguments
+from torchkeras.ops.flash import scaled_dot_product_attention
 
 # What Keras adds to the score of a key that a query must not see: with no key left, all have the
 # same score again, and the output is that of the mean of the values.
@@ -110,7 +110,7 @@ class ProjectedAttention(Layer):
         key_mask=None,
         attention_mask=None,
         return_attention_scores=False,
-        training=False,
+        training=None,
         use_causal_mask=False,
     ):
         if return_attention_scores and self._flash_attention:

@@ -2,7 +2,7 @@
 
 import torch
 
-from torchkeras.layers.convolutional.convolution_layer import TO_TORCH_KERNEL, ConvolutionLayer
+from torchkeras.layers.convolutional.convolution_layer import ConvolutionLayer
 from torchkeras.layers.spatial import (
     TO_CHANNELS_FIRST,
     first_spatial_axis,
@@ -12,6 +12,7 @@ from torchkeras.layers.spatial import (
     with_sizes,
 )
 from torchkeras.layers.weight_arguments import set_weight_arguments, weight_arguments
+from torchkeras.ops.geometry import TO_TORCH_KERNEL, transposed_cuts
 
 _CONVOLUTIONS = {
     1: torch.nn.functional.conv_transpose1d,
@@ -56,7 +57,7 @@ class BaseConvTranspose(ConvolutionLayer):
         self.output_padding = output_padding
         set_weight_arguments(self, locals(), "kernel", "bias")
         cuts = [
-            _cuts(*axis, self.padding == "same")
+            transposed_cuts(*axis, self.padding == "same")
             for axis in zip(
                 self._windows,
                 self.strides,
@@ -130,15 +131,3 @@ class BaseConvTranspose(ConvolutionLayer):
             "filters": self.filters,
             "output_padding": self.output_padding,
         }
-
-
-def _cuts(window, stride, output_padding, same):
-    """Places cut off before and after `(size - 1) * stride + window`; below 0 for added ones."""
-    if not same:
-        return 0, min(window - stride, 0) if output_padding is None else -output_padding
-    if output_padding is None:
-        cut = window - stride  # `size * stride` places are left
-    else:
-        cut = window - window % 2 - output_padding
-    before = max(cut // 2, 0)
-    return before, cut - before

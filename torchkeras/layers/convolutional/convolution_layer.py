@@ -18,13 +18,13 @@ from torchkeras.layers.spatial import (
     zeros_around,
 )
 from torchkeras.layers.weight_arguments import weight_arguments, weight_config
+from torchkeras.ops.geometry import TO_TORCH_KERNEL
 
 _CONVOLUTIONS = {
     1: torch.nn.functional.conv1d,
     2: torch.nn.functional.conv2d,
     3: torch.nn.functional.conv3d,
 }
-TO_TORCH_KERNEL = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 
 
 class ConvolutionLayer(Layer):

@@ -3,8 +3,8 @@
 import torch
 
 from torchkeras.layers.reshaping.base_up_sampling import BaseUpSampling
-from torchkeras.layers.reshaping.lanczos import lanczos_weights
 from torchkeras.layers.spatial import choice_argument
+from torchkeras.ops.resampling import axis_weights, back_to
 
 _NAMES = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
@@ -54,19 +54,16 @@ class UpSampling2D(BaseUpSampling):
             return super().call(inputs)
         if inputs.is_floating_point():
             return self._weighed(inputs)
-        outputs = self._weighed(inputs.float()).round()
-        if inputs.dtype is not torch.bool:  # negative weights reach past the range of a pixel
-            limits = torch.iinfo(inputs.dtype)
-            outputs = outputs.clamp(limits.min, limits.max)
-        return outputs.to(inputs.dtype)
+        return back_to(self._weighed(inputs.float()), inputs.dtype)
 
     def _weighed(self, inputs):
         if not self.interpolation.startswith("lanczos"):
             return self._interpolated(inputs, self.interpolation, align_corners=False)
-        radius = int(self.interpolation[-1])
         first = 1 if self.data_format == "channels_last" else 2
         rows, columns = (
-            lanczos_weights(n, size, radius, inputs.device).to(inputs.dtype)
+            axis_weights(
+                n, n * size, float(size), 0.0, self.interpolation, device=inputs.device
+            ).to(inputs.dtype)
             for n, size in zip(inputs.shape[first : first + 2], self.size, strict=True)
         )
         if first == 1:

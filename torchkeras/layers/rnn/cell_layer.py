@@ -9,7 +9,7 @@ from torchkeras.layers.rnn.rnn import RNN
 class CellLayer(RNN):
     """A recurrent layer whose arguments are those of its cell and those of `RNN`.
 
-    A subclass names the class of its cell, `_cell_class`, and of the cell's name. All that the
+    A subclass says the class of its cell, `_cell_class`, and its name, `_cell_name`. All that the
     cell was given is an attribute of the layer too, to be read.
     """
 
@@ -18,10 +18,9 @@ class CellLayer(RNN):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if cls._cell_class is not None:
+        if "_cell_class" in cls.__dict__:
             for name in cls._cell_class._argument_names:
-                if name not in cls.__dict__:
-                    setattr(cls, name, _of_cell(name))
+                setattr(cls, name, _of_cell(name))
 
     def _set_cell(self, arguments, **more):
         """Make the cell, and attributes of the rest, of the constructor's arguments.

@@ -213,12 +213,11 @@ class ConvLSTMCell(RecurrentCell):
         return self._convolved(inputs, self.kernel.value, kept, bias, *geometry)
 
     def _projected_steps(self, sequences, kept):
-        sequences = sequences.transpose(0, 1)
         steps, batch = sequences.shape[:2]
         if kept is not None:
             kept = [k.repeat(steps, *[1] * (k.dim() - 1)) for k in kept]
         made = self._projected(sequences.flatten(0, 1), kept)
-        return made.unflatten(0, (steps, batch)).unbind(0)
+        return made.unflatten(0, (steps, batch))
 
     def _step(self, kept=None):
         kernel = self.recurrent_kernel.value
@@ -227,7 +226,8 @@ class ConvLSTMCell(RecurrentCell):
         def add(x, h):
             return x + self._convolved(h, kernel, kept, None, sides)
 
-        return lstm_step(self, add, channel_axis(self.data_format))
+        axis = channel_axis(self.data_format)
+        return lstm_step(self, add, lambda z: z.chunk(4, dim=axis))
 
     def compute_output_shape(self, inputs_shape, states_shape=None):
         counts = window_counts(

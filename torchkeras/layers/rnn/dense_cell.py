@@ -54,21 +54,31 @@ class DenseCell(RecurrentCell):
             inputs = inputs * kept
         return torch.nn.functional.linear(inputs, kernel.t(), bias)
 
-    def _adds_recurrent(self, kept):
-        """The function `(x, h) -> x + h @ recurrent_kernel`, with what dropout keeps of `h`.
+    def _arranged(self, projected, kept):
+        if not isinstance(kept, list):
+            return projected
+        return projected.unflatten(-1, (self._gates, self.units)).transpose(-3, -2)
+
+    def _adds_product(self, kernel, kept):
+        """The function `(x, h) -> x + h @ kernel`, with what dropout keeps of `h`.
+
+        Where each gate has draws of its own, `x` and the result have the gates on an axis of
+        their own, the first.
 
         Args:
-            kept: tensor, list of one for each gate, or None.
+            kernel: tensor, the recurrent kernel or blocks of it.
+            kept: tensor, list of one for each block, or None.
         """
-        kernel = self.recurrent_kernel.value
         if kept is None:
             return lambda x, h: torch.addmm(x, h, kernel)
         if not isinstance(kept, list):
             return lambda x, h: torch.addmm(x, h * kept, kernel)
+        blocks = kernel.unflatten(1, (len(kept), self.units)).transpose(0, 1)
         kept = torch.stack(kept)
-        blocks = kernel.unflatten(1, (self._gates, self.units)).transpose(0, 1)
+        return lambda x, h: torch.baddbmm(x, h * kept, blocks)
 
-        def adds(x, h):
-            return x + torch.cat((h * kept @ blocks).unbind(0), dim=1)
-
-        return adds
+    def _splits_gates(self, kept, count):
+        """The function that takes `count` gates apart, which are as `_adds_product` has them."""
+        if isinstance(kept, list):
+            return lambda z: z.unbind(0)
+        return lambda z: z.chunk(count, dim=1)

@@ -34,12 +34,11 @@ def takes(cell, sequences, training):
         return False
     if training and (cell._drops(cell.recurrent_dropout) or (cell._draws > 1 and cell.dropout)):
         return False
-    if torch.compiler.is_compiling():
-        return True
-    return (
+    if torch._C._are_functorch_transforms_active():
+        return False
+    return torch.compiler.is_compiling() or (
         type(sequences) is torch.Tensor
         and is_plain_tensor(cell.kernel.value)
-        and not torch._C._are_functorch_transforms_active()
         and forward_ad._current_level < 0
     )
 

@@ -45,8 +45,8 @@ class GRU(DenseCellLayer):
             `recurrent_kernel_n`, as in cuDNN, or before.
         use_cudnn: bool or `"auto"`. The default activations, without `recurrent_dropout` in
             training, are computed by one call of torch for all steps, masks included; `False` has
-            them one by one, as `unroll` has. Second derivatives need
-            that on a GPU.
+            them one by one, as `unroll` has. On a GPU second derivatives need `False`: cuDNN's GRU
+            has none.
         **kwargs: `zero_output_for_mask`, whether the outputs of steps left out are zero instead;
             `implementation=1` gives each gate draws of its own; and what every layer takes.
 

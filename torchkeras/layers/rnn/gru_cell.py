@@ -102,48 +102,49 @@ class GRUCell(DenseCell):
         return bias[0] if bias is not None and self.reset_after else bias
 
     def _step(self, kept=None):
-        activation, gates = self.activation, self._two_gates()
-        kernel, sizes = self.recurrent_kernel.value, (2 * self.units, self.units)
+        kernel, activation = self.recurrent_kernel.value, self.activation
+        parts, gates = self._splits_new(kept), self._two_gates(kept)
         if not self.reset_after:
-            return self._step_of_reset_before(kernel, kept)
-        bias = self.bias.value[1] if self.use_bias else kernel.new_zeros(())
-        product = self._adds_recurrent(kept)
+            return self._step_of_reset_before(kernel, kept, parts, gates)
+        bias = self.bias.value[1] if self.use_bias else kernel.new_zeros(3 * self.units)
+        bias = self._arranged(bias[None], kept)
+        product = self._adds_product(kernel, kept)
 
         def step(x, h):
-            x_zr, x_n = x.split(sizes, dim=1)
-            h_zr, h_n = product(bias, h).split(sizes, dim=1)
+            x_zr, x_n = parts(x)
+            h_zr, h_n = parts(product(bias, h))
             z, r = gates(x_zr + h_zr)
             return (torch.lerp(activation(torch.addcmul(x_n, r, h_n)), h, z),)
 
         return step
 
-    def _two_gates(self):
-        """The function that gives `z` and `r` for what they are before the activation."""
-        gate = self.recurrent_activation
-        if gate in ELEMENTWISE:
-            return lambda z_r: gate(z_r).chunk(2, dim=1)
-        return lambda z_r: [gate(part) for part in z_r.chunk(2, dim=1)]
-
-    def _step_of_reset_before(self, kernel, kept):
-        activation, gates = self.activation, self._two_gates()
-        sizes = (2 * self.units, self.units)
-        kernel_zr, kernel_n = kernel.split(sizes, dim=1)
-        kept_z, kept_r, kept_n = (None,) * 3 if kept is None else kept
-        kernel_z, kernel_r = kernel_zr.chunk(2, dim=1)
+    def _step_of_reset_before(self, kernel, kept, parts, gates):
+        activation, units = self.activation, self.units
+        kernel_zr, kernel_n = kernel.split((2 * units, units), dim=1)
+        add = self._adds_product(kernel_zr, kept if kept is None else kept[:2])
+        kept_n = None if kept is None else kept[2]
 
         def step(x, h):
-            x_zr, x_n = x.split(sizes, dim=1)
-            if kept is None:
-                z, r = gates(torch.addmm(x_zr, h, kernel_zr))
-                reset = r * h
-            else:
-                x_z, x_r = x_zr.chunk(2, dim=1)
-                z = torch.addmm(x_z, h * kept_z, kernel_z)
-                z, r = gates(torch.cat((z, torch.addmm(x_r, h * kept_r, kernel_r)), dim=1))
-                reset = r * (h * kept_n)
+            x_zr, x_n = parts(x)
+            z, r = gates(add(x_zr, h))
+            reset = r * h if kept_n is None else r * h * kept_n
             return (torch.lerp(activation(torch.addmm(x_n, reset, kernel_n)), h, z),)
 
         return step
+
+    def _splits_new(self, kept):
+        """The function that gives `z` and `r` as one, and `n`."""
+        if isinstance(kept, list):
+            return lambda x: (x[:2], x[2])
+        sizes = (2 * self.units, self.units)
+        return lambda x: x.split(sizes, dim=1)
+
+    def _two_gates(self, kept):
+        """The function that gives `z` and `r` for what they are before the activation."""
+        gate, split = self.recurrent_activation, self._splits_gates(kept, 2)
+        if gate in ELEMENTWISE:
+            return lambda z_r: split(gate(z_r))
+        return lambda z_r: [gate(part) for part in split(z_r)]
 
     def _fused(self, sequences, states, mask, training, zero_output):
         if not self.reset_after or not fused.takes(self, sequences, training):

@@ -73,7 +73,7 @@ class _GRU(torch.autograd.Function):
             torch.addcmul(x_n_t, r, kept, out=n).tanh_()
             torch.lerp(n, before, z, out=after)
         ctx.save_for_backward(projected, h, kernel, bias, states, gates, products, news)
-        return states[1:]
+        return states[1:].clone()  # which may be written to
 
     @staticmethod
     def backward(ctx, grad):
@@ -83,7 +83,7 @@ class _GRU(torch.autograd.Function):
         steps, batch, units = held[-1].shape
         grad_projected = torch.empty_like(projected)
         grad_kernel, total, grad_h = torch.zeros_like(kernel), 0, None
-        count = max(1, _AT_ONCE // (batch * units))
+        count = max(1, _AT_ONCE // max(1, batch * units))
         for stop in range(steps, 0, -count):
             start = max(0, stop - count)
             part = [tensor[start:stop] for tensor in held]  # of the states, those before each step

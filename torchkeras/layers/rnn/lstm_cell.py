@@ -99,7 +99,8 @@ class LSTMCell(DenseCell):
         return lstm_bias_arguments(self)
 
     def _step(self, kept=None):
-        return lstm_step(self, self._adds_recurrent(kept))
+        add = self._adds_product(self.recurrent_kernel.value, kept)
+        return lstm_step(self, add, self._splits_gates(kept, 4))
 
     def _fused(self, sequences, states, mask, training, zero_output):
         if not fused.takes(self, sequences, training):
@@ -133,23 +134,24 @@ def lstm_bias_arguments(cell):
     return arguments
 
 
-def lstm_step(cell, add, axis=1):
+def lstm_step(cell, add, split):
     """The function `(x, h, c) -> (h, c)` of a cell.
 
     Args:
         cell: RecurrentCell with both activations.
-        add: function `(x, h)` that gives the gates before their activations, side by side.
-        axis: int, the axis on which they are.
+        add: function `(x, h)` that gives the gates before their activations, in one tensor.
+        split: function that takes them apart.
     """
     activation, gate = cell.activation, cell.recurrent_activation
     at_once = gate in ELEMENTWISE
 
     def step(x, h, c):
         z = add(x, h)
-        z_i, z_f, z_g, z_o = z.chunk(4, dim=axis)
-        i, f, _, o = (
-            gate(z).chunk(4, dim=axis) if at_once else (gate(z_i), gate(z_f), None, gate(z_o))
-        )
+        z_i, z_f, z_g, z_o = split(z)
+        if at_once:
+            i, f, _, o = split(gate(z))
+        else:
+            i, f, o = gate(z_i), gate(z_f), gate(z_o)
         c = torch.addcmul(f * c, i, activation(z_g))
         return o * activation(c), c
 

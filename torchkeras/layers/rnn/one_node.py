@@ -34,7 +34,7 @@ def _lstm(sequences, h, c, kernel, recurrent_kernel, bias):
     biases = () if bias is None else (bias, torch.zeros_like(bias))
     weights = _as_torchs(kernel, recurrent_kernel, *biases)
     outputs, h, c = torch.lstm(
-        sequences, (h[None], c[None]), weights, bias is not None, *_ONE_LAYER()
+        sequences, (h[None], c[None]), weights, bias is not None, *_one_layer()
     )
     return outputs, h[0], c[0]
 
@@ -45,11 +45,11 @@ def _gru(sequences, h, kernel, recurrent_kernel, bias):
     # torch has the reset gate first.
     tensors = (kernel, recurrent_kernel) if bias is None else (kernel, recurrent_kernel, *bias)
     weights = _as_torchs(*(_reset_first(tensor) for tensor in tensors))
-    outputs, h = torch.gru(sequences, h[None], weights, bias is not None, *_ONE_LAYER())
+    outputs, h = torch.gru(sequences, h[None], weights, bias is not None, *_one_layer())
     return outputs, h[0]
 
 
-def _ONE_LAYER():
+def _one_layer():
     """Layers, dropout, training, bidirectional, batch first. cuDNN keeps for training alone what
     a gradient takes."""
     return 1, 0.0, torch.is_grad_enabled(), False, True

@@ -62,7 +62,8 @@ class RecurrentCell(Layer):
             kept = self.get_dropout_mask(inputs)
         if training and self._drops(self.recurrent_dropout):
             kept_states = self.get_recurrent_dropout_mask(flat[0])
-        new_states = list(self._step(kept_states)(self._projected(inputs, kept), *flat))
+        projected = self._arranged(self._projected(inputs, kept), kept_states)
+        new_states = list(self._step(kept_states)(projected, *flat))
         return new_states[0], new_states if tree.is_nested(states) else new_states[0]
 
     call._is_projection_and_step = True
@@ -74,11 +75,17 @@ class RecurrentCell(Layer):
             kept = self._drawn(torch.ones_like(sequences[:, 0]), self.dropout)
         if training and self._drops(self.recurrent_dropout):
             kept_states = self._drawn(torch.ones_like(states[0]), self.recurrent_dropout)
-        return self._projected_steps(sequences, kept), self._step(kept_states)
+        # Steps first, so that each lies in one piece.
+        projected = self._projected_steps(sequences.transpose(0, 1), kept)
+        return self._arranged(projected, kept_states).unbind(0), self._step(kept_states)
 
     def _projected_steps(self, sequences, kept):
-        # Steps first, so that each lies in one piece.
-        return self._projected(sequences.transpose(0, 1), kept).unbind(0)
+        """`_projected` of all steps, which are on the first axis."""
+        return self._projected(sequences, kept)
+
+    def _arranged(self, projected, kept):
+        """What was projected, in the form that `_step(kept)` takes it."""
+        return projected
 
     def _fused(self, sequences, states, mask, training, zero_output):
         """Last output, all outputs and last states by one call of torch; None where none fits."""
@@ -124,11 +131,13 @@ class RecurrentCell(Layer):
 
     def reset_dropout_mask(self):
         """Have the next step draw anew: a sequence begins."""
-        self._dropout_mask = None
+        if self._dropout_mask is not None:
+            self._dropout_mask = None
 
     def reset_recurrent_dropout_mask(self):
         """As `reset_dropout_mask`, for the state."""
-        self._recurrent_dropout_mask = None
+        if self._recurrent_dropout_mask is not None:
+            self._recurrent_dropout_mask = None
 
     def __getstate__(self):
         return {**super().__getstate__(), "_dropout_mask": None, "_recurrent_dropout_mask": None}

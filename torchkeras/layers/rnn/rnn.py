@@ -5,6 +5,7 @@ import torch
 from torchkeras.core import config, tree
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.layer import Layer
+from torchkeras.layers.rnn.recurrent_cell import RecurrentCell
 from torchkeras.layers.rnn.stacked_rnn_cells import (
     StackedRNNCells,
     build_cell,
@@ -143,12 +144,18 @@ class RNN(Layer):
         return list(state) if tree.is_nested(state) else [state]
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
+        if sequences.shape[1] == 0:
+            raise ValueError(
+                f"Layer '{self.name}' reads sequences of at least one step. Received: sequences of "
+                f"shape {tuple(sequences.shape)}."
+            )
         if not sequences.is_floating_point():  # integers come as they are
             sequences = sequences.to(self._compute_dtype)
         states = self._first_states(sequences, initial_state)
         mask = tree.flatten(mask)[0]
-        if mask is not None and mask.dtype is not torch.bool:
-            mask = mask.bool()
+        if mask is not None:
+            mask = mask.flatten(1) if mask.dim() > 2 else mask  # also `(batch, steps, 1)`
+            mask = mask if mask.dtype is torch.bool else mask.bool()
         if self.go_backwards:
             sequences = sequences.flip(1)
             mask = None if mask is None else mask.flip(1)
@@ -198,6 +205,8 @@ class RNN(Layer):
         elif self.stateful:  # copies, for the states are written to before the backward pass
             kept = [state.value.to(dtype, copy=True) for state in self._kept_states]
             return tree.pack_sequence_as(self._states_like, kept)
+        elif isinstance(cell, RecurrentCell):  # which has them where its weights are
+            states = self.get_initial_state(batch)
         else:
             with config.device(sequences.device):
                 states = self.get_initial_state(batch)

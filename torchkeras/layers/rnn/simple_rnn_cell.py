@@ -77,7 +77,8 @@ class SimpleRNNCell(DenseCell):
         return rate > 0  # 1 drops everything, in Keras's SimpleRNN alone
 
     def _step(self, kept=None):
-        add, activation = self._adds_recurrent(kept), self.activation
+        activation = self.activation
+        add = self._adds_product(self.recurrent_kernel.value, kept)
 
         def step(x, h):
             return (activation(add(x, h)),)

@@ -49,11 +49,6 @@ def read_sequence(
     else:
         inputs, read_states = sequences.unbind(1), tuple(tree.flatten(states))
         read = _calls_of(cell, states, training)
-    if not inputs:
-        raise ValueError(
-            "A sequence must have at least one step. Received: sequences of shape "
-            f"{tuple(sequences.shape)}."
-        )
     last, outputs, new_states = _loop(read, inputs, read_states, mask, all_outputs, zero_output)
     outputs = torch.stack(outputs, dim=1) if all_outputs else None
     return last, outputs, tree.pack_sequence_as(list(states), new_states)
@@ -69,17 +64,22 @@ def is_split(cell, sequences):
         getattr(getattr(type(cell), "call", None), "_is_projection_and_step", False)
         and cell._autocast_dtype is SCOPE.autocast
         and cell._compute_dtype is sequences.dtype
-        and cell._activity_regularizer is None
-        and not (cell._forward_hooks or cell._forward_pre_hooks)
+        and _is_bare(cell)
     )
+
+
+def _is_bare(cell):
+    """Whether a call of the cell is its `call` alone: no losses, no hooks."""
+    hooks = cell._forward_hooks, cell._forward_pre_hooks
+    hooks += cell._backward_hooks, cell._backward_pre_hooks
+    return cell._activity_regularizer is None and not any(hooks)
 
 
 def _is_split_stack(cell, sequences):
     return (
         getattr(getattr(type(cell), "call", None), "_is_stack", False)
         and all(is_split(each, sequences) for each in cell.cells)
-        and cell._activity_regularizer is None
-        and not (cell._forward_hooks or cell._forward_pre_hooks)
+        and _is_bare(cell)
     )
 
 

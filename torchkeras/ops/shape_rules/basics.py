@@ -22,8 +22,7 @@ def shape_of(x):
 
 def floating(x, *args, **kwargs):
     """Dtype of `x`, or `floatx()` for integers and booleans."""
-    dtype = dtype_of(x)
-    return dtype if is_float_dtype(dtype) or dtype.startswith("complex") else config.floatx()
+    return floating_name(dtype_of(x))
 
 
 def kept(x, *args, **kwargs):
@@ -65,6 +64,80 @@ def floating_of_second(x, y, *args, **kwargs):
 def promoted(x1, x2, *args, **kwargs):
     """Common dtype of two arguments."""
     return result_type(dtype_of(x1), dtype_of(x2))
+
+
+def floats_promoted(x1, x2, *args, **kwargs):
+    """Common dtype of two arguments, or `floatx()` for integers and booleans."""
+    return floating_name(result_type(dtype_of(x1), dtype_of(x2)))
+
+
+def promoted_three(x1, x2, x3, *args, **kwargs):
+    """Common dtype of three arguments, or `floatx()` for integers and booleans."""
+    return floating_name(result_type(dtype_of(x1), dtype_of(x2), dtype_of(x3)))
+
+
+def floating_name(dtype):
+    """`dtype`, or `floatx()` for integers and booleans."""
+    return dtype if is_float_dtype(dtype) or dtype.startswith("complex") else config.floatx()
+
+
+def always_floatx(*args, **kwargs):
+    """`floatx()`."""
+    return config.floatx()
+
+
+def complex_of(x, *args, **kwargs):
+    """Dtype of complex numbers whose parts are those of `x`."""
+    return "complex128" if floating(x) == "float64" else "complex64"
+
+
+def floating_pair(x, *args, **kwargs):
+    """Dtype of a real and of an imaginary part, given as a pair."""
+    return [floats_promoted(*x)] * 2
+
+
+def floating_of_pair(x, *args, **kwargs):
+    """Common float dtype of a real and an imaginary part."""
+    return floats_promoted(*x)
+
+
+def kept_of_pair(x, *args, **kwargs):
+    """Dtype of the real part of a pair."""
+    return dtype_of(x[0])
+
+
+def floating_with_indices(x, *args, **kwargs):
+    """Dtypes of floats and of where they stand."""
+    return [floating(x), "int32"]
+
+
+def spaced_dtype(position):
+    """A rule: the dtype given in `dtype`, there or at a position, else the common float dtype."""
+
+    def rule(start, stop, *args, **kwargs):
+        dtype = kwargs.get("dtype", args[position - 2] if len(args) > position - 2 else None)
+        if dtype is not None:
+            return standardize_dtype(dtype)
+        numbers = (bool, int, float, complex)
+        given = [type(x) if isinstance(x, numbers) else dtype_of(x) for x in (start, stop)]
+        return result_type(*given, float)
+
+    return rule
+
+
+def unraveled(indices, shape):
+    """Dtypes of indices along each axis."""
+    return [dtype_of(indices)] * (1 if isinstance(shape, int) else len(shape))
+
+
+def at_least_float32_of_second(x, y, *args, **kwargs):
+    """Dtype of the second argument, at least `float32`."""
+    return result_type(floating(y), "float32")
+
+
+def decoded(inputs, *args, **kwargs):
+    """Dtypes of labels and of scores."""
+    return ["int32", result_type(floating(inputs), "float32")]
 
 
 def averaged(x, axis=None, weights=None):

@@ -1,6 +1,7 @@
 """Shapes of what is made with a new axis: codes of classes, ranges, grids."""
 
-from torchkeras.core.op_specs import Misfit
+from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.op_specs import Misfit, dtype_of
 from torchkeras.ops.shape_rules.basics import axis_of, product, shape_of, without_axis
 from torchkeras.ops.shape_rules.elementwise import broadcast
 
@@ -8,6 +9,8 @@ from torchkeras.ops.shape_rules.elementwise import broadcast
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     if sparse:
         raise Misfit("dense tensors only are returned. Received: sparse=True.")
+    if num_classes < 0:
+        raise Misfit(f"`num_classes` must be at least 0. Received: num_classes={num_classes}.")
     shape = shape_of(x)
     axis = axis_of(axis, (*shape, num_classes))
     return (*shape[:axis], num_classes, *shape[axis:])
@@ -21,10 +24,27 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+    if num < 0:
+        raise Misfit(f"`num` must be at least 0. Received: num={num}.")
     step = broadcast(start, stop)
     place = axis_of(axis, (*step, num))
     values = (*step[:place], num, *step[place:])
     return (values, step) if retstep else values
+
+
+def view(x, dtype=None):
+    shape = shape_of(x)
+    if dtype is None:
+        return shape
+    old, new = (to_torch_dtype(d).itemsize for d in (dtype_of(x), dtype))
+    if old == new:
+        return shape
+    if not shape or (shape[-1] is not None and shape[-1] * old % new):
+        raise Misfit(
+            "the last axis must divide into elements of the new width. Received: x of shape "
+            f"{shape} and {old} bytes an element, dtype={dtype!r} of {new} bytes."
+        )
+    return (*shape[:-1], None if shape[-1] is None else shape[-1] * old // new)
 
 
 def full(shape, fill_value, dtype=None):
@@ -38,3 +58,11 @@ def meshgrid(*x, indexing="xy"):
     if indexing == "xy" and len(sizes) > 1:
         sizes[0], sizes[1] = sizes[1], sizes[0]
     return [tuple(sizes)] * len(x)
+
+
+def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
+    return linspace(start, stop, num, axis=axis)
+
+
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+    return linspace(start, stop, num, axis=axis)

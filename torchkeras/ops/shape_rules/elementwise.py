@@ -113,5 +113,7 @@ def glu(x, axis=-1):
 def diff(a, n=1, axis=-1):
     shape = shape_of(a)
     axis = axis_of(axis, shape)
+    if n < 0:
+        raise Misfit(f"`n` must be at least 0. Received: n={n}.")
     size = shape[axis]
     return with_size(shape, axis, None if size is None else max(size - n, 0))

@@ -218,3 +218,109 @@ def einsum(subscripts, *operands, **kwargs):
 
 def trace(x, offset=0, axis1=0, axis2=1):
     return diagonal(x, offset, axis1, axis2)[:-1]
+
+
+def diagflat(x, k=0):
+    size = product(shape_of(x))
+    size = None if size is None else size + abs(k)
+    return size, size
+
+
+def matrix_power(x, n):
+    if not isinstance(n, int) or abs(n) >= 2**31:
+        raise Misfit(f"`n` must be an int whose size is below 2**31. Received: n={n!r}.")
+    return square(x)
+
+
+def of_matrices(x, *args, **kwargs):
+    """One value for each matrix."""
+    return _matrices(shape_of(x))[:-2]
+
+
+def lu_factor(x):
+    shape = _matrices(shape_of(x))
+    return shape, (*shape[:-2], _smaller(*shape[-2:]))
+
+
+def pinv(x, rcond=None):
+    *batch, m, n = _matrices(shape_of(x))
+    return (*batch, n, m)
+
+
+def slogdet(x):
+    shape = square(x)[:-2]
+    return shape, shape
+
+
+def kron(x1, x2):
+    a, b = shape_of(x1), shape_of(x2)
+    n = max(len(a), len(b))
+    a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
+    return tuple(product(pair) for pair in zip(a, b, strict=True))
+
+
+def vdot(x1, x2):
+    a, b = shape_of(x1), shape_of(x2)
+    if not may_be_equal((product(a),), (product(b),)):
+        raise Misfit(f"both tensors must have as many elements. Received: shapes {listed([a, b])}.")
+    return ()
+
+
+def cdist(x, y):
+    a, b = _matrices(shape_of(x)), _matrices(shape_of(y), "y")
+    if not may_be_equal(a[-1:], b[-1:]):
+        raise Misfit(
+            f"vectors of `x` and `y` must be of one size. Received: shapes {listed([a, b])}."
+        )
+    return (*broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-2])
+
+
+def corrcoef(x):
+    shape = shape_of(x)
+    if len(shape) not in (1, 2):
+        raise Misfit(
+            f"`x` must be of shape (variables, observations). Received: x of shape {shape}."
+        )
+    return () if shape[:-1] == (1,) else shape[:-1] * 2  # as in NumPy
+
+
+def correlate(x1, x2, mode="valid"):
+    a, b = shape_of(x1), shape_of(x2)
+    if mode not in ("valid", "same", "full"):
+        raise Misfit(f"`mode` must be 'valid', 'same' or 'full'. Received: mode={mode!r}.")
+    if len(a) != 1 or len(b) != 1 or 0 in (*a, *b):
+        raise Misfit(
+            "`x1` and `x2` must be series of at least one element. Received: shapes "
+            f"{listed([a, b])}."
+        )
+    if None in (*a, *b):
+        return (None,)
+    short, long = sorted((*a, *b))
+    return ({"valid": long - short + 1, "same": long, "full": long + short - 1}[mode],)
+
+
+def vander(x, N=None, increasing=False):
+    shape = shape_of(x)
+    if len(shape) != 1:
+        raise Misfit(f"`x` must have one axis. Received: x of shape {shape}.")
+    if N is not None and N < 0:
+        raise Misfit(f"`N` must be at least 0. Received: N={N}.")
+    return (*shape, shape[0] if N is None else N)
+
+
+def norm(x, ord=None, axis=None, keepdims=False):
+    shape = shape_of(x)
+    axes = axes_of(axis, shape)
+    if axis is not None and (len(axes) not in (1, 2) or len(set(axes)) < len(axes)):
+        raise Misfit(
+            "`axis` must be an int, or a pair of different ints. Received: "
+            f"axis={axis} for x of shape {shape}."
+        )
+    if axis is None and ord is not None and len(shape) > 2:
+        raise Misfit(
+            f"`axis` is needed for norms of more than two axes. Received: ord={ord}, axis=None "
+            f"for x of shape {shape}."
+        )
+    if keepdims:
+        return tuple(1 if i in axes else size for i, size in enumerate(shape))
+    return tuple(size for i, size in enumerate(shape) if i not in axes)

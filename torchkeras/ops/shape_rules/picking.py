@@ -123,7 +123,7 @@ def take_along_axis(x, indices, axis=None):
 
 def where(condition, x1=None, x2=None):
     if x1 is None and x2 is None:
-        refuse("where")(condition)
+        return refuse("where")(condition)
     if x1 is None or x2 is None:
         raise Misfit(
             "both `x1` and `x2` are taken, or neither. Received: only "
@@ -136,6 +136,8 @@ def refuse(name):
     """A rule that refuses symbols, where the size of the result depends on values."""
 
     def rule(x, *args, **kwargs):
+        if not without_values(x):
+            return ()
         raise Misfit(
             f"the size of what `{name}` returns depends on the values of its input, so it cannot "
             f"be a step of a symbolic model. Received: an input of shape {shape_of(x)} without "
@@ -148,7 +150,7 @@ def refuse(name):
 def histogram(x, bins=10, range=None):
     if not isinstance(bins, int) or bins < 1:
         raise Misfit(f"`bins` must be an int of at least 1. Received: bins={bins}.")
-    if range is not None and (len(range) != 2 or range[1] < range[0]):
+    if range is not None and (len(range) != 2 or not range[0] <= range[1]):
         raise Misfit(f"`range` must be a pair (lowest, highest). Received: range={range}.")
     if len(shape_of(x)) > 1:
         raise Misfit(
@@ -160,13 +162,23 @@ def histogram(x, bins=10, range=None):
 
 def top_k(x, k, sorted=True):
     shape = shape_of(x)
-    if shape and shape[-1] is not None and k > shape[-1]:
+    if k < 0 or shape and shape[-1] is not None and k > shape[-1]:
         raise Misfit(
-            "`k` must be at most the size of the last axis. Received: "
+            "`k` must be at least 0, and at most the size of the last axis. Received: "
             f"k={k} for x of shape {shape}."
         )
     shape = (*shape[:-1], k) if shape else ()
     return shape, shape
+
+
+def in_top_k(targets, predictions, k):
+    labels, shape = shape_of(targets), shape_of(predictions)
+    if len(shape) < 1 or not may_be_equal(labels, shape[:-1]) or shape[-1] == 0:
+        raise Misfit(
+            "`targets` must have the shape of `predictions` without its classes, at least one. "
+            f"Received: targets of shape {labels}, predictions of shape {shape}."
+        )
+    return labels
 
 
 def segments(data, segment_ids, num_segments=None, sorted=False):
@@ -177,7 +189,9 @@ def segments(data, segment_ids, num_segments=None, sorted=False):
             f"shape {ids}, data of shape {shape}."
         )
     if num_segments is None:
-        refuse("segment_sum or segment_max without num_segments")(data)
+        refuse("a segment function without num_segments")(data)
+    elif num_segments < 0:
+        raise Misfit(f"`num_segments` must be at least 0. Received: num_segments={num_segments}.")
     return (num_segments, *shape[1:])
 
 
@@ -197,3 +211,35 @@ def block(inputs, start_indices, shape):
 
 def scatter(indices, values, shape):
     return tuple(int(size) for size in shape)
+
+
+def searchsorted(sorted_sequence, values, side="left"):
+    shape = shape_of(sorted_sequence)
+    if len(shape) != 1:
+        raise Misfit(
+            "`sorted_sequence` must have one axis. Received: sorted_sequence of shape "
+            f"{shape}. Use keras.ops.vectorized_map for several sequences."
+        )
+    if side not in ("left", "right"):
+        raise Misfit(f"`side` must be 'left' or 'right'. Received: side={side!r}.")
+    return shape_of(values)
+
+
+def argpartition(x, kth, axis=-1):
+    shape = shape_of(x)
+    if axis is None:
+        shape, axis = (product(shape),), 0
+    size = shape[axis_of(axis, shape)]
+    if size is not None and not -size <= kth < size:
+        raise Misfit(
+            f"`kth` must lie in [{-size}, {size}) for an axis of size {size}. Received: kth={kth} "
+            f"for x of shape {shape}."
+        )
+    return shape
+
+
+def unravel_index(indices, shape):
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if len(sizes) > 64 or any(size < 0 for size in sizes):  # as many axes as in NumPy
+        raise Misfit(f"`shape` must hold sizes, at most 64. Received: shape={shape}.")
+    return tuple(shape_of(indices) for _ in sizes)

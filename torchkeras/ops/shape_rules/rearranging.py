@@ -19,7 +19,11 @@ from torchkeras.ops.shape_rules.basics import (
     without_axis,
     without_values,
 )
+from torchkeras.ops.shape_rules.patterns import plan
 from torchkeras.ops.shape_rules.picking import sliced
+
+_MOST_AXES = 64  # as in NumPy
+_MOST_PARTS = 2**20  # a list of more takes a second by itself
 
 
 def reshape(x, newshape):
@@ -55,6 +59,8 @@ def ravel(x):
 def expand_dims(x, axis):
     shape = shape_of(x)
     new = (axis,) if isinstance(axis, int) else tuple(axis)
+    if len(new) > _MOST_AXES:
+        raise Misfit(f"at most {_MOST_AXES} axes are made. Received: {len(new)} axes.")
     axes = axes_of(new, (1,) * (len(shape) + len(new)))
     old = iter(shape)
     return tuple(1 if i in axes else next(old) for i in range(len(shape) + len(new)))
@@ -164,6 +170,7 @@ def split(x, indices_or_sections, axis=0):
     size = shape[axis]
     if isinstance(indices_or_sections, int):
         parts = indices_or_sections
+        _check_parts(parts)
         if parts < 1 or (size is not None and size % parts):
             raise Misfit(
                 f"`x` must divide into equal parts. Received: indices_or_sections={parts} for "
@@ -193,7 +200,10 @@ def unstack(x, num=None, axis=0):
             f"the size of axis {axis} must be known. Received: x of shape {shape}, num=None. Pass "
             "`num`."
         )
-    return [without_axis(shape, axis)] * (size if num is None else num)
+    parts = size if num is None else num
+    if not 0 <= parts <= _MOST_PARTS:
+        raise Misfit(f"the number of parts must not be beyond all sense. Received: {parts}.")
+    return [without_axis(shape, axis)] * parts
 
 
 def tile(x, repeats):
@@ -203,7 +213,10 @@ def tile(x, repeats):
     shape, repeats = (1,) * (n - len(shape)) + shape, (1,) * (n - len(repeats)) + repeats
     if any(r < 0 for r in repeats):
         raise Misfit(f"`repeats` must not be negative. Received: repeats={repeats}.")
-    return tuple(product(pair) for pair in zip(shape, repeats, strict=True))
+    result = tuple(product(pair) for pair in zip(shape, repeats, strict=True))
+    if math.prod(d for d in result if d is not None) > _LARGEST:
+        raise Misfit(f"`repeats` must give a result that fits in memory. Received: {repeats}.")
+    return result
 
 
 def repeat(x, repeats, axis=None):
@@ -232,7 +245,9 @@ def repeat(x, repeats, axis=None):
 def pad(x, pad_width, mode="constant", constant_values=None):
     shape = shape_of(x)
     if mode not in ("constant", "reflect", "symmetric"):
-        raise Misfit(f"`mode` must be 'constant', 'reflect' or 'symmetric'. Received: {mode!r}.")
+        raise Misfit(
+            f"`mode` must be 'constant', 'reflect' or 'symmetric'. Received: mode={mode!r}."
+        )
     if mode != "constant" and constant_values is not None:
         raise Misfit(
             "`constant_values` belongs to mode='constant'. Received: constant_values="
@@ -242,6 +257,8 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     result = tuple(
         None if d is None else d + sum(pair) for d, pair in zip(shape, widths, strict=True)
     )
+    if mode != "constant" and any(d == 0 and any(w) for d, w in zip(shape, widths, strict=True)):
+        raise Misfit(f"an empty axis mirrors nothing. Received: x of shape {shape}, mode={mode!r}.")
     if any(d is not None and d < 0 for d in result):
         raise Misfit(
             "more is cut off than there is. Received: "
@@ -266,3 +283,80 @@ def pad_widths(pad_width, shape):
             f"Received: pad_width={pad_width} for x of shape {shape}."
         )
     return widths
+
+
+def column_stack(xs):
+    shapes = [shape_of(x) for x in xs]
+    return concatenate_shapes([s + (1,) * (2 - len(s)) for s in shapes], 1)
+
+
+def dstack(xs):
+    shapes = [shape_of(x) for x in xs]
+    shapes = [(1, *s, 1) if len(s) == 1 else s + (1,) * (3 - len(s)) for s in shapes]
+    return concatenate_shapes(shapes, 2)
+
+
+def _with_axes(x, axes, name="x"):
+    shape = shape_of(x)
+    if len(shape) < axes:
+        raise Misfit(f"`{name}` must have at least {axes} axes. Received: {name} of shape {shape}.")
+    return shape
+
+
+def vsplit(x, indices_or_sections):
+    _with_axes(x, 2)
+    return split(x, indices_or_sections, 0)
+
+
+def hsplit(x, indices_or_sections):
+    return split(x, indices_or_sections, min(len(_with_axes(x, 1)) - 1, 1))
+
+
+def dsplit(x, indices_or_sections):
+    _with_axes(x, 3)
+    return split(x, indices_or_sections, 2)
+
+
+def array_split(x, indices_or_sections, axis=0):
+    parts = indices_or_sections
+    for value, name in ((parts, "indices_or_sections"), (axis, "axis")):
+        if not isinstance(value, int):
+            raise TypeError(f"`{name}` must be an int. Received: {name}={value!r}.")
+    shape = shape_of(x)
+    axis = axis_of(axis, shape)
+    _check_parts(parts)
+    size = shape[axis]
+    if size is None:
+        return [shape] * parts
+    return [with_size(shape, axis, size // parts + (i < size % parts)) for i in range(parts)]
+
+
+def _check_parts(parts):
+    if not 1 <= parts <= _MOST_PARTS:
+        raise Misfit(
+            f"the number of parts must be at least 1, and not beyond all sense. Received: {parts}."
+        )
+
+
+def fliplr(x):
+    return _with_axes(x, 2)
+
+
+def flipud(x):
+    return _with_axes(x, 1)
+
+
+def rot90(array, k=1, axes=(0, 1)):
+    shape = list(_with_axes(array, 2, "array"))
+    if len(axes) != 2:
+        raise Misfit(f"`axes` must name two axes. Received: axes={axes}.")
+    a, b = axis_of(axes[0], shape, "axes"), axis_of(axes[1], shape, "axes")
+    if a == b:
+        raise Misfit(f"`axes` must name two different axes. Received: axes={axes}.")
+    if k % 2:
+        shape[a], shape[b] = shape[b], shape[a]
+    return tuple(shape)
+
+
+def rearranged(tensor, pattern, **axes_lengths):
+    return tuple(plan(pattern, shape_of(tensor), axes_lengths)[-1])

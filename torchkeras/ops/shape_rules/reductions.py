@@ -1,7 +1,15 @@
 """Shapes of reductions, and of losses, which reduce over the classes."""
 
 from torchkeras.core.op_specs import Misfit
-from torchkeras.ops.shape_rules.basics import axes_of, axis_of, may_be_equal, shape_of, without_axis
+from torchkeras.ops.shape_rules.basics import (
+    axes_of,
+    axis_of,
+    may_be_equal,
+    product,
+    shape_of,
+    without_axis,
+)
+from torchkeras.ops.shape_rules.elementwise import broadcast_shapes
 
 
 def reduced(x, axis=None, keepdims=False, *args, **kwargs):
@@ -42,11 +50,15 @@ def moments(x, axes, keepdims=False, synchronized=False):
     return shape, shape
 
 
-def norm(x, ord=None, axis=None, keepdims=False):
-    return reduced(x, axis, keepdims)
-
-
 def quantile(x, q, axis=None, method="linear", keepdims=False):
+    if method not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise Misfit(
+            "`method` must be 'linear', 'lower', 'higher', 'midpoint' or 'nearest'. Received: "
+            f"method={method!r}."
+        )
+    shape = shape_of(x)
+    if any(shape[a] == 0 for a in axes_of(axis, shape)):
+        raise Misfit(f"an axis of size 0 has no quantile. Received: x of shape {shape}, {axis=}.")
     return (*shape_of(q), *reduced(x, axis, keepdims))
 
 
@@ -94,3 +106,28 @@ def label_loss(target, output, from_logits=False, axis=-1):
             "one-hot targets use categorical_crossentropy."
         )
     return tuple(q if p is None else p for p, q in zip(given, expected, strict=True))
+
+
+def arg_extreme(x, axis=None, keepdims=False):
+    shape = shape_of(x)
+    if axis is not None:
+        axis = axis_of(axis, shape) if shape else 0
+    if product(shape) == 0 and (axis is None or shape[axis] == 0):
+        raise Misfit(
+            f"an axis of size 0 has no largest element. Received: x of shape {shape}, axis={axis}."
+        )
+    return reduced(x, axis, keepdims)
+
+
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    shape = shape_of(y)
+    axis = axis_of(axis, shape)
+    if x is not None:
+        points = shape_of(x)
+        along = len(points) == 1 and may_be_equal(points, (shape[axis],))
+        if not along and not may_be_equal(broadcast_shapes(points, shape), shape):
+            raise Misfit(
+                "`x` must broadcast to `y`, or have one axis of the size of `axis`. Received: x "
+                f"of shape {points}, y of shape {shape}, axis={axis}."
+            )
+    return without_axis(shape, axis)

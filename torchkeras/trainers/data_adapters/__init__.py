@@ -2,11 +2,13 @@
 
 import torch
 
+from torchkeras.data import Dataset
 from torchkeras.distribution import process_group, random_state
 from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
+from torchkeras.trainers.data_adapters.dataset_adapter import DatasetAdapter
 from torchkeras.trainers.data_adapters.divided_data_adapter import DividedDataAdapter
 from torchkeras.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset, PyDatasetAdapter
@@ -23,6 +25,7 @@ from torchkeras.trainers.data_adapters.torch_data_loader_adapter import (
 __all__ = [
     "ArrayDataAdapter",
     "DataAdapter",
+    "DatasetAdapter",
     "DividedDataAdapter",
     "GeneratorDataAdapter",
     "PyDataset",
@@ -48,10 +51,10 @@ def get_data_adapter(
 ):
     """The adapter that reads `x`.
 
-    Arrays and structures of arrays go to `ArrayDataAdapter`; a torch DataLoader, a `PyDataset`,
-    a generator, iterator or other iterable of batches each to its own, and there `y`,
-    `sample_weight` and `batch_size` must be None. `shuffle=True`, the default of `fit`, means
-    nothing to a DataLoader or a generator.
+    Arrays and structures of arrays go to `ArrayDataAdapter`; a `keras.data.Dataset`, a torch
+    DataLoader, a `PyDataset`, a generator, iterator or other iterable of batches each to its own,
+    and there `y`, `sample_weight` and `batch_size` must be None. `shuffle=True`, the default of
+    `fit`, means nothing to a Dataset, a DataLoader or a generator.
 
     Args:
         x: the data, or a `DataAdapter`, which is returned as it is.
@@ -91,6 +94,11 @@ def get_data_adapter(
             _refuse("DataLoader", y, sample_weight, batch_size, shuffle == "batch")
             return _of_one_length(lambda: ShardedDataLoaderAdapter(x, class_weight, device, shard))
         arguments = (in_agreed_order(x), *arguments[1:])
+    elif isinstance(x, Dataset) and not divided:
+        if DatasetAdapter.has_parts(x):
+            return _of_one_length(lambda: _adapter(*arguments, device, shard, agrees=True))
+        adapter = _of_one_length(lambda: _adapter(*arguments, None, agrees=True))
+        return ShardedDataAdapter(adapter, device, shard)
     elif divided:
         return DividedDataAdapter(*_read_by_each(arguments, device))
     elif not isinstance(x, _BATCHED) and utils.can_convert_arrays(x):
@@ -123,10 +131,23 @@ _BATCHED = (DataAdapter, PyDataset, torch.utils.data.DataLoader, torch.utils.dat
 
 
 def _adapter(
-    x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight, device, shard=None
+    x,
+    y,
+    sample_weight,
+    batch_size,
+    steps_per_epoch,
+    shuffle,
+    class_weight,
+    device,
+    shard=None,
+    agrees=False,
 ):
     if isinstance(x, DataAdapter):
         return x
+    if isinstance(x, Dataset):
+        _refuse("Dataset", y, sample_weight, batch_size, shuffle == "batch")
+        counted = bool(steps_per_epoch)
+        return DatasetAdapter(x, class_weight, device, shard, agrees, counted)
     if isinstance(x, torch.utils.data.DataLoader):
         _refuse("DataLoader", y, sample_weight, batch_size, shuffle == "batch")
         return TorchDataLoaderAdapter(x, class_weight, device)
@@ -183,6 +204,6 @@ def _unrecognized_error(name, value):
         kind += " of " + ", ".join(sorted({type(item).__name__ for item in items}))
     return ValueError(
         f"Unrecognized data type: `{name}` must be an array, tensor, or nested lists and dicts of "
-        f"these{' (or a DataLoader, PyDataset or generator)' if name == 'x' else ''}. Received: "
-        f"{name} of type {kind}. Convert it, e.g. with np.asarray."
+        f"these{' (or a Dataset, DataLoader, PyDataset or generator)' if name == 'x' else ''}. "
+        f"Received: {name} of type {kind}. Convert it, e.g. with np.asarray."
     )
