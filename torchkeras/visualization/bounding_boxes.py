@@ -4,6 +4,7 @@ import numpy as np
 
 from torchkeras.core.config import standardize_data_format
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.layers.preprocessing.image.bounding_boxes import convert_format
 from torchkeras.visualization.image_arrays import as_batch, imported
 
 _TEXT_PIXELS = 22  # height of a line of text at a font scale of 1, as that of OpenCV's font
@@ -29,8 +30,7 @@ def draw_bounding_boxes(
         images: tensor or array `(batch, height, width, channels)`.
         bounding_boxes: dict with `boxes` `(batch, boxes, 4)` and `labels` `(batch, boxes)`, where
             -1 stands for no box; and perhaps `confidences` `(batch, boxes)`.
-        bounding_box_format: `"xyxy"`, `"yxyx"`, `"xywh"`, `"center_xywh"`, `"center_yxhw"`, or one
-            of these after `"rel_"`, in parts of the image's size.
+        bounding_box_format: name of a format, see `keras.utils.bounding_boxes.convert_format`.
         class_mapping: dict of labels to names; None for no names.
         color: tuple of three ints from 0 to 255.
         line_thickness: int, in pixels.
@@ -68,7 +68,9 @@ def draw_bounding_boxes(
             f"keys {list(bounding_boxes)}."
         )
     given = {key: convert_to_numpy(value) for key, value in bounding_boxes.items()}
-    corners = _corners(given["boxes"], bounding_box_format, *images.shape[1:3]).astype("int32")
+    size = images.shape[1:3]
+    corners = convert_format(given["boxes"], bounding_box_format, "xyxy", *size)
+    corners = convert_to_numpy(corners).astype("int32")
     labels = given["labels"].astype("int32")
     confidences, names = given.get("confidences"), class_mapping or {}
     for i, image in enumerate(images):
@@ -89,29 +91,6 @@ def _as_bytes(images):
     if images.dtype.kind == "f" and images.size:
         images = np.clip(images, 0, 1) * 255 if images.max() <= 1 else np.clip(images, 0, 255)
     return images.astype("uint8")
-
-
-def _corners(boxes, box_format, height, width):
-    """Boxes `(..., 4)` of a format as left, top, right and bottom, in pixels."""
-    boxes = boxes.astype("float32")
-    name = str(box_format).lower()
-    is_relative = name.startswith("rel_")
-    a, b, c, d = np.moveaxis(boxes, -1, 0)
-    corners = {
-        "xyxy": lambda: (a, b, c, d),
-        "yxyx": lambda: (b, a, d, c),
-        "xywh": lambda: (a, b, a + c, b + d),
-        "center_xywh": lambda: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
-        "center_yxhw": lambda: (b - d / 2, a - c / 2, b + d / 2, a + c / 2),
-    }
-    name = name.removeprefix("rel_")
-    if name not in corners:
-        raise ValueError(
-            f"`bounding_box_format` must be one of {', '.join(corners)}, or one of them after "
-            f"'rel_'. Received: bounding_box_format={box_format!r}."
-        )
-    corners = np.stack(corners[name](), axis=-1)
-    return corners * np.array([width, height, width, height]) if is_relative else corners
 
 
 def _draw_frame(image, box, color, thickness):
