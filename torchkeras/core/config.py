@@ -18,6 +18,7 @@ _settings = {
     "traceback_filtering": True,
     "max_epochs": None,
     "max_steps_per_epoch": None,
+    "flash_attention": None,
 }
 _local = threading.local()
 
@@ -31,6 +32,87 @@ def backend():
     'torch'
     """
     return "torch"
+
+
+def set_backend(backend):
+    """Kept for Keras's name: torch is what there is.
+
+    Args:
+        backend: `"torch"`.
+
+    Raises:
+        ValueError: any other name.
+
+    Example:
+
+    >>> keras.config.set_backend("torch")
+    """
+    if backend != "torch":
+        raise ValueError(
+            "torchkeras computes with torch, and with nothing else. Received: backend="
+            f"{backend!r}. Import Keras itself, with KERAS_BACKEND set, for another."
+        )
+
+
+def is_nnx_enabled():
+    """Whether the features for Flax NNX are on: never, they are of JAX.
+
+    Example:
+
+    >>> keras.config.is_nnx_enabled()
+    False
+    """
+    return False
+
+
+def enable_flash_attention():
+    """Let torch choose its flash attention kernel in attention layers (the default).
+
+    It holds for layers made from now on. Torch then takes that kernel where device, dtype and
+    shapes allow it.
+
+    Example:
+
+    >>> keras.config.enable_flash_attention()
+    """
+    _settings["flash_attention"] = None
+
+
+def disable_flash_attention():
+    """Keep torch from its flash attention kernel in attention layers made from now on.
+
+    Example:
+
+    >>> keras.config.disable_flash_attention()
+    >>> keras.config.is_flash_attention_enabled()
+    False
+    >>> keras.config.enable_flash_attention()
+    """
+    _settings["flash_attention"] = False
+
+
+def is_flash_attention_enabled():
+    """False where flash attention is off, else None: torch chooses (as in Keras).
+
+    Example:
+
+    >>> keras.config.is_flash_attention_enabled() is None
+    True
+    """
+    return _settings["flash_attention"]
+
+
+def enable_unsafe_deserialization():
+    """Kept for Keras's name, without effect: code from a file is never run.
+
+    In Keras it lets files bring compiled Python lambdas and pickles, with which whoever wrote a
+    file can do anything on the machine that reads it. Here such a file is refused in any case:
+    define the function with `def`, and give it to `custom_objects` or register it.
+
+    Example:
+
+    >>> keras.config.enable_unsafe_deserialization()
+    """
 
 
 def floatx():

@@ -10,14 +10,18 @@ they import each other, keras_tensor.py the others inside its methods.
 
 import functools
 import inspect
+import math
 
 import torch
 
 from torchkeras.core import naming, shapes
-from torchkeras.core.arguments import any_symbolic, symbols_of
-from torchkeras.core.keras_tensor import OPS
+from torchkeras.core.arguments import any_symbolic, leaves_of, map_leaves, symbols_of
+from torchkeras.core.init_arguments import config_of_arguments
+from torchkeras.core.keras_tensor import OPS, KerasTensor
 from torchkeras.core.op_specs import explained, op_spec, torch_spec
-from torchkeras.core.scopes import SCOPE
+from torchkeras.core.remat import recomputing_call
+from torchkeras.core.scopes import SCOPE, spec_scope
+from torchkeras.core.serialization import deserialize_keras_object
 
 
 class Node:
@@ -91,10 +95,22 @@ class Operation:
     (None, 3)
     """
 
+    _remat_mode = None  # the RematMode of the scope it was made in
+    _recomputes_whole = True  # in such a scope; False where its layers do, each for itself
+    _init_arguments = None
+
+    def __new__(cls, *args, **kwargs):
+        operation = super().__new__(cls)
+        if args or kwargs:
+            operation.__dict__["_init_arguments"] = (args, kwargs)
+        return operation
+
     def __init__(self, name=None):
         self._init_operation(name)
 
     def _init_operation(self, name):
+        if SCOPE.remat:
+            self._remat_mode = SCOPE.remat[-1]
         name = naming.auto_name(type(self).__name__) if name is None else name
         if not isinstance(name, str) or "/" in name:
             raise ValueError(
@@ -108,6 +124,8 @@ class Operation:
     def __call__(self, *args, **kwargs):
         if any_symbolic(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
+        if self._remat_mode is not None:
+            return recomputing_call(self)(*args, **kwargs)
         return self.call(*args, **kwargs)
 
     def call(self, *args, **kwargs):
@@ -126,6 +144,22 @@ class Operation:
     def compute_output_spec(self, *args, **kwargs):
         """KerasTensors of the shapes and dtypes that `call` will give."""
         return shapes.infer(self.call, args, kwargs)
+
+    def _output_size(self, args, kwargs):
+        """Number of elements in the outputs of a call, found once for each shape of the inputs."""
+        tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, torch.Tensor)]
+        shapes_and_dtypes = tuple((tuple(x.shape), x.dtype) for x in tensors)
+        sizes = self.__dict__.setdefault("_output_sizes", {})
+        if shapes_and_dtypes not in sizes:
+
+            def as_symbol(x):
+                return KerasTensor(tuple(x.shape), x.dtype) if isinstance(x, torch.Tensor) else x
+
+            with spec_scope():
+                args, kwargs = map_leaves(as_symbol, (args, kwargs))
+                outputs = symbols_of(self.compute_output_spec(*args, **kwargs))
+            sizes[shapes_and_dtypes] = sum(math.prod(y.shape) for y in outputs)
+        return sizes[shapes_and_dtypes]
 
     @property
     def input(self):
@@ -151,12 +185,25 @@ class Operation:
         return self._inbound_nodes[0]
 
     def get_config(self):
-        """Arguments that make the operation again."""
-        return {"name": self.name}
+        """Arguments that make the operation again.
+
+        A subclass that takes only numbers, strings and the like need not override it: the
+        arguments it was made with are remembered.
+
+        Raises:
+            NotImplementedError: an argument cannot be described in a config.
+        """
+        base = {"name": self.name}
+        # A subclass that adds to it knows its arguments.
+        if type(self).get_config is not Operation.get_config or type(self) is Operation:
+            return base
+        return config_of_arguments(self, *(self._init_arguments or ((), {})), base)
 
     @classmethod
     def from_config(cls, config):
         """The operation that `get_config` described."""
+        if cls.get_config is Operation.get_config:
+            config = {key: deserialize_keras_object(value) for key, value in config.items()}
         return cls(**config)
 
     def __repr__(self):
@@ -212,6 +259,10 @@ class FunctionOperation(Operation):
         self.call = OPS[op_name]._run
         self._init_operation(name or naming.auto_name(op_name))
 
+    def get_config(self):
+        """Its name; what it was called with is in the config of the call."""
+        return {"name": self.name}
+
     def compute_output_spec(self, *args, **kwargs):
         return op_spec(OPS[self.op_name], args, kwargs)
 
@@ -228,6 +279,10 @@ class TorchFunction(Operation):
         if short in ("get", "set"):  # the getter of a Tensor property
             short = getattr(getattr(function, "__self__", None), "__name__", short)
         self._init_operation(name or naming.auto_name(short))
+
+    def get_config(self):
+        """Its name; the function is in the config of the step."""
+        return {"name": self.name}
 
     def compute_output_spec(self, *args, **kwargs):
         return torch_spec(self.call, args, kwargs)

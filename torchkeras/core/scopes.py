@@ -38,6 +38,9 @@ class _Scope(threading.local):
         self.trace = None  # the trace that runs a function on stand-ins of unknown sizes
         self.replica = None  # the Replica whose step runs, in one of several processes
         self.depth = 0  # nesting of layer calls outside their fast path
+        self.symbolic = 0  # nesting of SymbolicScopes
+        self.remat = ()  # the RematModes of the open RematScopes
+        self.recomputes = False  # True inside what is computed once more in the backward pass
         self.fast_token = self.token(None)
 
     @property
@@ -163,6 +166,40 @@ def spec_scope():
             yield
     finally:
         SCOPE.spec = previous
+
+
+class SymbolicScope:
+    """Marks code that runs for shapes and dtypes, not for values.
+
+    Operations called on KerasTensors are recorded with and without it; it is for code of one's
+    own that asks `in_symbolic_scope()`, which is true while shapes are inferred, too.
+
+    Example:
+
+    >>> from torchkeras.core.scopes import in_symbolic_scope
+    >>> with keras.SymbolicScope():
+    ...     print(in_symbolic_scope())
+    True
+    """
+
+    def __enter__(self):
+        SCOPE.symbolic += 1
+        return self
+
+    def __exit__(self, *exc):
+        SCOPE.symbolic -= 1
+
+
+def in_symbolic_scope():
+    """Whether a SymbolicScope is open, or shapes are inferred.
+
+    Example:
+
+    >>> from torchkeras.core.scopes import in_symbolic_scope
+    >>> in_symbolic_scope()
+    False
+    """
+    return SCOPE.symbolic > 0 or SCOPE.spec or SCOPE.meta
 
 
 def _checked(variable, value):

@@ -357,8 +357,9 @@ def _no_symbol(inner):
 def _no_lambda(inner):
     raise ValueError(
         "The config holds the compiled code of a lambda, and torchkeras never runs code from a "
-        "file. Define the function in your program and pass it in custom_objects, or rebuild "
-        "the layer by hand and load only its weights."
+        "file, whatever `safe_mode` and `enable_unsafe_deserialization` say. Define the function "
+        "in your program and pass it in custom_objects, or rebuild the layer by hand and load "
+        "only its weights."
     )
 
 

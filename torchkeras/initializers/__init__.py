@@ -20,7 +20,9 @@ from torchkeras.initializers.random_initializers import RandomNormal as RandomNo
 from torchkeras.initializers.random_initializers import RandomUniform as RandomUniform
 from torchkeras.initializers.random_initializers import TruncatedNormal as TruncatedNormal
 from torchkeras.initializers.random_initializers import VarianceScaling as VarianceScaling
+from torchkeras.initializers.stft import STFT as STFT
 
+STFTInitializer = stft = STFT
 IdentityInitializer = identity = Identity
 OrthogonalInitializer = orthogonal = Orthogonal
 constant = Constant

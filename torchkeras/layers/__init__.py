@@ -79,9 +79,11 @@ from torchkeras.layers.preprocessing import Discretization as Discretization
 from torchkeras.layers.preprocessing import HashedCrossing as HashedCrossing
 from torchkeras.layers.preprocessing import Hashing as Hashing
 from torchkeras.layers.preprocessing import IntegerLookup as IntegerLookup
+from torchkeras.layers.preprocessing import MelSpectrogram as MelSpectrogram
 from torchkeras.layers.preprocessing import Normalization as Normalization
 from torchkeras.layers.preprocessing import Pipeline as Pipeline
 from torchkeras.layers.preprocessing import Rescaling as Rescaling
+from torchkeras.layers.preprocessing import STFTSpectrogram as STFTSpectrogram
 from torchkeras.layers.preprocessing import StringLookup as StringLookup
 from torchkeras.layers.preprocessing import TextVectorization as TextVectorization
 from torchkeras.layers.preprocessing.image import AugMix as AugMix

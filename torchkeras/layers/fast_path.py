@@ -103,6 +103,7 @@ def fast_path_of(layer, spec):
         or layer._input_torch_dtype is None
         or layer._calls_quantized
         or layer._activity_regularizer is not None
+        or layer._remat_mode is not None
         or tree.is_nested(input_spec)
         or (layer._supports_masking and layer._makes_masks)
         or (layer._autocast_dtype is not None and layer._mixes_foreign_modules())

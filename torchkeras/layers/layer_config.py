@@ -1,9 +1,9 @@
 """LayerConfig: how a layer is described in files, and made again."""
 
 from torchkeras.core import tree
+from torchkeras.core.init_arguments import config_of_arguments
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.layers.call_spec import is_default
-from torchkeras.layers.init_arguments import config_of_arguments
 
 
 class LayerConfig:

@@ -12,6 +12,7 @@ from torchkeras.core.arguments import symbols_of
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import KerasTensor
+from torchkeras.core.remat import recomputing_call
 from torchkeras.core.strings import as_text
 from torchkeras.layers.fast_path import UNSETTLED, never
 from torchkeras.layers.input_spec import InputSpec, describe
@@ -270,7 +271,8 @@ class Functional(Model):
         inputs = args[0] if args else kwargs["inputs"]
         self._check_inputs(self._arrange(inputs))
         mask = args[2] if len(args) > 2 else kwargs.get("mask")
-        outputs = self.call(inputs, mask=mask)
+        call = self.call if self._remat_mode is None else recomputing_call(self)
+        outputs = call(inputs, mask=mask)
         if self.activity_regularizer is not None:
             self._add_activity_losses(outputs)
         return outputs
@@ -401,7 +403,7 @@ class Functional(Model):
         if type(self).call is Functional.call and self._fast is not UNSETTLED:
             fits = never
             dtype = self._input_dtypes[0]
-            if self._single_input and dtype is not None:
+            if self._single_input and dtype is not None and self._remat_mode is None:
                 has_shape = InputSpec(shape=self._specs[0].shape).quick_check()
 
                 def fits(x):

@@ -234,7 +234,7 @@ def node_of(symbol):
 
 
 def _start_of(symbol):
-    operation = symbol._keras_history.operation
+    operation = getattr(node_of(symbol), "operation", None)
     if isinstance(operation, InputLayer):
         return operation
     return InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype, name=symbol.name)
@@ -242,7 +242,9 @@ def _start_of(symbol):
 
 def _callable(operation):
     # A function of keras.ops needs no look for symbols here: it gets tensors.
-    return operation.call if isinstance(operation, FunctionOperation) else operation
+    if isinstance(operation, FunctionOperation) and operation._remat_mode is None:
+        return operation.call
+    return operation
 
 
 def _chain(functions):

@@ -52,6 +52,7 @@ class Model(Trainer, Layer):
     """
 
     takes_text = True  # it hands it on to its layers
+    _recomputes_whole = False  # in a RematScope its layers recompute
 
     _plain_attributes = Layer._plain_attributes | {"_layer_keys"}
 

@@ -205,7 +205,7 @@ def _mark(value):
         return {"class_name": "__tuple__", "config": {"value": marked}}
     if isinstance(value, list):
         return [_mark(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.get("class_name") != "__keras_tensor__":
         return {key: _mark(item) for key, item in value.items()}
     return value
 

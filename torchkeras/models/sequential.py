@@ -274,7 +274,7 @@ class Sequential(Model):
 
     def _decide_fast_path(self, spec):
         super()._decide_fast_path(spec)
-        if self._fast is not UNSETTLED and self._passes_on():
+        if self._fast is not UNSETTLED and self._remat_mode is None and self._passes_on():
             self._functional._decide_fast_path(spec)
             self._fast = self._functional._fast
             self._input_torch_dtype = self._functional._input_torch_dtype

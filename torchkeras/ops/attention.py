@@ -5,9 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 
+from torchkeras.core.config import is_flash_attention_enabled
 from torchkeras.core.dtypes import NAME_TO_TORCH, result_type
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
+from torchkeras.ops.flash import scaled_dot_product_attention
 from torchkeras.ops.operands import all_tensors, beside, to_float
 
 
@@ -35,8 +37,8 @@ def dot_product_attention(
             A query that may attend to nothing gets the mean of all values.
         scale: float; None for `1 / sqrt(size)`.
         is_causal: bool, whether query `i` attends to no key after `i`.
-        flash_attention: True for torch's flash kernel and no other; None or False to let torch
-            choose.
+        flash_attention: True for torch's flash kernel and no other, False for any but that; None
+            to let torch choose, or False after `keras.config.disable_flash_attention()`.
         attn_logits_soft_cap: float; scores are then `cap * tanh(score / cap)` before bias and
             mask. None for no cap.
 
@@ -73,14 +75,16 @@ def dot_product_attention(
     is_causal = is_causal and extra is None
     if attn_logits_soft_cap is not None:
         outputs = _capped(query, key, value, extra, scale, attn_logits_soft_cap)
-    elif flash_attention:
+    elif flash_attention:  # alone, or an error
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
             outputs = F.scaled_dot_product_attention(
                 query, key, value, extra, is_causal=is_causal, scale=scale
             )
     else:
-        outputs = F.scaled_dot_product_attention(
-            query, key, value, extra, is_causal=is_causal, scale=scale
+        if flash_attention is None:
+            flash_attention = is_flash_attention_enabled()
+        outputs = scaled_dot_product_attention(
+            query, key, value, flash_attention, attn_mask=extra, is_causal=is_causal, scale=scale
         )
     return outputs.transpose(1, 2)
 

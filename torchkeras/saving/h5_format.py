@@ -38,7 +38,11 @@ _OPTIMIZER = "optimizer/vars"
 
 def save_weights(model, path):
     """Write the weights and, as Keras does, the optimizer's state."""
-    groups = _collect(model, include_optimizer=True)
+    write_groups(path, _collect(model, include_optimizer=True))
+
+
+def write_groups(path, groups):
+    """Write `{path of a group: (name of the part, {name: value})}`, whole or not at all."""
     h5py = import_h5py()
     with atomic_write(path) as temporary, _write_errors(path):
         with h5py.File(temporary, "w") as file:

@@ -23,9 +23,11 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.data_adapters.py_dataset_adapter import PyDataset as PyDataset
 from torchkeras.utils import bounding_boxes as bounding_boxes
+from torchkeras.utils import legacy as legacy
 from torchkeras.utils.audio_dataset_utils import (
     audio_dataset_from_directory as audio_dataset_from_directory,
 )
+from torchkeras.utils.config import Config as Config
 from torchkeras.utils.dataset_splitting import split_dataset as split_dataset
 from torchkeras.utils.feature_space import FeatureSpace as FeatureSpace
 from torchkeras.utils.file_utils import get_file as get_file

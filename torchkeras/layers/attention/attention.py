@@ -1,12 +1,13 @@
 """Attention: a sequence of queries looks things up among values, without projections."""
 
 import torch
-from torch.nn import functional as F
 
 from torchkeras import random
+from torchkeras.core.config import is_flash_attention_enabled
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.layers.attention.attention_masks import all_of, as_bias, nearby
 from torchkeras.layers.layer import Layer
+from torchkeras.ops.flash import scaled_dot_product_attention
 
 
 class Attention(Layer):
@@ -64,6 +65,7 @@ class Attention(Layer):
         self.score_mode = score_mode
         self.dropout = dropout
         self.seed = seed
+        self._flash_attention = is_flash_attention_enabled()
         if dropout > 0:
             self.seed_generator = random.SeedGenerator(seed)
 
@@ -119,8 +121,8 @@ class Attention(Layer):
         if bias is not None and bias.dim() > 2:
             bias = bias.unsqueeze(-3)
         query, key, value = (x.unsqueeze(-3) for x in (query, key, value))
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias, is_causal=is_causal, scale=1.0
+        return scaled_dot_product_attention(
+            query, key, value, self._flash_attention, attn_mask=bias, is_causal=is_causal, scale=1.0
         ).squeeze(-3)
 
     def _bias(self, value_mask, is_causal, sizes, query):

@@ -28,7 +28,8 @@ class MultiHeadAttention(ProjectedAttention):
         attention_axes: int or tuple, axes that hold positions; None for all between the first
             and the last. Several are taken as one sequence, row by row.
         sliding_window: int; queries see keys less than so many positions away. None for all.
-        flash_attention: bool, without effect, torch chooses its kernel; True with dropout or
+        flash_attention: bool; None and True let torch choose its kernel, as long as
+            `keras.config.disable_flash_attention()` was not called before; True with dropout or
             scores is an error.
         kernel_initializer, bias_initializer: initializers, by name or instance.
         kernel_regularizer, bias_regularizer: regularizers, by name or instance, or None.

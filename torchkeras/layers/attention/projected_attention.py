@@ -3,8 +3,8 @@
 import math
 
 import torch
-from torch.nn import functional as F
 
+from torchkeras.core.config import is_flash_attention_enabled
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.initializers.initializer import Initializer
 from torchkeras.layers.activations.softmax import Softmax
@@ -14,6 +14,7 @@ from torchkeras.layers.layer import Layer
 from torchkeras.layers.masks import unmasked
 from torchkeras.layers.regularization.dropout import Dropout
 from torchkeras.layers.weight_arguments import set_weight_arguments, weight_arguments
+from torchkeras.ops.flash import scaled_dot_product_attention
 
 # What Keras adds to the score of a key that a query must not see: with no key left, all have the
 # same score again, and the output is that of the mean of the values.
@@ -48,7 +49,8 @@ class ProjectedAttention(Layer):
                 "`sliding_window` must be an int of at least 1, or None. Received: "
                 f"sliding_window={window!r}."
             )
-        self._flash_attention = bool(arguments["flash_attention"])
+        # As it is when the layer is made, as in Keras.
+        self._flash_attention = arguments["flash_attention"] or is_flash_attention_enabled()
         if self._flash_attention and self.dropout > 0:
             raise ValueError(
                 "`flash_attention=True` goes without dropout. Received: "
@@ -158,10 +160,11 @@ class ProjectedAttention(Layer):
             query, key, value = (x.flatten(0, -4) for x in (query, key, value))
         if mask is not None and mean:
             mask = as_bias(mask, _LOW.get(query.dtype, _LOWEST), query.dtype)
-        heads = F.scaled_dot_product_attention(
+        heads = scaled_dot_product_attention(
             query,
             key,
             value,
+            self._flash_attention,
             attn_mask=mask,
             is_causal=is_causal,
             scale=1 / math.sqrt(query.shape[-1]),

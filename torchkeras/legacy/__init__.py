@@ -1,0 +1,3 @@
+"""keras.legacy: names of Keras 2."""
+
+from torchkeras.legacy import saving as saving
