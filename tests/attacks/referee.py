@@ -76,7 +76,7 @@ def judge(name, make, folder):
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_AS, (_virtual_bytes() + 12 * 2**30,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.alarm(3 * SECONDS)  # waits that take no processor time: a pipe, say
+        signal.alarm(SECONDS)  # waits that take no processor time: a pipe, say
         try:
             told = spring(make, folder)
         except BaseException:

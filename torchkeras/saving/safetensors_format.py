@@ -168,7 +168,7 @@ def open_weights(path):
 def _open(path):
     try:
         with open_regular(path, most_bytes=None) as file:
-            _check_header(file, path)
+            check_header(file, path)
         return safe_open(path, framework="pt")
     except FileNotFoundError:
         raise no_file(path) from None
@@ -176,7 +176,7 @@ def _open(path):
         raise unreadable(path, error) from error
 
 
-def _check_header(file, path):
+def check_header(file, path):
     """The header of an open file as JSON; it must be small, and name nothing twice."""
     size = int.from_bytes(file.read(8), "little")
     if size > _MAX_HEADER_BYTES:
@@ -193,7 +193,7 @@ class FileInMemory:
     """
 
     def __init__(self, data, path):
-        self._metadata = _check_header(io.BytesIO(data), path).get("__metadata__")
+        self._metadata = check_header(io.BytesIO(data), path).get("__metadata__")
         try:
             self._tensors = safetensors_torch.load(data)
         except (SafetensorError, KeyError, RuntimeError, TypeError) as error:

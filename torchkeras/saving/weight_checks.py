@@ -38,6 +38,16 @@ def check_seed_shapes(seeds, shapes, path):
             )
 
 
+def check_dtypes(dtypes, path):
+    """Raise where the dtypes in a file, `{name: (in the file, in the model)}`, cannot be cast."""
+    for name, (found, own) in dtypes.items():
+        if not torch.can_cast(found, own):
+            raise ValueError(
+                f"'{name}' must be {own}, or what can be made that. Received: {found} in '{path}'. "
+                "Convert the file."
+            )
+
+
 def check_differences(model, path, missing, extra, wrong, skip_mismatch=False):
     """Raise where the names and shapes in a file are not the model's own; or warn, if skipped.
 
