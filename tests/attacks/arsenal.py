@@ -537,7 +537,7 @@ _READERS = {
     "an archive": ("a.tar", lambda path: unpacked(path)),
     "an array": ("a.npz", lambda path: lambda: keras.datasets.mnist.load_data(path)),
     "an image": ("a.png", lambda path: lambda: keras.utils.load_img(path)),
-    "a feature space": ("f.keras", lambda path: lambda: keras.utils.FeatureSpace.load(path)),
+    "a feature space": ("f.keras", lambda path: lambda: keras.saving.load_model(path)),
 }
 for _reader, (_file, _call) in _READERS.items():
     for _kind in ("pipe", "folder", "device", "socket", "link to itself"):

@@ -173,7 +173,7 @@ def _check_description(description):
     if not isinstance(progress, dict):
         raise ValueError(f"progress={progress!r} is no dict")
     for name, lowest in (("epoch", 0), ("batch", 0)):
-        value = progress.get(name, 0)
+        value = progress.get(name)
         is_none = value is None and name == "batch"
         if not is_none and (type(value) is not int or not lowest <= value < 2**53):
             raise ValueError(f"{name}={value!r} is no number of an epoch or batch")
@@ -300,8 +300,12 @@ def check_states(states, callbacks=()):
             continue  # its own
         for name in getattr(callback, "_state_names", ()):
             current, value = getattr(callback, name, None), state.get(name)
-            if name in state and not _same_kind(value, current):
-                kind = "number" if isinstance(current, _NUMBERS) else type(current).__name__
+            # What is None so far may be a number or, if its name says so, a list of weights.
+            none = current is None and not name.endswith("weights")
+            listed = none and isinstance(value, (list, dict, tuple))
+            if name in state and (listed or not _same_kind(value, current)):
+                is_number = none or isinstance(current, _NUMBERS)
+                kind = "number" if is_number else type(current).__name__
                 raise ValueError(
                     f"The state '{name}' of {type(callback).__name__} must be a {kind}. "
                     f"Received: {str(value)[:200]}."
