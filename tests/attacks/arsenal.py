@@ -4,10 +4,12 @@ An `Attack` has a function that makes its files in a folder and returns the call
 All are to be refused in words, except those of `may_pass`, which are only to be cheap.
 """
 
+import copy
+import gzip
 import io
 import json
 import os
-import pathlib
+import random
 import socket
 import tarfile
 import zipfile
@@ -29,15 +31,17 @@ _GOOD = {}  # name: bytes of a file that is as it should be
 @dataclass
 class Attack:
     make: Any
-    quick: bool
-    may_pass: bool
+    quick: bool = False
+    may_pass: bool = False
+    seconds: float = 2.0  # of processor time
+    megabytes: float = 300.0
 
 
-def attack(name, quick=False, may_pass=False):
+def attack(name, **settings):
     """Decorator: puts a function into `ATTACKS`."""
 
     def register(make):
-        ATTACKS[name] = Attack(make, quick, may_pass)
+        ATTACKS[name] = Attack(make, **settings)
         return make
 
     return register
@@ -46,7 +50,11 @@ def attack(name, quick=False, may_pass=False):
 def small():
     """The model that good files hold."""
     model = keras.Sequential(
-        [keras.Input((3,), name="x"), layers.Dense(4, name="d"), layers.Dropout(0.1, seed=1, name="o")],
+        [
+            keras.Input((3,), name="x"),
+            layers.Dense(4, name="d"),
+            layers.Dropout(0.1, seed=1, name="o"),
+        ],
         name="small",
     )
     model.compile("adam", "mse")
@@ -152,7 +160,7 @@ def functional(*steps):
         node[0]["args"] += step.pop("more_args", [])
         node[0]["kwargs"].update(step.pop("more_kwargs", {}))
         before = f"step{i}"
-        made = {"registered_name": None, "config": {}, **step}
+        made = {"registered_name": None, **step}
         made["config"] = {**made["config"], "name": before}
         changed["config"]["layers"].append({**made, "name": before, "inbound_nodes": node})
     changed["config"]["output_layers"] = [[before, 0, 0]]
@@ -195,12 +203,31 @@ _STEPS = {
     "torch.hub.load": of_torch("torch.hub.load"),
     "repeat": of_ops("Repeat", repeats=[1, 10**6, -(10**6)], axis=0),
     "huge reshape": of_ops("Reshape", newshape=[2**40, 3]),
-    "code of a lambda": {"module": "keras.layers", "class_name": "Lambda", "config": {
-        "function": {"class_name": "__lambda__", "config": {"code": "4wAAAA==", "defaults": None}}}},
-    "os.system": {"module": "os", "class_name": "system", "config": {"command": "touch /tmp/canary"}},
-    "a function as a class": {"module": "builtins", "class_name": "function", "config": "eval"},
-    "our own loader": {"module": "keras.saving", "class_name": "load_model", "config": {"filepath": "x"}},
-    "our own download": {"module": "keras.utils", "class_name": "get_file", "config": {"origin": "http://127.0.0.1"}},
+    "code of a lambda": {
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": {
+            "function": {
+                "class_name": "__lambda__",
+                "config": {"code": "4wAAAA==", "defaults": None},
+            }
+        },
+    },
+    "os.system": {
+        "module": "os",
+        "class_name": "system",
+        "config": {"command": "touch /tmp/canary"},
+    },
+    "our own loader": {
+        "module": "keras.saving",
+        "class_name": "load_model",
+        "config": {"filepath": "x"},
+    },
+    "our own download": {
+        "module": "keras.utils",
+        "class_name": "get_file",
+        "config": {"origin": "http://127.0.0.1"},
+    },
     "a subprocess": {"module": "subprocess", "class_name": "Popen", "config": {"args": ["true"]}},
 }
 for _name, _step in _STEPS.items():
@@ -212,8 +239,15 @@ for _name, _step in _STEPS.items():
 
 _LAYERS = {
     "vocabulary of the machine": layer("StringLookup", vocabulary="/etc/passwd"),
-    "orthogonal": layer("Dense", units=15_000, kernel_initializer={
-        "module": "keras.initializers", "class_name": "Orthogonal", "config": {}}),
+    "orthogonal": layer(
+        "Dense",
+        units=15_000,
+        kernel_initializer={
+            "module": "keras.initializers",
+            "class_name": "Orthogonal",
+            "config": {},
+        },
+    ),
     "dense of terabytes": layer("Dense", units=2**40),
     "dense of 200 MB": layer("Dense", units=2**24),
     "embedding": layer("Embedding", input_dim=2**31, output_dim=2**10),
@@ -243,8 +277,12 @@ def compiled_with(folder, metric):
 
 
 def metric(class_name, **settings):
-    return {"module": "keras.metrics", "class_name": class_name, "config": settings,
-            "registered_name": None}
+    return {
+        "module": "keras.metrics",
+        "class_name": class_name,
+        "config": settings,
+        "registered_name": None,
+    }
 
 
 _METRICS = {
@@ -278,7 +316,7 @@ def _(folder):
     return with_config(folder, changed)
 
 
-@attack("layers: 20000 in a Sequential", may_pass=True)
+@attack("layers: 20000 in a Sequential", may_pass=True, seconds=12)  # 0.2 ms a layer
 def _(folder):
     made = [layer("Activation", activation="relu") for _ in range(20_000)]
     for i, one in enumerate(made):
@@ -325,7 +363,9 @@ def _(folder):
 
 @attack("json: nested lists")
 def _(folder):
-    return with_config(folder, '{"class_name": "Sequential", "config": ' + "[" * 10**6 + "]" * 10**6 + "}")
+    return with_config(
+        folder, '{"class_name": "Sequential", "config": ' + "[" * 10**6 + "]" * 10**6 + "}"
+    )
 
 
 @attack("json: 32 MB of empty lists in 300 KB", quick=True)
@@ -346,7 +386,9 @@ def _(folder):
 
 @attack("json: a number of a million digits")
 def _(folder):
-    return with_config(folder, '{"class_name": "Sequential", "config": {"units": ' + "9" * 10**6 + "}}")
+    return with_config(
+        folder, '{"class_name": "Sequential", "config": {"units": ' + "9" * 10**6 + "}}"
+    )
 
 
 @attack("json: numbers of 4000 digits")
@@ -412,15 +454,27 @@ def _bomb(where, shape=(2**29,), dtype="float32"):
     def write(file):
         if where in file:
             del file[where]
-        file.create_dataset(where, shape, dtype, data=np.zeros(1, dtype)[0] + np.zeros(shape, dtype),
-                            compression="gzip", compression_opts=9, chunks=(2**20,))
+        file.create_dataset(
+            where,
+            shape,
+            dtype,
+            data=np.zeros(1, dtype)[0] + np.zeros(shape, dtype),
+            compression="gzip",
+            compression_opts=9,
+            chunks=(2**20,),
+        )
 
     return write
 
 
 for _kind in ("other.keras", "good.weights.h5"):
-    for _place in ("layers/dense/vars/0", "optimizer/vars/3", "torchkeras/optimizer/vars/frame",
-                   "torchkeras/seeds/vars/o.seed_generator_state", "optimizer/vars/9"):
+    for _place in (
+        "layers/dense/vars/0",
+        "optimizer/vars/3",
+        "torchkeras/optimizer/vars/frame",
+        "torchkeras/seeds/vars/o.seed_generator_state",
+        "optimizer/vars/9",
+    ):
         ATTACKS[f"h5: zeros in {_place} of {_kind}"] = Attack(
             lambda folder, kind=_kind, place=_place: h5(folder, _bomb(place, (2**27,)), kind),
             quick=_place == "layers/dense/vars/0",
@@ -475,9 +529,11 @@ def _(folder):
     return load(path)
 
 
-@attack("safetensors: a header of a million names", may_pass=False)
+@attack("safetensors: a header of 400000 names", seconds=9, megabytes=500)  # in 28 MB
 def _(folder):
-    header = {f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(400_000)}
+    header = {
+        f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(400_000)
+    }
     text = json.dumps(header).encode()
     path = folder / "x.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text)
@@ -560,8 +616,10 @@ def resume(folder, watch=None):
         backup = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
         stop = keras.callbacks.EarlyStopping(monitor="loss", patience=3)
         try:
-            model.fit(np.ones((2, 3)), np.ones((2, 4)), epochs=2, verbose=0, callbacks=[backup, stop])
-            torch.rand(3), np.random.random(), __import__("random").random()
+            model.fit(
+                np.ones((2, 3)), np.ones((2, 4)), epochs=2, verbose=0, callbacks=[backup, stop]
+            )
+            torch.rand(3), np.random.random(), random.random()
         except Exception:
             if fingerprint(model) != before:
                 raise AssertionError("a refused backup has changed something") from None
@@ -572,8 +630,6 @@ def resume(folder, watch=None):
 
 def fingerprint(model):
     """All that a load could change, as a string."""
-    import random
-
     values = [v.value.tolist() for v in (*model.variables, *model.optimizer.variables)]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state().tolist()
     return repr((values, states, model.optimizer.built))
@@ -644,7 +700,8 @@ _BACKUPS = {
     "description of a list": lambda description, values: "[]",
     "description that is deep": lambda d, v: "[" * 10**5 + "]" * 10**5,
     "callbacks deep": lambda d, v: json.dumps({**d, "callbacks": "C"}).replace(
-        '"C"', '{"list": [' * 900 + "]}" * 900),
+        '"C"', '{"list": [' * 900 + "]}" * 900
+    ),
     "callbacks of another form": _set("callbacks", value={"list": [1, 2]}),
     "callbacks null": _set("callbacks", value=None),
     "callback state of a list": _states(["EarlyStopping", {"list": []}]),
@@ -666,13 +723,17 @@ _BACKUPS = {
     "seed of bools": _tensor("seeds/0", torch.zeros(2, dtype=torch.bool)),
     "no seed": _tensor("seeds/0", None),
     "weight of another shape": _tensor("weights/d.kernel", torch.zeros(2, 2)),
-    "weight of complex numbers": _tensor("weights/d.kernel", torch.zeros(3, 4, dtype=torch.complex64)),
+    "weight of complex numbers": _tensor(
+        "weights/d.kernel", torch.zeros(3, 4, dtype=torch.complex64)
+    ),
     "weight of bytes": _tensor("weights/d.kernel", torch.zeros(3, 4, dtype=torch.uint8)),
     "weight too many": _tensor("weights/e.kernel", torch.zeros(3)),
     "no weight": _tensor("weights/d.kernel", None),
     "optimizer of another shape": _tensor("optimizer/2", torch.zeros(5)),
     "optimizer with less": _tensor("optimizer/5", None),
-    "optimizer of complex numbers": _tensor("optimizer/2", torch.zeros(3, 4, dtype=torch.complex64)),
+    "optimizer of complex numbers": _tensor(
+        "optimizer/2", torch.zeros(3, 4, dtype=torch.complex64)
+    ),
     "optimizer with a gap": _tensor("optimizer/3", None),
     "optimizer too many": _tensor("optimizer/6", torch.zeros(5)),
     "optimizer frame of a list": _set("optimizer", value=[]),
@@ -773,13 +834,19 @@ _SHARDED = {
     "an offset": _rewrite(_offset),
     "no sharding info": _rewrite(lambda values, metadata: metadata.clear()),
     "a weight of another dtype": _rewrite(
-        lambda values, metadata: values.update({"d.kernel": torch.zeros(3, 4, dtype=torch.complex64)})),
+        lambda values, metadata: values.update(
+            {"d.kernel": torch.zeros(3, 4, dtype=torch.complex64)}
+        )
+    ),
     "a seed of another shape": _rewrite(
-        lambda values, metadata: values.update({"seeds/o.seed_generator_state": torch.zeros(9)})),
+        lambda values, metadata: values.update({"seeds/o.seed_generator_state": torch.zeros(9)})
+    ),
     "an optimizer of another shape": _rewrite(
-        lambda values, metadata: values.update({"optimizer/2": torch.zeros(9)})),
+        lambda values, metadata: values.update({"optimizer/2": torch.zeros(9)})
+    ),
     "an optimizer of a word": _rewrite(
-        lambda values, metadata: values.update({"optimizer/x": torch.zeros(9)})),
+        lambda values, metadata: values.update({"optimizer/x": torch.zeros(9)})
+    ),
     "a foreign file": _foreign,
     "a pipe as data": _pipe_as_data,
     "a folder that leaves": _in_index("data", value="../save-x"),
@@ -792,7 +859,9 @@ _SHARDED = {
     "an optimizer frame of nothing": _in_index("metadata", "optimizer", value="{}"),
     "an index of a list": lambda data, index: "[]",
     "an index that is deep": lambda data, index: "[" * 10**5 + "]" * 10**5,
-    "an index of 60 MB": lambda data, index: json.dumps({**index, "a": []})[:-3] + "[]," * 2 * 10**7 + "[]]}",
+    "an index of 60 MB": lambda data, index: (
+        json.dumps({**index, "a": []})[:-3] + "[]," * 2 * 10**7 + "[]]}"
+    ),
 }
 for _name, _change in _SHARDED.items():
     for _read in (sharded_into, _whole):
@@ -800,9 +869,21 @@ for _name, _change in _SHARDED.items():
             _sharded(_change, _read),
             quick=_name in ("an offset", "a foreign file"),
             may_pass=_name in ("a foreign file", "an optimizer frame of nothing")
-            or (_read is _whole and _name not in ("an offset", "a pipe as data", "an index of a list",
-                "an index that is deep", "an index of 60 MB", "files of another form", "a file that leaves",
-                "a folder that leaves", "metadata null"))
+            or (
+                _read is _whole
+                and _name
+                not in (
+                    "an offset",
+                    "a pipe as data",
+                    "an index of a list",
+                    "an index that is deep",
+                    "an index of 60 MB",
+                    "files of another form",
+                    "a file that leaves",
+                    "a folder that leaves",
+                    "metadata null",
+                )
+            )
             or _name == "no sharding info",
         )
 
@@ -832,8 +913,6 @@ def _raw_header(name, size, kind, extra=b""):
 
 
 def _gzipped(folder, *chunks):
-    import gzip
-
     path = folder / "a.tar.gz"
     with gzip.open(path, "wb", 6) as file:
         for chunk in chunks:
@@ -844,36 +923,56 @@ def _gzipped(folder, *chunks):
 @attack("tar: a PAX header of a gigabyte", quick=True)
 def _(folder):
     size = 2**30
-    return _gzipped(folder, _raw_header("p", size, tarfile.XHDTYPE), *[b"1" * 2**20] * 1024, bytes(1024))
+    return _gzipped(
+        folder, _raw_header("p", size, tarfile.XHDTYPE), *[b"1" * 2**20] * 1024, bytes(1024)
+    )
 
 
 @attack("tar: a PAX header of 30 MB of records")
 def _(folder):
     record = b"12 aa=bbbbb\n"
     data = record * (2**25 // 12)
-    return _gzipped(folder, _raw_header("p", len(data), tarfile.XHDTYPE), data + bytes(-len(data) % 512),
-                    _raw_header("f", 0, tarfile.REGTYPE), bytes(1024))
+    return _gzipped(
+        folder,
+        _raw_header("p", len(data), tarfile.XHDTYPE),
+        data + bytes(-len(data) % 512),
+        _raw_header("f", 0, tarfile.REGTYPE),
+        bytes(1024),
+    )
 
 
 @attack("tar: a name of a gigabyte")
 def _(folder):
     size = 2**30
-    return _gzipped(folder, _raw_header("n", size, tarfile.GNUTYPE_LONGNAME), *[b"a" * 2**20] * 1024,
-                    _raw_header("f", 0, tarfile.REGTYPE), bytes(1024))
+    return _gzipped(
+        folder,
+        _raw_header("n", size, tarfile.GNUTYPE_LONGNAME),
+        *[b"a" * 2**20] * 1024,
+        _raw_header("f", 0, tarfile.REGTYPE),
+        bytes(1024),
+    )
 
 
 @attack("tar: 2 GB of holes", quick=True)
 def _(folder):
     info = tarfile.TarInfo("s")
     info.size, info.type = 512, tarfile.REGTYPE
-    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "s",
-                        "GNU.sparse.realsize": str(2**31)}
-    return _gzipped(folder, info.tobuf(tarfile.PAX_FORMAT), b"1\n0\n0\n".ljust(512, b"\0"), bytes(1024))
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "s",
+        "GNU.sparse.realsize": str(2**31),
+    }
+    return _gzipped(
+        folder, info.tobuf(tarfile.PAX_FORMAT), b"1\n0\n0\n".ljust(512, b"\0"), bytes(1024)
+    )
 
 
 @attack("tar: zeros that deflate a thousandfold")
 def _(folder):
-    return _gzipped(folder, _raw_header("f", 2**31, tarfile.REGTYPE), *[bytes(2**20)] * 2048, bytes(1024))
+    return _gzipped(
+        folder, _raw_header("f", 2**31, tarfile.REGTYPE), *[bytes(2**20)] * 2048, bytes(1024)
+    )
 
 
 @attack("tar: a million files")
@@ -908,8 +1007,6 @@ def _(folder):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", bytes(2**24))
         first = archive.infolist()[0]
-        import copy
-
         for i in range(200):
             twin = copy.copy(first)
             twin.filename = twin.orig_filename = f"x{i}"

@@ -60,6 +60,11 @@ def _limits(path, hint="", values_follow=False):
     try:
         with MemoryLimit(os.path.getsize(path), values_follow):
             yield
+    except RecursionError as error:
+        raise ValueError(
+            f"The model in '{path}' cannot be made here. Received: a config that is nested too "
+            f"deeply.{hint}"
+        ) from error
     except Exception as error:
         kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
         raise ValueError(
