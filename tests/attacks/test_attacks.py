@@ -14,7 +14,10 @@ if not sys.platform.startswith("linux"):
     pytest.skip("limits and peaks are those of Linux", allow_module_level=True)
 
 QUICK = [name for name, attack in arsenal.ATTACKS.items() if attack.quick]
-SLOW = [name for name in arsenal.ATTACKS if name not in QUICK]
+SLOW = {}  # by kind
+for _name, _attack in arsenal.ATTACKS.items():
+    if not _attack.quick:
+        SLOW.setdefault(_name.split()[0].strip(":,"), []).append(_name)
 FREE_BYTES = 2**27  # that a refused archive may have left on the disk: its own copy
 
 
@@ -62,8 +65,9 @@ def test_a_sample_of_attacks(tmp_path):
 
 
 @pytest.mark.slow
-def test_all_other_attacks(tmp_path):
-    check(tmp_path, SLOW)
+@pytest.mark.parametrize("kind", SLOW)
+def test_all_other_attacks(tmp_path, kind):
+    check(tmp_path, SLOW[kind])
 
 
 def test_the_referee_tells_of_deaths_and_canaries(tmp_path):

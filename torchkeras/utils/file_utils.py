@@ -168,6 +168,8 @@ def fetch(
     path = os.path.join(_cache_folder(name, cache_subdir, cache_dir), name)
     refused = ""
     if os.path.exists(path) and not force_download:
+        if not os.path.isdir(path):
+            check_regular(path)  # to read a pipe would wait for a writer
         if file_hash is None and accept is None:
             return path
         found = hash_file(path, algorithm)
@@ -248,7 +250,8 @@ def extract_archive(path, folder=".", archive_format="auto"):
         bool, whether the file was an archive of such a format.
 
     Raises:
-        ValueError: an entry is unsafe, or `archive_format` is unknown.
+        ValueError: an entry is unsafe, the archive is damaged, or has more entries, bytes or
+            headers than its size lets expect; or `archive_format` is unknown.
         OSError: the unpacked files need more room than the disk has.
 
     Example:
