@@ -1,5 +1,6 @@
 """Opening files that strangers may have put there: regular ones only, of a sane size."""
 
+import errno
 import os
 import stat
 
@@ -35,9 +36,17 @@ def open_regular(path, most_bytes=MAX_FILE_BYTES):
     b'text'
     """
     # Opening a pipe would wait for a writer, and reading a device may never end.
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        kind = "a link to itself" if error.errno == errno.ELOOP else "a socket"
+        raise OSError(
+            f"A regular file was expected. Received: {path}, which is {kind}. Give the path of a "
+            "file."
+        ) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

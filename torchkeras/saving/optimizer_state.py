@@ -200,8 +200,9 @@ def _build_on(model, names, shapes):
     else:
         fresh = type(optimizer).from_config(optimizer.get_config())
     fresh.build(variables)
-    if shapes is None or shapes == [variable.shape for variable in fresh.variables]:
-        optimizer.__dict__.update(fresh.__dict__)
+    if shapes is not None:
+        _check_shapes(fresh, shapes)
+    optimizer.__dict__.update(fresh.__dict__)
 
 
 def _without_scale(optimizer):
