@@ -493,7 +493,7 @@ def test_damaged_archive_leaves_no_partial_file(tmp_path):
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
-    with pytest.raises(zipfile.BadZipFile, match="CRC"):
+    with pytest.raises(ValueError, match="whole archive was expected.*CRC"):
         extract_archive(path, tmp_path / "out")
     assert files_below(tmp_path / "out") == []
 
@@ -503,3 +503,30 @@ def test_no_format_extracts_nothing(tmp_path):
     assert extract_archive(path, tmp_path / "out", None) is False
     assert extract_archive(path, tmp_path / "out", "tar") is False
     assert not (tmp_path / "out").exists()
+
+
+def test_pipes_in_the_cache_and_at_a_url_are_not_opened(tmp_path):
+    (tmp_path / "cache" / "datasets").mkdir(parents=True)
+    os.mkfifo(tmp_path / "cache" / "datasets" / "a")
+    os.mkfifo(tmp_path / "b")
+    for name in ("a", "b"):
+        with pytest.raises(OSError, match="regular file was expected.*a pipe"):
+            get_file(name, (tmp_path / "b").as_uri(), cache_dir=tmp_path / "cache", file_hash="0")
+
+
+def test_archives_out_of_proportion(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_utils, "_FREE_BYTES", 1000)
+    monkeypatch.setattr(file_utils, "_FREE_ENTRIES", 3)
+    folder = tmp_path / "out"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(10**6))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("noise", bytes(10**6))
+    with pytest.raises(ValueError, match="1000000 bytes or more in .*a.zip of"):
+        extract_archive(tmp_path / "a.zip", folder)
+    assert extract_archive(tmp_path / "b.zip", folder)
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as archive:
+        for i in range(500):
+            archive.addfile(tarfile.TarInfo(f"{i}"))
+    with pytest.raises(ValueError, match="entries or more in .*c.tar.gz of"):
+        extract_archive(tmp_path / "c.tar.gz", folder)

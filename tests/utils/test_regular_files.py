@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from torchkeras.utils import regular_files as module
+from torchkeras.core import files
 from torchkeras.utils.regular_files import open_regular, regular_files
 
 
@@ -57,7 +57,7 @@ def test_opening_refuses_pipes_devices_and_absurd_sizes(folder, monkeypatch):
         with pytest.raises(OSError, match=name):
             open_regular(folder / name)
     with open(folder / "huge.txt", "wb") as file:
-        file.truncate(module.MAX_FILE_BYTES + 1)  # no block of it is on the disk
+        file.truncate(files.MAX_FILE_BYTES + 1)  # no block of it is on the disk
     with pytest.raises(ValueError, match=r"huge.txt of 2147483649 bytes"):
         open_regular(folder / "huge.txt")
     with open_regular(folder / "0.txt") as file:

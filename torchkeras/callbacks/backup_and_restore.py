@@ -81,7 +81,11 @@ class BackupAndRestore(SaveFrequency, Callback):
         self._previous_path = f"{self._path}.bkp"
         self._current_epoch = 0
         self._callbacks = None  # all callbacks of the running fit, where a CallbackList told
+        self._companions = ()  # the same, from before it begins
         self._restored = None
+
+    def _before_train_begin(self, callbacks):
+        self._companions = callbacks
 
     def on_train_begin(self, logs=None):
         if not self.model.built:
@@ -103,13 +107,13 @@ class BackupAndRestore(SaveFrequency, Callback):
 
     def _load(self):
         """The state of an earlier run, set in the model; None if there was no earlier run."""
-        there = [p for p in (self._path, self._previous_path) if os.path.exists(p)]
+        there = [p for p in (self._path, self._previous_path) if os.path.lexists(p)]
         for path in there[:-1]:
             try:
-                return load_training_state(path, self.model)
+                return load_training_state(path, self.model, self._companions)
             except ValueError as error:
                 warnings.warn(f"{error} Trying '{there[-1]}'.", stacklevel=2)
-        return load_training_state(there[-1], self.model) if there else None
+        return load_training_state(there[-1], self.model, self._companions) if there else None
 
     def _after_train_begin(self, callbacks):
         """The others have cleared their states by now."""
@@ -137,7 +141,7 @@ class BackupAndRestore(SaveFrequency, Callback):
             self._save()
 
     def on_train_end(self, logs=None):
-        self._callbacks = None
+        self._callbacks, self._companions = None, ()
         if not (self.delete_checkpoint and process_group.is_chief()):
             return
         for path in (self._path, self._previous_path):
@@ -158,4 +162,4 @@ class BackupAndRestore(SaveFrequency, Callback):
         save_training_state(self._path, self.model, self._callbacks or [self], progress)
 
     def __getstate__(self):
-        return {**self.__dict__, "_callbacks": None}
+        return {**self.__dict__, "_callbacks": None, "_companions": ()}

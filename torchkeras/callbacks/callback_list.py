@@ -180,6 +180,9 @@ class CallbackList(Callback):
     def on_train_begin(self, logs=None):
         logs = logs_to_floats(logs)
         for callback in self.callbacks:
+            if hasattr(callback, "_before_train_begin"):
+                callback._before_train_begin(self.callbacks)
+        for callback in self.callbacks:
             callback.on_train_begin(logs)
         for callback in self.callbacks:
             if hasattr(callback, "_after_train_begin"):

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from torchkeras.core.files import open_regular
 from torchkeras.distribution import process_group
 from torchkeras.distribution.random_state import check_random_states, gather_random_states
 from torchkeras.distribution.sharding import whole_state
@@ -83,7 +84,7 @@ def _write(path, model, callbacks, progress, random_states):
         save_file(tensors, temporary, metadata={"training": json.dumps(description)})
 
 
-def load_training_state(path, model):
+def load_training_state(path, model, callbacks=()):
     """Set a model and its optimizer as the file says.
 
     Everything is read and compared before anything is set.
@@ -91,6 +92,7 @@ def load_training_state(path, model):
     Args:
         path: str.
         model: a built model of the same architecture, compiled with the same kind of optimizer.
+        callbacks: list of Callbacks that `set_states` will be called with.
 
     Returns:
         `(progress, callback states, random states)`; the last are a list, an item for each process
@@ -100,21 +102,14 @@ def load_training_state(path, model):
         ValueError: the file is damaged or of another model.
         FileNotFoundError: there is no such file.
     """
-    from torchkeras.saving.optimizer_state import set_optimizer_state
+    from torchkeras.saving.optimizer_state import plan_optimizer_state
 
-    description, tensors = _read(path)
     weights, seeds = _weights(model), _seeds(model)
-    found = _with_prefix(tensors, _WEIGHTS)
-    _check_same(
-        path,
-        {name: tuple(tensor.shape) for name, tensor in weights.items()},
-        {name: tuple(tensor.shape) for name, tensor in found.items()},
-    )
-    found_seeds = _in_order(tensors, _SEEDS)
-    _check_same(path, {"seed generators": len(seeds)}, {"seed generators": len(found_seeds)})
+    description, tensors = _read(path, weights, seeds)
     arrays = _in_order(tensors, _ARRAYS)
     try:
         callback_states = from_frame(description["callbacks"], arrays)
+        check_states(callback_states, callbacks)
         random_states = from_frame(description["random"], arrays)
         if isinstance(random_states, dict):  # of an earlier version, which knew one process
             random_states = [random_states]
@@ -122,34 +117,94 @@ def load_training_state(path, model):
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     optimizer_tensors = _in_order(tensors, _OPTIMIZER)
-    if optimizer_tensors or description["optimizer"] is not None:
-        set_optimizer_state(model, optimizer_tensors, description["optimizer"])
+    frame, set_optimizer = description["optimizer"], lambda: None
+    if model.optimizer is not None and (optimizer_tensors or frame is not None):
+        set_optimizer = plan_optimizer_state(model, optimizer_tensors, frame)
+    # From here on nothing can fail.
+    set_optimizer()
     with torch.no_grad():
         for name, tensor in weights.items():
-            tensor.copy_(found[name])
-        for tensor, value in zip(seeds, found_seeds, strict=True):
-            tensor.copy_(value)
+            tensor.copy_(tensors[_WEIGHTS + name])
+        for i, tensor in enumerate(seeds):
+            tensor.copy_(tensors[f"{_SEEDS}{i}"])
     return description["progress"], callback_states, random_states
 
 
-def _read(path):
+_MAX_DESCRIPTION_BYTES = 32 * 2**20
+
+
+def _read(path, weights, seeds):
+    """`(description, tensors)` of a file, whose names, shapes and dtypes fit the model."""
     try:
+        with open_regular(path, most_bytes=None) as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > _MAX_DESCRIPTION_BYTES:
+            raise ValueError(f"its header has {size} bytes, above {_MAX_DESCRIPTION_BYTES}")
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        missing = {"progress", "optimizer", "callbacks", "random"} - set(description)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    if missing:
-        raise _damaged(path, f"it lacks {sorted(missing)}")
+            _check_description(description)
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            _check_fits(path, slices, weights, seeds)
+            tensors = {name: file.get_tensor(name) for name in slices}
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise error if isinstance(error, _Misfit) else _damaged(path, _told(error)) from error
+    for name, own in [
+        *((_WEIGHTS + name, tensor) for name, tensor in weights.items()),
+        *((f"{_SEEDS}{i}", tensor) for i, tensor in enumerate(seeds)),
+    ]:
+        exact = name.startswith(_SEEDS)  # a seed in another dtype is another seed
+        found = tensors[name].dtype
+        if found != own.dtype and (exact or not torch.can_cast(found, own.dtype)):
+            raise _damaged(path, f"'{name}' is {found}, not {own.dtype}")
     return description, tensors
+
+
+def _told(error):
+    return f"{type(error).__name__}: {str(error)[:500]}"
+
+
+def _check_description(description):
+    missing = {"progress", "optimizer", "callbacks", "random"} - set(description)
+    if missing or not isinstance(description, dict):
+        raise ValueError(f"it lacks {sorted(missing)}")
+    progress = description["progress"]
+    if not isinstance(progress, dict):
+        raise ValueError(f"progress={progress!r} is no dict")
+    for name, lowest in (("epoch", 0), ("batch", 0)):
+        value = progress.get(name)
+        is_none = value is None and name == "batch"
+        if not is_none and (type(value) is not int or not lowest <= value < 2**53):
+            raise ValueError(f"{name}={value!r} is no number of an epoch or batch")
+
+
+def _check_fits(path, slices, weights, seeds):
+    def shapes(prefix):
+        found = _with_prefix(slices, prefix)
+        return {name: tuple(part.get_shape()) for name, part in found.items()}
+
+    expected = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    _check_same(path, expected, shapes(_WEIGHTS))
+    found, numbers = shapes(_SEEDS), {str(i): tuple(seed.shape) for i, seed in enumerate(seeds)}
+    _check_same(path, {"seed generators": len(numbers)}, {"seed generators": len(found)})
+    _check_same(path, numbers, found)
+    for prefix in (_OPTIMIZER, _ARRAYS):
+        count = len(_with_prefix(slices, prefix))
+        lacking = [i for i in range(count) if f"{prefix}{i}" not in slices]
+        if lacking:
+            raise ValueError(f"it lacks '{prefix}{lacking[0]}'")
 
 
 def _damaged(path, problem):
     return ValueError(
         f"A file of a training run was expected. Received: '{path}', which cannot be read as one "
-        f"({problem}). Delete it to start anew."
+        f"({str(problem)[:2000]}). Delete it to start anew."
     )
+
+
+class _Misfit(ValueError):
+    """The file is a good one, of another model."""
 
 
 def _check_same(path, expected, found):
@@ -157,7 +212,7 @@ def _check_same(path, expected, found):
         return
     different = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
     listed = [f"{key} {found.get(key)} for {expected.get(key)}" for key in different[:5]]
-    raise ValueError(
+    raise _Misfit(
         f"A run can go on only with the model that it was begun with. Received: '{path}' with "
         f"{', '.join(listed)}{' and others' if len(different) > 5 else ''}. Restore the model's "
         "code, or delete the file to start anew."
@@ -216,6 +271,68 @@ def get_states(callbacks):
     return found
 
 
+def check_states(states, callbacks=()):
+    """Raise a ValueError unless states are of the form that `get_states` gives.
+
+    Those of the library's callbacks must have values of the kinds that these have now.
+
+    Args:
+        states: list of `[class name, state]`.
+        callbacks: list of Callbacks.
+
+    Example:
+
+    >>> check_states([["History", {"epoch": 1}]], [keras.callbacks.History()])
+    Traceback (most recent call last):
+    ValueError: The state 'epoch' of History must be a list. Received: 1.
+    """
+    if not isinstance(states, list):
+        raise ValueError("The states of callbacks must be a list. Received: another value.")
+    for item in states:
+        pair = item if isinstance(item, (list, tuple)) and len(item) == 2 else (None, None)
+        if not isinstance(pair[0], str) or not isinstance(pair[1], dict):
+            raise ValueError(
+                "The state of a callback must be its class name and a dict. Received: "
+                f"{str(item)[:200]}."
+            )
+    for callback, state in _matched(callbacks, states):
+        if hasattr(callback, "load_state_dict"):
+            continue  # its own
+        for name in getattr(callback, "_state_names", ()):
+            current, value = getattr(callback, name, None), state.get(name)
+            # What is None so far may be a number or, if its name says so, a list of weights.
+            none = current is None and not name.endswith("weights")
+            listed = none and isinstance(value, (list, dict, tuple))
+            if name in state and (listed or not _same_kind(value, current)):
+                is_number = none or isinstance(current, _NUMBERS)
+                kind = "number" if is_number else type(current).__name__
+                raise ValueError(
+                    f"The state '{name}' of {type(callback).__name__} must be a {kind}. "
+                    f"Received: {str(value)[:200]}."
+                )
+
+
+_NUMBERS = (bool, int, float, np.generic, np.ndarray)
+
+
+def _same_kind(value, current):
+    if value is None or current is None:
+        return value is None or isinstance(value, (str, list, dict, *_NUMBERS))
+    if isinstance(current, _NUMBERS):
+        return isinstance(value, _NUMBERS)
+    return isinstance(value, type(current))
+
+
+def _matched(callbacks, states):
+    """`(callback, state)`: the first of a class with the first of that class."""
+    states = list(states)
+    for callback in callbacks:
+        name = type(callback).__name__
+        place = next((i for i, (kind, _) in enumerate(states) if kind == name), None)
+        if place is not None:
+            yield callback, states.pop(place)[1]
+
+
 def set_states(callbacks, states):
     """Give callbacks the states of `get_states`: the first of a class the first of that class.
 
@@ -226,13 +343,7 @@ def set_states(callbacks, states):
     >>> history.epoch
     [0]
     """
-    states = list(states)
-    for callback in callbacks:
-        name = type(callback).__name__
-        place = next((i for i, (kind, _) in enumerate(states) if kind == name), None)
-        if place is None:
-            continue
-        _, state = states.pop(place)
+    for callback, state in _matched(callbacks, states):
         if hasattr(callback, "load_state_dict"):
             callback.load_state_dict(state)
         else:
@@ -288,11 +399,13 @@ def from_frame(frame, arrays):
     if not isinstance(frame, dict):
         return frame
     ((kind, content),) = frame.items()
-    if kind == "array":
-        return arrays[content].numpy()
-    if kind == "tensor":
-        return arrays[content]
+    if kind in ("array", "tensor"):
+        if type(content) is not int or not 0 <= content < len(arrays):
+            raise ValueError(f"A frame names an array that the file lacks: {content!r}.")
+        return arrays[content].numpy() if kind == "array" else arrays[content]
     if kind == "dict":
         return {from_frame(key, arrays): from_frame(item, arrays) for key, item in content}
+    if kind not in ("list", "tuple"):
+        raise ValueError(f"A frame of an unknown kind: {kind!r}.")
     items = [from_frame(item, arrays) for item in content]
     return tuple(items) if kind == "tuple" else items

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from torchkeras.core import naming
+from torchkeras.core import config, naming
+from torchkeras.core.claims import values_follow
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
-from torchkeras.core.dtypes import standardize_dtype
+from torchkeras.core.dtypes import standardize_dtype, to_torch_dtype
 from torchkeras.core.keras_tensor import OPS
 from torchkeras.core.scopes import SCOPE, meta_scope
 from torchkeras.core.sharding import is_sharded, shard_like
@@ -79,8 +80,9 @@ class Variable:
                         f"initializer={initializer}, shape=None. Pass shape=(...)."
                     )
                 dtype = standardize_dtype(dtype)
-                value = initializer(tuple(shape), dtype=dtype)
-                value = convert_to_tensor(value, dtype)
+                draws = values_follow() and getattr(type(initializer), "_draws_alone", False)
+                made = _zeros if draws else initializer
+                value = convert_to_tensor(made(tuple(shape), dtype=dtype), dtype)
             else:
                 value = convert_to_tensor(initializer, dtype)
                 if not isinstance(initializer, (bool, int, float, list, tuple)):
@@ -478,6 +480,10 @@ def _initializer_named(name):
             "(shape, dtype) -> tensor."
         )
     return _find_initializer(name)
+
+
+def _zeros(shape, dtype):
+    return torch.zeros(shape, dtype=to_torch_dtype(dtype), device=config.default_device())
 
 
 def _is_concrete(tensor):

@@ -43,6 +43,12 @@ class RandomInitializer(Initializer):
     {'seed': 5}
     """
 
+    _draws_alone = False  # whether a call does nothing but give numbers that a file may replace
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._draws_alone = cls.__module__ == __name__
+
     def __init__(self, seed=None):
         if isinstance(seed, dict):
             seed = serialization.deserialize_keras_object(seed)

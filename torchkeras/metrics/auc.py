@@ -3,9 +3,10 @@
 import torch
 
 from torchkeras.core import config
+from torchkeras.core.claims import claim_memory
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.losses.loss import divide_no_nan
-from torchkeras.metrics.confusion_counts import KINDS, are_even, count, ratio
+from torchkeras.metrics.confusion_counts import BYTES_OF_FLOAT, KINDS, are_even, count, ratio
 from torchkeras.metrics.metric import Metric
 
 _CURVES = ("ROC", "PR", "PRGAIN")
@@ -74,6 +75,7 @@ class AUC(Metric):
                     "`num_thresholds` must be at least 2, and at most 2**20. Received: "
                     f"num_thresholds={num_thresholds}."
                 )
+            claim_memory(BYTES_OF_FLOAT * num_thresholds)
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
             self._even = True
         self.num_thresholds = len(inner) + 2

@@ -17,6 +17,7 @@ from torchkeras.losses.loss import (
     squeeze_or_expand_to_same_rank,
 )
 
+BYTES_OF_FLOAT = 32  # of Python, in a list
 MINUS_INFINITY = -1e10  # of Keras, where all but the top k predictions are put
 
 

@@ -2,7 +2,9 @@
 
 import torch
 
+from torchkeras.core.claims import claim_memory
 from torchkeras.metrics.confusion_counts import (
+    BYTES_OF_FLOAT,
     KINDS,
     MINUS_INFINITY,
     are_even,
@@ -227,6 +229,7 @@ class _TradeOff(Metric):
         self.num_thresholds = num_thresholds
         self.class_id = class_id
         last = num_thresholds - 1
+        claim_memory(BYTES_OF_FLOAT * num_thresholds)
         self.thresholds = [i / last for i in range(num_thresholds)] if last else [0.5]
         setattr(self, self._argument, value)
         for kind in KINDS:

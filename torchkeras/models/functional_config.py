@@ -1,5 +1,7 @@
 """From the config of a functional model back to its layers and their calls."""
 
+from collections import defaultdict, deque
+
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.serialization import deserialize_keras_object
 from torchkeras.layers.core.input_layer import InputLayer
@@ -25,32 +27,49 @@ def functional_from_config(cls, config):
             )
         # A layer shared with a nested model brings calls along that are not this model's.
         nodes[name] = operation._inbound_nodes[:] if isinstance(operation, InputLayer) else []
-        calls = list(layer_config.get("inbound_nodes") or ())
+        calls = deque(layer_config.get("inbound_nodes") or ())
         waiting.append((name, operation, call, calls))
-    while any(calls for *_, calls in waiting):
-        progress = False
-        for name, operation, call, calls in waiting:
-            while calls:
-                found = _revive_arguments(calls[0], nodes)
-                if found is None:
-                    break
-                calls.pop(0)
-                args, kwargs = found
-                call(*args, **without_default_mode(operation, kwargs))
-                nodes[name].append(operation._inbound_nodes[-1])
-                progress = True
-        if not progress:
-            stuck = [name for name, *_, calls in waiting if calls]
-            raise ValueError(
-                "The config of a functional model must connect its layers without loops. "
-                f"Received: layers {stuck}, whose inputs are nowhere made."
-            )
+    _make_calls(waiting, nodes)
     inputs = _find_symbols(config.pop("input_layers"), nodes)
     outputs = _find_symbols(config.pop("output_layers"), nodes)
     trainable = config.pop("trainable", True)
     model = cls(inputs=inputs, outputs=outputs, **config)
     model._trainable = trainable is not False
     return model
+
+
+def _make_calls(layers, nodes):
+    """Make the calls of `(name, operation, call, calls)`, each once what it takes is made.
+
+    The layers may stand in any order; one that must wait is looked at again when all that it
+    lacked has made progress.
+    """
+    ready, lacking, waiters = deque(layers), {}, defaultdict(list)
+    while ready:
+        layer = ready.popleft()
+        name, operation, call, calls = layer
+        made = False
+        while calls:
+            missing, args, kwargs = _revive_arguments(calls[0], nodes)
+            if missing:
+                lacking[name] = len(missing)
+                for other in missing:
+                    waiters[other].append(layer)
+                break
+            calls.popleft()
+            call(*args, **without_default_mode(operation, kwargs))
+            nodes[name].append(operation._inbound_nodes[-1])
+            made = True
+        for other in waiters.pop(name, ()) if made else ():
+            lacking[other[0]] -= 1
+            if not lacking[other[0]]:
+                ready.append(other)
+    stuck = [name for name, *_, calls in layers if calls]
+    if stuck:
+        raise ValueError(
+            "The config of a functional model must connect its layers without loops. "
+            f"Received: layers {stuck}, whose inputs are nowhere made."
+        )
 
 
 def _find_symbols(reference, nodes):
@@ -85,8 +104,11 @@ def _symbol(nodes, name, node_index, tensor_index):
 
 
 def _revive_arguments(call, nodes):
-    """Arguments of a recorded call with symbols in place, or None if one is not made yet."""
-    missing = []
+    """`(missing, args, kwargs)` of a recorded call: with symbols in place, if none is missing.
+
+    `missing` is the set of layers that have not made what the call takes.
+    """
+    missing = set()
 
     def revive(value):
         if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
@@ -99,7 +121,7 @@ def _revive_arguments(call, nodes):
             name, node_index, tensor_index = history
             known = nodes.get(name) if isinstance(name, str) else None
             if known is not None and isinstance(node_index, int) and len(known) <= node_index:
-                missing.append(name)
+                missing.add(name)
                 return None
             return _symbol(nodes, name, node_index, tensor_index)
         if isinstance(value, dict) and value.get("class_name") == "__tuple__":
@@ -120,4 +142,4 @@ def _revive_arguments(call, nodes):
             f"Received: {call!r}. Files of Keras 2 must be converted with Keras 3 first."
         )
     args, kwargs = tuple(revive(list(call["args"]))), revive(dict(call["kwargs"]))
-    return None if missing else (args, kwargs)
+    return missing, args, kwargs

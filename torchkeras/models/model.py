@@ -348,13 +348,22 @@ def model_from_json(json_string, custom_objects=None):
         json_string: str.
         custom_objects: dict of names to classes or functions the text may name.
 
+    Raises:
+        ValueError: the text is no JSON, or describes nothing that is known.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     >>> keras.models.model_from_json(model.to_json()).output_shape
     (None, 2)
     """
-    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    try:
+        return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    except RecursionError as error:
+        raise ValueError(
+            "The description of a model must be one that `to_json` gives. Received: a text of "
+            f"{len(json_string)} characters that is nested too deeply to be read."
+        ) from error
 
 
 def register_layers(model, layers):

@@ -263,7 +263,8 @@ def _call_function(operation, settings, *operands, **kwargs):
             f"keras.ops.{operation.op_name} takes the arguments {list(signature.parameters)}. "
             f"Received: a config that also gives {unknown or operands}."
         )
-    return _checked_call(operation, bound.args, bound.kwargs)
+    with shapes.without_data():
+        return _checked_call(operation, bound.args, bound.kwargs)
 
 
 def _call_torch(operation, *args, **kwargs):

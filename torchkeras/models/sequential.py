@@ -58,8 +58,7 @@ class Sequential(Model):
         self._functional = None
         if layers is not None and not isinstance(layers, (list, tuple)):
             layers = [layers]
-        for layer in layers or ():
-            self._push(layer)
+        self._push(*layers or ())
         self._rebuild()
 
     def add(self, layer, rebuild=True):
@@ -97,23 +96,25 @@ class Sequential(Model):
                     self._connect(functional.input, functional.output)
             raise
 
-    def _push(self, layer):
-        layer = self._as_layer(layer)
-        if any(layer.name == other.name for other in self._stack):
-            raise ValueError(
-                f"The layers of a Sequential must have different names. Received: a second layer "
-                f"named '{layer.name}'. The names so far are "
-                f"{[other.name for other in self._stack]}."
-            )
-        if isinstance(layer, InputLayer) and self._stack:
-            raise ValueError(
-                f"An Input comes first in a Sequential. Received: '{layer.name}' after "
-                f"{len(self._stack)} layer(s)."
-            )
-        shape = layer.__dict__.get("_input_shape_arg")
-        if not self._stack and shape is not None:
-            self._stack.append(InputLayer(batch_shape=(None, *shape)))
-        self._stack.append(layer)
+    def _push(self, *layers):
+        names = {layer.name for layer in self._stack}
+        for layer in map(self._as_layer, layers):
+            if layer.name in names:
+                raise ValueError(
+                    "The layers of a Sequential must have different names. Received: a second "
+                    f"layer named '{layer.name}'. The names so far are "
+                    f"{[other.name for other in self._stack]}."
+                )
+            if isinstance(layer, InputLayer) and self._stack:
+                raise ValueError(
+                    f"An Input comes first in a Sequential. Received: '{layer.name}' after "
+                    f"{len(self._stack)} layer(s)."
+                )
+            shape = layer.__dict__.get("_input_shape_arg")
+            if not self._stack and shape is not None:
+                self._stack.append(InputLayer(batch_shape=(None, *shape)))
+            self._stack.append(layer)
+            names.add(layer.name)
         self._forget_graph()
 
     def _as_layer(self, layer):
@@ -388,8 +389,8 @@ class Sequential(Model):
             )
         with custom_object_scope(custom_objects or {}):
             model = cls(name=config["name"])
-            for layer_config in config.get("layers", ()):
-                model._push(deserialize_keras_object(layer_config))
+            made = [deserialize_keras_object(part) for part in config.get("layers", ())]
+            model._push(*made)
             model._rebuild()
         model._trainable = config.get("trainable") is not False
         shape = config.get("build_input_shape")

@@ -25,13 +25,25 @@ from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
 from torchkeras.saving.keras_layout import parts_by_path, torch_module
-from torchkeras.saving.messages import clipped, json_object
+from torchkeras.saving.messages import clipped, json_object, unreadable
 from torchkeras.saving.model_config import check_built
-from torchkeras.saving.optimizer_state import get_optimizer_state, set_optimizer_state
-from torchkeras.saving.weight_checks import as_weight, check_differences, check_seeds, seed_states
+from torchkeras.saving.optimizer_state import (
+    get_optimizer_state,
+    prepare_optimizer,
+    set_optimizer_state,
+)
+from torchkeras.saving.weight_checks import (
+    as_weight,
+    check_differences,
+    check_seed_shapes,
+    check_seeds,
+    seed_states,
+)
 
 _SEEDS, _TORCH_OPTIMIZER = "torchkeras/seeds/vars", "torchkeras/optimizer/vars"
 _OPTIMIZER = "optimizer/vars"
+_MAX_FRAME_BYTES = 2**25
+_CUSTOM_BYTES, _CUSTOM_RATIO = 2**25, 16
 
 # Writing
 
@@ -175,7 +187,9 @@ class Weights:
         """Set weights and seeds."""
         seeds = seed_states(model)
         stored = self._groups.get(_SEEDS, {})
-        found = {name: self._tensor(_SEEDS, name) for name in seeds if name in stored}
+        shapes = {name: stored[name].shape for name in seeds if name in stored}
+        check_seed_shapes(seeds, shapes, self._path)
+        found = {name: self._tensor(_SEEDS, name) for name in shapes}
         check_seeds(seeds, found, self._path)
         self.assign_weights(model)
         for name, tensor in found.items():
@@ -188,7 +202,7 @@ class Weights:
         for path, part in parts.items():
             stored, group = self._stored(path), _group(path)
             if _is_custom(part, "load_own_variables"):
-                custom.append((part, {name: self._tensor(group, name) for name in stored}))
+                custom.append((part, group, stored))
                 continue
             own = _own_values(part)
             missing += [f"{group}/{name}" for name in own if name not in stored]
@@ -205,10 +219,22 @@ class Weights:
             as_weight(self._tensor(group, name), own, f"{group}/{name}", self._path)
             for own, group, name in fitting
         ]
-        self._load_custom(custom)
+        self._load_custom([(part, self._custom(*own)) for part, *own in custom])
         with torch.no_grad():
             for (own, _, _), value in zip(fitting, values, strict=True):
                 own.copy_(value)
+
+    def _custom(self, group, stored):
+        """The arrays of a layer that loads in its own way: what shapes they have, it knows alone.
+
+        Such as shrink beyond measure in the file are refused.
+        """
+        declared = sum(d.size * d.dtype.itemsize for d in stored.values())
+        kept = sum(d.id.get_storage_size() for d in stored.values())
+        if declared > _CUSTOM_BYTES + _CUSTOM_RATIO * kept:
+            problem = f"'{group}' declares {declared} bytes and stores {kept}"
+            raise unreadable(self._path, problem, "HDF5")
+        return {name: self._tensor(group, name) for name in stored}
 
     def _load_custom(self, custom):
         """Let layers that load in their own way do so; after an error they are as they were."""
@@ -238,10 +264,14 @@ class Weights:
             return False
         count = len(stored) - (frame is not None)
         self._check_numbered(stored, count)
-        tensors = [self._tensor(group, str(index)) for index in range(count)]
         if frame is not None:
-            text = bytes(self._tensor(group, "frame").to(torch.uint8).flatten().tolist())
-            frame = json_object(text, self._path, "HDF5")
+            if frame.shape is None or frame.size > _MAX_FRAME_BYTES:
+                raise unreadable(self._path, f"'{group}/frame' has {frame.size} bytes", "HDF5")
+            text = self._tensor(group, "frame").to(torch.uint8).numpy().tobytes()
+            frame = json_object(text, self._path, "HDF5", frame.id.get_storage_size())
+        shapes = [tuple(stored[str(index)].shape) for index in range(count)]
+        prepare_optimizer(model, shapes, frame)
+        tensors = [self._tensor(group, str(index)) for index in range(count)]
         set_optimizer_state(model, tensors, frame)
         return True
 

@@ -13,6 +13,7 @@ import mmap
 import numpy as np
 import torch
 
+from torchkeras.core.files import check_regular
 from torchkeras.saving.messages import clipped, no_file, unreadable
 
 _MAX_OBJECTS = 200_000
@@ -54,6 +55,8 @@ def open_h5(path, data=None):
     """
     h5py = import_h5py()
     try:
+        if data is None:
+            check_regular(path)
         file = h5py.File(path if data is None else io.BytesIO(data), "r")
     except FileNotFoundError:
         raise no_file(path) from None
@@ -194,7 +197,7 @@ def read_tensor(dataset, name, path):
         array = dataset[()]
         if dataset.dtype == np.dtype("V2"):
             return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
-        array = np.asarray(array)
-        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+        # A copy only where it must be: numbers of other byte orders, and scalars.
+        return torch.from_numpy(np.asarray(array, dtype=dataset.dtype.newbyteorder("=")))
     except _HARD_ERRORS as error:
         raise unreadable(path, f"'{clipped(name)}': {error}", "HDF5") from error

@@ -59,7 +59,9 @@ def save_model(model, path, include_optimizer=True, weights_format="safetensors"
 def load_model(path, custom_objects=None, compile=True):
     """Make the model that an archive describes, with its weights and its optimizer's state."""
     with open_archive(path) as archive, custom_object_scope(custom_objects or {}):
-        config = json_object(archive.read(archives.CONFIG), path, ".keras")
+        config = json_object(
+            archive.read(archives.CONFIG), path, ".keras", archive.stored_size(archives.CONFIG)
+        )
         with _weights_of(archive, path) as weights:
             return rebuild_model(config, _WithAssets(weights, archive, path), path, compile)
 

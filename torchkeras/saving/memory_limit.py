@@ -5,18 +5,22 @@ import math
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_ALLOWANCE_BYTES = 2 * 2**30  # inputs of zeros for layers that cannot run without data
+from torchkeras.core.claims import Limited
+
+_ALLOWANCE_BYTES = 96 * 2**20  # states of metrics, tables and masks, which no file holds
 _FACTOR = 16  # optimizer state, and what initializers need beside the weights
 
 
-class MemoryLimit(TorchDispatchMode):
-    """Inside, new tensors may together take a small multiple of what a file holds.
+class MemoryLimit(TorchDispatchMode, Limited):
+    """Inside, new tensors and claims may together take a small multiple of what a file holds.
 
     A config of some bytes can declare a layer of terabytes. Weights that the file does not hold
-    are refused before memory is taken for them.
+    are refused before memory is taken for them; so are the states of metrics and optimizers.
 
     Args:
         stored_bytes: int, size of the file.
+        values_follow: bool, whether the values of all weights come from the file: no random
+            numbers are drawn for them then.
 
     Raises:
         ValueError: from the call that would pass the limit.
@@ -31,8 +35,9 @@ class MemoryLimit(TorchDispatchMode):
 4398046511104 bytes, in a file of 1000. The file is damaged or hostile.
     """
 
-    def __init__(self, stored_bytes):
-        super().__init__()
+    def __init__(self, stored_bytes, values_follow=False):
+        TorchDispatchMode.__init__(self)
+        Limited.__init__(self, values_follow)
         self._stored = stored_bytes
         self._asked = 0
 
@@ -40,15 +45,27 @@ class MemoryLimit(TorchDispatchMode):
     def _should_skip_dynamo(cls):
         return False  # nothing is compiled meanwhile; True costs the import of Dynamo, a second
 
+    def __enter__(self):
+        Limited.__enter__(self)
+        return TorchDispatchMode.__enter__(self)
+
+    def __exit__(self, *error):
+        Limited.__exit__(self, *error)
+        return TorchDispatchMode.__exit__(self, *error)
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        self._asked += _bytes_asked_for(func, args, kwargs)
+        self.claim(_bytes_asked_for(func, args, kwargs))
+        return func(*args, **kwargs)
+
+    def claim(self, size_bytes):
+        """Count bytes that are about to be taken."""
+        self._asked += size_bytes
         if self._asked > _ALLOWANCE_BYTES + _FACTOR * self._stored:
             raise ValueError(
                 "The weights of a model must be in its file. Received: a config that asks for "
                 f"{self._asked} bytes, in a file of {self._stored}. The file is damaged or hostile."
             )
-        return func(*args, **kwargs)
 
 
 def _bytes_asked_for(func, args, kwargs):

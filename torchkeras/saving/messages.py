@@ -2,6 +2,8 @@
 
 import json
 
+_MAX_NODES = 1_000_000  # of JSON: more than a thousand layers need, and some 200 MB
+_CHARACTERS_A_NODE = 8  # of JSON beyond that: less than numbers take, more than empty lists
 _MAX_TEXT = 2000  # characters of a message that may quote the file
 
 
@@ -32,8 +34,19 @@ def no_file(path):
     return FileNotFoundError(f"There is no file to load. Received: '{path}'. Check the path.")
 
 
-def json_object(text, path, kind=".safetensors"):
-    """The JSON object in `text`, no name of which may occur twice: readers would differ."""
+def json_object(text, path, kind=".safetensors", size=None):
+    """The JSON object in `text`, no name of which may occur twice: readers would differ.
+
+    Args:
+        text: str or bytes.
+        path: str, the file.
+        kind: str, ending of such files.
+        size: int, bytes that the text takes in the file; None for its length.
+    """
+    commas, ends = (",", "[{") if isinstance(text, str) else (b",", b"[{")
+    nodes = text.count(commas) + sum(text.count(ends[i : i + 1]) for i in range(2))
+    if nodes > _MAX_NODES + (len(text) if size is None else size) // _CHARACTERS_A_NODE:
+        raise unreadable(path, f"a description in it has {nodes} parts", kind)
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:

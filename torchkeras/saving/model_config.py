@@ -30,7 +30,7 @@ def rebuild_model(config, weights, path, compile):
     """
     config = dict(config)
     compile_config = config.pop("compile_config", None)
-    with _limits(path), sharing_scope():
+    with _limits(path, values_follow=True), sharing_scope():
         model = _make_model(config if compile else _never_compiled(config), weights)
     _check_loadable(model, path)
     weights.assign_assets(model)
@@ -55,11 +55,16 @@ def assign_optimizer_or_warn(model, weights, path):
 
 
 @contextlib.contextmanager
-def _limits(path, hint=""):
+def _limits(path, hint="", values_follow=False):
     """Inside, a config is read: whatever is wrong with it is a ValueError, and it stays small."""
     try:
-        with MemoryLimit(os.path.getsize(path)):
+        with MemoryLimit(os.path.getsize(path), values_follow):
             yield
+    except RecursionError as error:
+        raise ValueError(
+            f"The model in '{path}' cannot be made here. Received: a config that is nested too "
+            f"deeply.{hint}"
+        ) from error
     except Exception as error:
         kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
         raise ValueError(

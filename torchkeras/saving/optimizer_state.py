@@ -1,10 +1,15 @@
 """The state of an optimizer as a list of tensors and, for torch's, a JSON frame around them."""
 
+import contextlib
+import math
+
 import torch
 
 from torchkeras.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from torchkeras.optimizers.torch_optimizer import TorchOptimizer
+from torchkeras.saving.messages import clipped
 
+_MOST_TIMES_WEIGHTS = 256  # LBFGS keeps a hundred updates, each with its change of gradients
 # How a torch optimizer computes. The program decides that, not the file.
 _PROGRAM_OPTIONS = ("foreach", "fused", "capturable", "differentiable")
 
@@ -47,6 +52,50 @@ def get_optimizer_state(optimizer, model=None):
     return tensors, frame
 
 
+def prepare_optimizer(model, shapes, frame):
+    """Build a model's optimizer for a state, and check all that is known before it is read.
+
+    Args:
+        model: built and compiled model. Its optimizer is built if it was not.
+        shapes: list of shapes of the tensors, tuples.
+        frame: dict or None, as `get_optimizer_state` gave it.
+
+    Raises:
+        ValueError: the state is that of another optimizer or of other variables; the optimizer is
+            as it was.
+    """
+    if frame is not None and not isinstance(frame, dict):
+        raise ValueError(
+            "The state of an optimizer is described by a dict. Received: a "
+            f"{type(frame).__name__}. The file is damaged."
+        )
+    scale, optimizer = _without_scale(model.optimizer)
+    of_torch = frame is not None and "class_name" in frame
+    if isinstance(optimizer, TorchOptimizer) is not of_torch:
+        raise ValueError(
+            "The state must come from the same kind of optimizer. Received: the state of a "
+            f"{'torch' if of_torch else 'torchkeras'} optimizer for {optimizer!r}. Compile "
+            "with the optimizer that was saved."
+        )
+    with _as_it_was(model.optimizer, optimizer):
+        _build_on(model, (frame or {}).get("variables"), None if of_torch else shapes)
+        if not of_torch:
+            _check_shapes(scale or optimizer, shapes)
+            return
+        own = scale.variables if scale else []
+        if [tuple(shape) for shape in shapes[: len(own)]] != [tuple(v.shape) for v in own]:
+            raise ValueError(
+                f"The state of {scale!r} begins with {len(own)} scalars. Received: that of an "
+                "optimizer without a loss scale. Compile with the optimizer that was saved."
+            )
+        weights = sum(v.value.numel() for v in optimizer._followed)
+        if sum(map(math.prod, shapes)) > _MOST_TIMES_WEIGHTS * weights + 2**20:
+            raise ValueError(
+                "The state of an optimizer is some times as large as its weights. Received: "
+                f"{sum(map(math.prod, shapes))} elements for {weights}. The file is damaged."
+            )
+
+
 def set_optimizer_state(model, tensors, frame):
     """Give the optimizer of a built model the state that `get_optimizer_state` gave; all or none.
 
@@ -56,30 +105,54 @@ def set_optimizer_state(model, tensors, frame):
         frame: dict or None, as `get_optimizer_state` gave it.
 
     Raises:
-        ValueError: the state is that of another optimizer or of other variables.
+        ValueError: the state is that of another optimizer or of other variables; the optimizer is
+            as it was.
+    """
+    plan_optimizer_state(model, tensors, frame)()
+
+
+def plan_optimizer_state(model, tensors, frame):
+    """As `set_optimizer_state`, but returns the function that sets what has been checked.
+
+    It does not fail, so several parts can be checked before the first is set. The optimizer is
+    built.
     """
     scale, optimizer = _without_scale(model.optimizer)
-    of_torch = frame is not None and "class_name" in frame
-    if isinstance(optimizer, TorchOptimizer) is not of_torch:
-        raise ValueError(
-            "The state must come from the same kind of optimizer. Received: the state of a "
-            f"{'torch' if of_torch else 'torchkeras'} optimizer for {optimizer!r}. Compile "
-            "with the optimizer that was saved."
-        )
-    shapes = None if of_torch else [tuple(tensor.shape) for tensor in tensors]
-    _build_on(model, (frame or {}).get("variables"), shapes)
-    if not of_torch:
-        _set_variables(scale or optimizer, tensors)
-        return
-    own = scale.variables if scale else []
-    if [t.shape for t in tensors[: len(own)]] != [v.shape for v in own]:
-        raise ValueError(
-            f"The state of {scale!r} begins with {len(own)} scalars. Received: that of an "
-            "optimizer without a loss scale. Compile with the optimizer that was saved."
-        )
-    _set_torch_state(optimizer, tensors, frame)
-    for variable, tensor in zip(own, tensors, strict=False):
-        variable.assign(tensor)
+    with _as_it_was(model.optimizer, optimizer):
+        prepare_optimizer(model, [tuple(tensor.shape) for tensor in tensors], frame)
+        own = (scale or optimizer).variables if frame is None or "class_name" not in frame else []
+        own = scale.variables if scale and not own else own
+        _check_dtypes(own, tensors)
+        inner = None
+        if frame is not None and "class_name" in frame:
+            inner = _torch_state(optimizer, tensors, frame)
+
+    def set_all():
+        if inner is not None:
+            state, iterations = inner
+            optimizer.optimizer.load_state_dict(state)
+            optimizer.iterations.assign(iterations)
+        for variable, tensor in zip(own, tensors, strict=False):
+            variable.assign(tensor)
+
+    return set_all
+
+
+@contextlib.contextmanager
+def _as_it_was(*optimizers):
+    """After an error inside, optimizers have the attributes that they had, built or not."""
+    before = [{k: _copied(v) for k, v in o.__dict__.items()} for o in optimizers]
+    try:
+        yield
+    except BaseException:
+        for optimizer, attributes in zip(optimizers, before, strict=True):
+            optimizer.__dict__.clear()
+            optimizer.__dict__.update(attributes)
+        raise
+
+
+def _copied(value):
+    return value.copy() if type(value) in (list, dict, set) else value
 
 
 def _names_where_others(optimizer, model):
@@ -105,7 +178,9 @@ def _build_on(model, names, shapes):
         return
     tensors = model.state_dict(keep_vars=True)
     handles = {id(v._store[v._key]): v for v in model.weights}
-    if not isinstance(names, list) or any(id(tensors.get(str(n))) not in handles for n in names):
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    known = known and len(set(names)) == len(names)
+    if not known or any(id(tensors.get(name)) not in handles for name in names):
         raise ValueError(
             "The state of an optimizer must be that of weights of the model. Received: names "
             f"that '{model.name}' lacks. Load it into the model that was saved."
@@ -125,8 +200,9 @@ def _build_on(model, names, shapes):
     else:
         fresh = type(optimizer).from_config(optimizer.get_config())
     fresh.build(variables)
-    if shapes is None or shapes == [variable.shape for variable in fresh.variables]:
-        optimizer.__dict__.update(fresh.__dict__)
+    if shapes is not None:
+        _check_shapes(fresh, shapes)
+    optimizer.__dict__.update(fresh.__dict__)
 
 
 def _without_scale(optimizer):
@@ -136,52 +212,95 @@ def _without_scale(optimizer):
     return None, optimizer
 
 
-def _set_variables(optimizer, tensors):
-    shapes = [tuple(tensor.shape) for tensor in tensors]
-    expected = [variable.shape for variable in optimizer.variables]
-    if shapes != expected:
+def _check_shapes(optimizer, shapes):
+    expected = [tuple(variable.shape) for variable in optimizer.variables]
+    if [tuple(shape) for shape in shapes] != expected:
         raise ValueError(
             f"The state of {optimizer!r} has {len(expected)} tensors, of shapes "
             f"{_some(expected)}. Received: {len(shapes)} tensors, of shapes {_some(shapes)}. "
             "Compile with the optimizer that was saved, and with the same layers frozen."
         )
-    for variable, tensor in zip(optimizer.variables, tensors, strict=True):
-        variable.assign(tensor)
 
 
-def _set_torch_state(optimizer, tensors, frame):
+def _check_dtypes(variables, tensors):
+    for variable, tensor in zip(variables, tensors, strict=False):
+        if not torch.can_cast(tensor.dtype, variable.value.dtype):
+            raise ValueError(
+                f"The state '{variable.name}' of an optimizer must be {variable.value.dtype}, or "
+                f"what can be made that. Received: {tensor.dtype}. The file is damaged."
+            )
+
+
+def _torch_state(optimizer, tensors, frame):
+    """`(state_dict, iterations)` that fit a torch optimizer."""
     inner = optimizer.optimizer
     name = frame.get("class_name")
     if name != type(inner).__name__:
         raise ValueError(
             "The state must come from the same kind of optimizer. Received: the state of a "
-            f"torch optimizer {name!r} for a {type(inner).__name__}. Compile with the optimizer "
-            "that was saved."
+            f"torch optimizer {clipped(repr(name))} for a {type(inner).__name__}. Compile with "
+            "the optimizer that was saved."
         )
     try:
         state = _from_frame(frame["state"], tensors)
         for saved, current in zip(state["param_groups"], inner.param_groups, strict=True):
             saved.update({key: current[key] for key in _PROGRAM_OPTIONS if key in current})
-        _check_fused_shapes(inner, state)
-        iterations = torch.tensor(frame["iterations"], dtype=torch.int32)
-        inner.load_state_dict(state)
-        optimizer.iterations.assign(iterations)
+            _check_group(saved, current)
+        _check_state_shapes(inner, state)
+        if type(frame["iterations"]) is not int:
+            raise TypeError(f"iterations={frame['iterations']!r}")
+        return state, torch.tensor(frame["iterations"], dtype=torch.int32)
     except Exception as error:
         raise ValueError(
             f"The state of a {name} over the model's parameters was expected. Received: a state "
-            f"that does not fit it ({type(error).__name__}: {error})."
+            f"that does not fit it ({type(error).__name__}: {clipped(error)})."
         ) from error
 
 
-def _check_fused_shapes(optimizer, state):
+def _check_group(saved, current):
+    """Raise unless a file's options of a group of parameters are of the kinds that are in use."""
+    lacking = [key for key in current if key not in saved]
+    if lacking:
+        raise ValueError(f"A group has the options {list(current)}. Received: none of {lacking}.")
+    for key, value in saved.items():
+        if key == "params":
+            numbers = isinstance(value, list) and all(type(item) is int for item in value)
+            fitting = numbers and len(value) == len(current["params"])
+        else:
+            fitting = key not in current or _alike(value, current[key])
+        if not fitting:
+            raise ValueError(f"The option '{key}' of a group is of another kind: {value!r}.")
+
+
+def _alike(value, current):
+    if value is None or current is None:
+        return True
+    if isinstance(current, (list, tuple)):
+        fitting = isinstance(value, (list, tuple)) and len(value) == len(current)
+        return fitting and all(map(_alike, value, current))
+    if isinstance(current, str):
+        return isinstance(value, str)
+    numbers = (bool, int, float, torch.Tensor)
+    return not isinstance(current, numbers) or isinstance(value, numbers)
+
+
+# What torch's optimizers keep of a parameter, elementwise.
+_ELEMENTWISE = frozenset(
+    "exp_avg exp_avg_sq max_exp_avg_sq exp_inf momentum_buffer square_avg grad_avg acc_delta sum "
+    "prev step_size".split()
+)
+
+
+def _check_state_shapes(optimizer, state):
     """Fused kernels read as many elements as the parameter has, without looking at the state."""
     number = 0
     for group in optimizer.param_groups:
         for param in group["params"]:
             for key, value in state["state"].get(number, {}).items():
                 is_tensor = isinstance(value, torch.Tensor)
+                fused = group.get("fused") and is_tensor
                 expected = torch.Size() if key == "step" else param.shape
-                if group.get("fused") and is_tensor and value.shape != expected:
+                if (fused or (is_tensor and key in _ELEMENTWISE)) and value.shape != expected:
                     raise ValueError(
                         f"'{key}' of parameter {number} must have shape {tuple(expected)}. "
                         f"Received: shape {tuple(value.shape)}."
@@ -211,6 +330,8 @@ def _from_frame(frame, tensors):
         return frame
     ((kind, content),) = frame.items()
     if kind == "tensor":
+        if type(content) is not int or not 0 <= content < len(tensors):
+            raise ValueError(f"A number of a tensor was expected. Received: {content!r}.")
         return tensors[content].clone()
     if kind == "dict":
         return {key: _from_frame(item, tensors) for key, item in content}

@@ -24,14 +24,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from safetensors.torch import save_file
 
+from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
 from torchkeras.saving import assets
 from torchkeras.saving.assets import by_module, collect_assets
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
-from torchkeras.saving.optimizer_state import get_optimizer_state, set_optimizer_state
-from torchkeras.saving.weight_checks import as_weight, check_differences, check_seeds, seed_states
+from torchkeras.saving.optimizer_state import (
+    get_optimizer_state,
+    prepare_optimizer,
+    set_optimizer_state,
+)
+from torchkeras.saving.weight_checks import (
+    as_weight,
+    check_differences,
+    check_seed_shapes,
+    check_seeds,
+    seed_states,
+)
 
 OPTIMIZER, SEEDS = "optimizer/", "seeds/"
 _MAX_HEADER_BYTES = 32 * 2**20  # room for a config of thousands of layers; bounds the tensors too
@@ -156,8 +167,8 @@ def open_weights(path):
 
 def _open(path):
     try:
-        with open(path, "rb") as file:
-            _check_header(file, path)
+        with open_regular(path, most_bytes=None) as file:
+            check_header(file, path)
         return safe_open(path, framework="pt")
     except FileNotFoundError:
         raise no_file(path) from None
@@ -165,7 +176,7 @@ def _open(path):
         raise unreadable(path, error) from error
 
 
-def _check_header(file, path):
+def check_header(file, path):
     """The header of an open file as JSON; it must be small, and name nothing twice."""
     size = int.from_bytes(file.read(8), "little")
     if size > _MAX_HEADER_BYTES:
@@ -182,7 +193,7 @@ class FileInMemory:
     """
 
     def __init__(self, data, path):
-        self._metadata = _check_header(io.BytesIO(data), path).get("__metadata__")
+        self._metadata = check_header(io.BytesIO(data), path).get("__metadata__")
         try:
             self._tensors = safetensors_torch.load(data)
         except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
@@ -234,7 +245,9 @@ class Weights:
     def assign_state(self, model):
         """Set weights and seeds."""
         seeds = seed_states(model)
-        found = {n: self._tensor(SEEDS + n) for n in seeds if SEEDS + n in self._stored}
+        stored = {n: SEEDS + n for n in seeds if SEEDS + n in self._stored}
+        check_seed_shapes(seeds, {n: self._shape(name) for n, name in stored.items()}, self._path)
+        found = {n: self._tensor(name) for n, name in stored.items()}
         check_seeds(seeds, found, self._path)
         self.assign_weights(model)
         for name, tensor in found.items():
@@ -266,8 +279,10 @@ class Weights:
         frame = (self._file.metadata() or {}).get("optimizer")
         if not count and frame is None:
             return False
-        tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
         frame = None if frame is None else json_object(frame, self._path)
+        shapes = [self._shape(f"{OPTIMIZER}{i}") for i in range(count)]
+        prepare_optimizer(model, shapes, frame)
+        tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
         set_optimizer_state(model, tensors, frame)
         return True
 

@@ -20,12 +20,15 @@ import warnings
 
 from safetensors import SafetensorError
 
+from torchkeras.core.files import open_regular
 from torchkeras.distribution import process_group
 from torchkeras.saving import atomic
-from torchkeras.saving.messages import clipped, unreadable
+from torchkeras.saving.messages import clipped, json_object, unreadable
+from torchkeras.saving.safetensors_format import check_header
 
 FORMAT = 1
 _INDEX = "checkpoint.json"
+_MAX_INDEX_BYTES = 32 * 2**20
 
 
 def commit(folder, description, files):
@@ -59,12 +62,15 @@ def read_index(folder):
     """The index of a whole checkpoint, and `{name: (shape, dtype)}` of its tensors."""
     path = os.path.join(folder, _INDEX)
     try:
-        with open(path, encoding="utf-8") as file:
-            index = json.load(file)
-        data, files = index["data"], index["files"]
-        known = index["format"] == FORMAT and {"metadata", "step"} <= index.keys()
-        known = known and os.path.basename(data) == data and data.startswith("save-")
-        sizes = {name: os.path.getsize(os.path.join(folder, data, name)) for name in files}
+        with open_regular(path, _MAX_INDEX_BYTES) as file:
+            index = json_object(file.read(), path, "checkpoint.json")
+        _check_index(index, path)
+        data = os.path.join(folder, index["data"])
+        sizes = {}
+        for name in index["files"]:
+            with open_regular(os.path.join(data, name), most_bytes=None) as file:
+                check_header(file, os.path.join(data, name))
+                sizes[name] = os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
         if os.path.exists(path):
             raise ValueError(
@@ -72,17 +78,36 @@ def read_index(folder):
                 f"'{error.filename}'. Copy the folder as a whole."
             ) from error
         raise FileNotFoundError(_absent(folder)) from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise unreadable(path, error) from error
-    if not known:
-        raise unreadable(path, "it is not the index of a checkpoint that this version knows")
-    wrong = [name for name, size in sizes.items() if files[name] != size]
+    except OSError as error:
+        raise unreadable(path, error, "checkpoint.json") from error
+    wrong = [name for name, size in sizes.items() if index["files"][name] != size]
     if wrong:
         raise ValueError(
             f"The files of a checkpoint must be as they were written. Received: {wrong[:3]} in "
             f"'{folder}' of another size. Copy the folder anew, or go back to an earlier one."
         )
-    return index, _read_shapes(os.path.join(folder, data), path)
+    return index, _read_shapes(data, index["files"], path)
+
+
+def _check_index(index, path):
+    """Raise unless an index has the parts that `commit` gives it, and names no file elsewhere."""
+    data, files, metadata = (index.get(key) for key in ("data", "files", "metadata"))
+    step = index.get("step", "")
+    known = index.get("format") == FORMAT and isinstance(data, str) and data.startswith("save-")
+    known = known and (step is None or type(step) is int) and isinstance(files, dict)
+    if not known or not isinstance(metadata, dict) or not _is_name(data):
+        problem = "it is not the index of a checkpoint that this version knows"
+        raise unreadable(path, problem, "checkpoint.json")
+    for name, size in files.items():
+        if not (_is_name(name) and name.endswith(".safetensors") and type(size) is int):
+            raise unreadable(path, f"it names the file {clipped(repr(name))}", "checkpoint.json")
+    for name, text in metadata.items():
+        if not isinstance(text, str):
+            raise unreadable(path, f"'{clipped(name)}' in it is no text", "checkpoint.json")
+
+
+def _is_name(name):
+    return os.path.basename(name) == name and not any(c in name for c in "/\\\0")
 
 
 def _absent(folder):
@@ -100,13 +125,44 @@ def _absent(folder):
     )
 
 
-def _read_shapes(data, path):
+def storage_reader(data, files):
+    """torch's reader of a folder, which sees those files alone that the index lists."""
     import torch.distributed.checkpoint as dcp
 
+    reader = dcp.HuggingFaceStorageReader(data)
+    reader.fs = _Listed(reader.fs, [os.path.join(data, name) for name in files])
+    return reader
+
+
+class _Listed:
+    """A file system whose folders hold only some files."""
+
+    def __init__(self, file_system, paths):
+        self._file_system = file_system
+        self._paths = paths
+
+    def __getattr__(self, name):
+        return getattr(self._file_system, name)
+
+    def ls(self, path):
+        return list(self._paths)
+
+
+def _read_shapes(data, files, path):
     try:
-        metadata = dcp.HuggingFaceStorageReader(data).read_metadata()
+        metadata = storage_reader(data, files).read_metadata()
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable(path, error, "checkpoint.json") from error
+    except (RuntimeError, RecursionError, OverflowError) as error:
+        raise unreadable(path, error, "checkpoint.json") from error
+    for place, stored in metadata.storage_data.items():
+        expected = metadata.state_dict_metadata[place.fqn].properties.dtype
+        if stored.dtype != expected:
+            raise ValueError(
+                "The parts of a tensor in a checkpoint must be of one dtype. Received: "
+                f"{expected} and {stored.dtype} for '{clipped(place.fqn)}' in '{data}'. Go back "
+                "to an earlier checkpoint."
+            )
     for name, found in metadata.state_dict_metadata.items():
         parts = [(tuple(chunk.offsets), tuple(chunk.sizes)) for chunk in found.chunks]
         if not covers_once(tuple(found.size), parts):

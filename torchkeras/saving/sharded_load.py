@@ -3,7 +3,7 @@
 `torch.distributed.checkpoint` reads them, on any number of processes, and runs no code doing so.
 """
 
-import json
+import functools
 import os
 
 import torch
@@ -11,13 +11,20 @@ import torch
 from torchkeras.core.sharding import is_sharded, shard_like
 from torchkeras.distribution import process_group
 from torchkeras.distribution.fully_shard import ShardedReplica
+from torchkeras.saving.messages import clipped, json_object
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.one_writer import one_writer
-from torchkeras.saving.optimizer_state import set_optimizer_state
+from torchkeras.saving.optimizer_state import plan_optimizer_state, prepare_optimizer
 from torchkeras.saving.safetensors_format import OPTIMIZER, SEEDS, write_tensors
-from torchkeras.saving.sharded_index import no_warning_of_one_process, read_index
+from torchkeras.saving.sharded_index import no_warning_of_one_process, read_index, storage_reader
 from torchkeras.saving.sharded_save import wait_for_pending
-from torchkeras.saving.weight_checks import check_differences, check_seeds, seed_states
+from torchkeras.saving.weight_checks import (
+    check_differences,
+    check_dtypes,
+    check_seed_shapes,
+    check_seeds,
+    seed_states,
+)
 
 
 def load_sharded(model, folder):
@@ -58,9 +65,11 @@ def load_sharded(model, folder):
     if isinstance(replica, ShardedReplica):
         replica.prepare_inference(first_only=True)  # what is divided needs only its parts
     targets = _weights_and_seeds(model, index, folder, shapes)
-    finish = _add_optimizer(model, index, folder, shapes, targets)
-    _read_parts(targets, os.path.join(folder, index["data"]))
-    finish()
+    read = functools.partial(_read_parts, os.path.join(folder, index["data"]), index["files"])
+    set_optimizer = _prepare_optimizer(model, index, folder, shapes, targets, read)
+    # From here on only a disk can fail: all that the files say was checked.
+    read(targets)
+    set_optimizer()
     return {"step": index["step"]}
 
 
@@ -99,13 +108,13 @@ def consolidate(folder, filepath):
             return
         index, shapes = read_index(folder)
         tensors = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
-        _read_parts(tensors, os.path.join(folder, index["data"]), alone=True)
+        _read_parts(os.path.join(folder, index["data"]), index["files"], tensors, alone=True)
         write_tensors(filepath, tensors, index["metadata"])
 
 
 def _weights_and_seeds(model, index, folder, shapes):
     """`{name in the checkpoint: tensor of the model to read into}`."""
-    aliases = json.loads(index["metadata"].get("aliases", "{}"))
+    aliases = json_object(index["metadata"].get("aliases", "{}"), folder, "checkpoint.json")
     own = {
         name: tensor.detach()
         for name, tensor in model.state_dict(keep_vars=True).items()
@@ -120,44 +129,50 @@ def _weights_and_seeds(model, index, folder, shapes):
         if name in own and shapes[name][0] != tuple(own[name].shape)
     }
     check_differences(model, folder, missing, extra, wrong)
+    check_dtypes({name: (shapes[name][1], own[name].dtype) for name in own}, folder)
     seeds = seed_states(model)
-    found = {
-        name: torch.empty(*shapes[SEEDS + name][:1], dtype=shapes[SEEDS + name][1])
-        for name in seeds
-        if SEEDS + name in shapes
-    }
+    stored = {name: shapes[SEEDS + name] for name in seeds if SEEDS + name in shapes}
+    check_seed_shapes(seeds, {name: shape for name, (shape, _) in stored.items()}, folder)
+    found = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in stored.items()}
     check_seeds(seeds, found, folder)
     return {**own, **{SEEDS + name: seeds[name] for name in found}}
 
 
-def _add_optimizer(model, index, folder, shapes, targets):
-    """Add the optimizer's state to what is to be read; returns what is to be done afterwards."""
+def _prepare_optimizer(model, index, folder, shapes, targets, read):
+    """Check the optimizer's state; returns what is to be done when all has been read.
+
+    That of torchkeras's own is added to the targets. That of torch's may not exist yet: it is
+    read at once and set at the end.
+    """
     names = [name for name in shapes if name.startswith(OPTIMIZER)]
-    names.sort(key=lambda name: int(name.removeprefix(OPTIMIZER)))
-    frame = json.loads(index["metadata"].get("optimizer", "null"))
-    optimizer = model.optimizer
-    if optimizer is None or not (names or frame is not None):
-        return lambda: None
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
-    own = None if frame is not None else getattr(optimizer, "variables", None)
-    if own is not None and [shapes[n][0] for n in names] == [v.shape for v in own]:
-        targets.update(
-            (name, variable._store[variable._key].detach())
-            for name, variable in zip(names, own, strict=True)
+    if {name.removeprefix(OPTIMIZER) for name in names} != set(map(str, range(len(names)))):
+        raise ValueError(
+            f"The state of an optimizer is numbered from 0. Received: {clipped(sorted(names))} in "
+            f"'{folder}'. The checkpoint is damaged."
         )
+    names = [f"{OPTIMIZER}{i}" for i in range(len(names))]
+    text = index["metadata"].get("optimizer")
+    frame = None if text is None else json_object(text, folder, "checkpoint.json")
+    if model.optimizer is None or not (names or frame is not None):
         return lambda: None
-    # A torch optimizer's state may not exist yet, and another's is refused in its own words.
+    prepare_optimizer(model, [shapes[name][0] for name in names], frame)
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    own = None if frame is not None else model.optimizer.variables
+    if own is not None:
+        own = [variable._store[variable._key].detach() for variable in own]
+        kinds = {n: (shapes[n][1], t.dtype) for n, t in zip(names, own, strict=True)}
+        check_dtypes(kinds, folder)
+        targets.update(zip(names, own, strict=True))
+        return lambda: None
     tensors = [torch.zeros(shapes[name][0], dtype=shapes[name][1]) for name in names]
-    if frame is None:
-        set_optimizer_state(model, tensors, frame)
-    targets.update(zip(names, tensors, strict=True))
+    read(dict(zip(names, tensors, strict=True)))
+    set_all = plan_optimizer_state(model, tensors, frame)
 
     def finish():
-        set_optimizer_state(model, tensors, frame)
+        set_all()
         if "class_name" not in frame:
             return
-        for parameter, values in optimizer.optimizer.state.items():
+        for parameter, values in inner.optimizer.state.items():
             for key, value in values.items():
                 if is_sharded(parameter) and value.shape == parameter.shape and value.dim():
                     values[key] = shard_like(value, parameter)
@@ -165,12 +180,12 @@ def _add_optimizer(model, index, folder, shapes, targets):
     return finish
 
 
-def _read_parts(targets, data, alone=False):
+def _read_parts(data, files, targets, alone=False):
     import torch.distributed.checkpoint as dcp
 
     with no_warning_of_one_process():
         dcp.load(
             targets,
-            storage_reader=dcp.HuggingFaceStorageReader(data),
+            storage_reader=storage_reader(data, files),
             no_dist=alone or not process_group.is_active(),
         )

@@ -28,6 +28,26 @@ def check_seeds(seeds, found, path):
             )
 
 
+def check_seed_shapes(seeds, shapes, path):
+    """Raise where the `shapes` of seeds in a file are others than the model's, before reading."""
+    for name, shape in shapes.items():
+        if tuple(shape) != tuple(seeds[name].shape):
+            raise ValueError(
+                f"The seed '{name}' must be a tensor of shape {tuple(seeds[name].shape)}. "
+                f"Received: shape {tuple(shape)} in '{path}'."
+            )
+
+
+def check_dtypes(dtypes, path):
+    """Raise where the dtypes in a file, `{name: (in the file, in the model)}`, cannot be cast."""
+    for name, (found, own) in dtypes.items():
+        if not torch.can_cast(found, own):
+            raise ValueError(
+                f"'{name}' must be {own}, or what can be made that. Received: {found} in '{path}'. "
+                "Convert the file."
+            )
+
+
 def check_differences(model, path, missing, extra, wrong, skip_mismatch=False):
     """Raise where the names and shapes in a file are not the model's own; or warn, if skipped.
 

@@ -1,5 +1,7 @@
 """Downloads into the cache folder, file hashes, and safe extraction of archives."""
 
+import contextlib
+import gzip
 import hashlib
 import http.client
 import logging
@@ -15,8 +17,11 @@ import urllib.parse
 import urllib.request
 import uuid
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
+
+from torchkeras.core.files import check_regular
 
 _logger = logging.getLogger(__name__)
 
@@ -163,6 +168,8 @@ def fetch(
     path = os.path.join(_cache_folder(name, cache_subdir, cache_dir), name)
     refused = ""
     if os.path.exists(path) and not force_download:
+        if not os.path.isdir(path):
+            check_regular(path)  # to read a pipe would wait for a writer
         if file_hash is None and accept is None:
             return path
         found = hash_file(path, algorithm)
@@ -243,7 +250,8 @@ def extract_archive(path, folder=".", archive_format="auto"):
         bool, whether the file was an archive of such a format.
 
     Raises:
-        ValueError: an entry is unsafe, or `archive_format` is unknown.
+        ValueError: an entry is unsafe, the archive is damaged, or has more entries, bytes or
+            headers than its size lets expect; or `archive_format` is unknown.
         OSError: the unpacked files need more room than the disk has.
 
     Example:
@@ -258,14 +266,18 @@ def extract_archive(path, folder=".", archive_format="auto"):
     >>> (folder / "out" / "sub" / "b.txt").read_text()
     'b'
     """
+    check_regular(path)
     for archive_type in _archive_formats(archive_format):
-        if archive_type == "tar" and tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                _write_entries(_tar_entries(archive), folder, path)
-            return True
+        if archive_type == "tar":
+            with _damage_told(path):
+                archive = _open_tar(path)
+                if archive is not None:
+                    with archive:
+                        _write_entries(_tar_entries(archive, _Bounds(path)), folder, path)
+                    return True
         if archive_type == "zip" and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                _write_entries(_zip_entries(archive), folder, path)
+            with _damage_told(path), zipfile.ZipFile(path) as archive:
+                _write_entries(_zip_entries(archive, _Bounds(path)), folder, path)
             return True
     return False
 
@@ -378,6 +390,10 @@ def _download(origin, path, file_hash, algorithm, refused):
             f"`origin` must be a URL that starts with one of {', '.join(_SCHEMES)}. "
             f"Received: origin={origin!r}. For a file on this machine, use pathlib.Path.as_uri()."
         )
+    if scheme == "file":
+        local = urllib.request.url2pathname(urllib.parse.urlsplit(origin).path)
+        if os.path.lexists(local):  # what is not there is told with the way out, below
+            check_regular(local)
     folder, name = os.path.split(path)
     part = f"{path}.{uuid.uuid4().hex}.part"
     hasher = _hasher(algorithm)
@@ -426,11 +442,109 @@ class _Entry:
     open: Any
 
 
-def _tar_entries(archive):
+# An archive may grow by so much when it is unpacked, and have so many entries for its size. Texts
+# shrink to a tenth, tables to a thirtieth; zeros, holes and repeated headers shrink without limit.
+_FREE_BYTES, _MAX_RATIO = 64 * 2**20, 100
+_FREE_ENTRIES, _BYTES_AN_ENTRY = 10_000, 48
+_MAX_HEADER_BYTES = 2**20  # of names and other records that stand before an entry of a tar
+
+
+class _Bounds:
+    """Counts what an archive announces, and raises where it is out of all proportion."""
+
+    def __init__(self, path):
+        self._path = path
+        self._size = os.path.getsize(path)
+        self._bytes = self._entries = 0
+
+    def add(self, size_bytes):
+        """Count one entry.
+
+        Raises:
+            ValueError: the archive has too many, or they are too large.
+        """
+        self._bytes += size_bytes
+        self._entries += 1
+        if size_bytes < 0 or self._bytes > _FREE_BYTES + _MAX_RATIO * self._size:
+            raise self._beyond(f"{self._bytes} bytes or more")
+        if self._entries > _FREE_ENTRIES + self._size // _BYTES_AN_ENTRY:
+            raise self._beyond(f"{self._entries} entries or more")
+
+    def check_stored(self, size_bytes):
+        """Raise where entries take more bytes of the archive than it has: they share some."""
+        if size_bytes > self._size:
+            raise self._beyond(f"entries of {size_bytes} bytes that overlap")
+
+    def _beyond(self, what):
+        return ValueError(
+            "An archive must be in proportion to what is in it. Received: "
+            f"{what} in {self._path} of {self._size} bytes. Nothing was unpacked; if you trust "
+            "the archive, unpack it yourself."
+        )
+
+
+class _BoundedInfo(tarfile.TarInfo):
+    """A header of a tar whose records of variable length, which are read whole, stay small."""
+
+    _lengthy = (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    )
+
+    def _proc_member(self, archive):
+        if self.type in self._lengthy and not 0 <= self.size <= _MAX_HEADER_BYTES:
+            raise ValueError(
+                f"The header of an entry of a tar may have {_MAX_HEADER_BYTES} bytes. Received: "
+                f"{self.size} bytes in {archive.name}. Nothing was unpacked."
+            )
+        return super()._proc_member(archive)
+
+
+def _open_tar(path):
+    """The open tar, or None where the file is none."""
+    try:
+        return tarfile.open(path, tarinfo=_BoundedInfo)
+    except tarfile.TarError:
+        return None
+
+
+@contextlib.contextmanager
+def _damage_told(path):
+    """Inside, whatever a reader of archives raises on a damaged one is a ValueError."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ValueError(
+            f"A whole archive was expected. Received: {path}, which cannot be read to its end "
+            f"({type(error).__name__}: {str(error)[:500]}). Download it again."
+        ) from error
+
+
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    gzip.BadGzipFile,
+    UnicodeError,
+    OverflowError,
+)
+
+
+def _tar_entries(archive, bounds):
     entries = []
-    for info in archive.getmembers():
+    for info in archive:
         target = ""
-        if info.isreg():
+        bounds.add(info.size)
+        if info.issparse():
+            kind = "sparse file"
+        elif info.isreg():
             kind = "file"
         elif info.isdir():
             kind = "folder"
@@ -445,10 +559,12 @@ def _tar_entries(archive):
     return entries
 
 
-def _zip_entries(archive):
+def _zip_entries(archive, bounds):
     entries = []
+    bounds.check_stored(sum(info.compress_size for info in archive.infolist()))
     for info in archive.infolist():
         target = ""
+        bounds.add(info.file_size)
         # The upper half holds the Unix mode; 0 where the archive was made elsewhere.
         mode = info.external_attr >> 16
         if info.is_dir():

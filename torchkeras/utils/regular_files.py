@@ -1,45 +1,9 @@
-"""Opening files that strangers may have put there: regular ones only, of a sane size."""
+"""The regular files of folders that strangers may have filled; `open_regular` opens one."""
 
 import os
 import stat
 
-# No text, picture or recording that is one sample of a data set comes near it.
-MAX_FILE_BYTES = 2**31
-
-
-def open_regular(path):
-    """The file, open for reading bytes.
-
-    Raises:
-        OSError: it is a pipe, a device or a folder, which is not opened, or cannot be read.
-        ValueError: it is larger than `MAX_FILE_BYTES`.
-
-    Example:
-
-    >>> with open("note.txt", "w") as file:
-    ...     _ = file.write("text")
-    >>> from torchkeras.utils.regular_files import open_regular
-    >>> with open_regular("note.txt") as file:
-    ...     file.read()
-    b'text'
-    """
-    # Opening a pipe would wait for a writer, and reading a device may never end.
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"A regular file was expected. Received: {path}, which is none.")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ValueError(
-                f"A file of at most {MAX_FILE_BYTES} bytes was expected. Received: {path} of "
-                f"{status.st_size} bytes. Cut it into parts, or leave it out of the folder."
-            )
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+from torchkeras.core.files import open_regular as open_regular
 
 
 def regular_files(directory, endings, follow_links):
