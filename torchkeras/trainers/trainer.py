@@ -24,6 +24,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
+from torchkeras.trainers.resuming import keeps_position, set_metrics, with_backup
 from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
@@ -42,6 +43,7 @@ class Trainer(Steps):
         super().__init__()
         # The model's part in a job of processes, and the Distribution that made it.
         self.__dict__.update(_replica=OneProcess(self), _replica_of=None)
+        self.__dict__["_training_data"] = None  # the EpochIterator of the `fit` that runs
 
     def __getstate__(self):
         # A copy is outside of any loop; a compiled call cannot be copied, and is made anew.
@@ -53,6 +55,7 @@ class Trainer(Steps):
             "_graph_steps": {},
             "_replica": None,
             "_replica_of": None,
+            "_training_data": None,
         }
 
     def __setstate__(self, state):
@@ -185,6 +188,7 @@ class Trainer(Steps):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        resume=None,
     ):
         """Train for a number of epochs.
 
@@ -208,6 +212,9 @@ class Trainer(Steps):
             validation_steps: int, steps of each evaluation; None for one pass.
             validation_batch_size: int or None for `batch_size`.
             validation_freq: int, or list of epochs (from 1), when to evaluate.
+            resume: str or path of a folder: the run is backed up there after each epoch and at a
+                signal to end, and goes on from there when the program runs again. The same as
+                `callbacks.BackupAndRestore(resume)` as the last callback.
 
         Returns:
             History, whose `history` is a dict of names to lists of floats, one for each epoch.
@@ -229,6 +236,8 @@ class Trainer(Steps):
         check_count("initial_epoch", initial_epoch, least=0)
         check_validation(validation_split, validation_freq)
         epochs = min(epochs, config.max_epochs() or epochs)
+        if resume is not None:
+            callbacks = with_backup(callbacks, resume)
         replica = self._join_job()
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
@@ -250,6 +259,8 @@ class Trainer(Steps):
                 batch_size=validation_batch_size or batch_size,
                 steps_per_epoch=validation_steps,
             )
+        iterator.records = keeps_position(callbacks)
+        self.__dict__["_training_data"] = iterator
         try:
             build_for(self, iterator)
             with replica.training(), self._mode(True):
@@ -267,11 +278,15 @@ class Trainer(Steps):
                     initial_epoch = restored or initial_epoch
                     if not iterator.data_adapter.one_shot:
                         iterator.reset()  # a pass begun before has another run's order
+                under_way = self.__dict__.pop("_resumed_loop", None)
+                if under_way is not None:
+                    iterator.go_on(under_way["position"])
                 logs = {}
                 for epoch in range(initial_epoch, epochs):
                     steps = iterator.num_batches
                     self.__dict__["_steps_to_come"] = steps and steps * (epochs - epoch)
-                    logs = self._fit_epoch(iterator, epoch, callbacks)
+                    logs = self._fit_epoch(iterator, epoch, callbacks, under_way)
+                    under_way = None
                     if verbose:
                         self._tell_news()
                     if validation is not None and _is_due(epoch, validation_freq):
@@ -290,17 +305,28 @@ class Trainer(Steps):
             iterator.reset()
             if validation is not None:
                 validation.reset()
-            self.__dict__["_steps_to_come"] = None
+            self.__dict__.update(_steps_to_come=None, _training_data=None)
+            if isinstance(callbacks, CallbackList):
+                callbacks._release()
         return self.history
 
-    def _fit_epoch(self, iterator, epoch, callbacks):
-        """One pass over the training data; returns the logs of its end."""
+    def _fit_epoch(self, iterator, epoch, callbacks, under_way=None):
+        """One pass over the training data; returns the logs of its end.
+
+        `under_way` is the state of a loop that another run has begun.
+        """
         self.reset_metrics()
         callbacks.on_epoch_begin(epoch)
+        within_epoch = under_way is not None and under_way["position"]["steps"] > 0
+        if within_epoch:
+            callbacks._after_resumed_epoch_begin()
+            set_metrics(self, under_way["metrics"], iterator)
         self._running.look_up(self)  # a callback may have frozen layers
         forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)
         logs = run_batches(self, "train", train_on, iterator, callbacks)
+        if logs is None and within_epoch:
+            logs = under_way["logs"]  # it was saved after the last batch
         if logs is None:
             if not iterator.exhausted:
                 raise no_batch_error("`fit`", self.name)
