@@ -13,6 +13,7 @@ from torchkeras.callbacks.training_state import (
     save_training_state,
     set_states,
 )
+from torchkeras.core.checks import as_path, check_switch
 from torchkeras.distribution import process_group
 from torchkeras.distribution.random_state import set_random_states
 from torchkeras.distribution.sharding import whole_state
@@ -95,7 +96,9 @@ class BackupAndRestore(SaveFrequency, Callback):
                 f"`backup_dir` must be the path of a folder. Received: backup_dir={backup_dir!r}."
             )
         self._set_save_freq(save_freq)
-        self.backup_dir = os.fsdecode(backup_dir)
+        check_switch("double_checkpoint", double_checkpoint)
+        check_switch("delete_checkpoint", delete_checkpoint)
+        self.backup_dir = as_path("backup_dir", backup_dir)
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
         self._path = os.path.join(self.backup_dir, "latest.safetensors")

@@ -309,8 +309,8 @@ def to_frame(value, arrays):
         return {"bytes": value.hex()}
     raise TypeError(
         "The state of a callback or of data must be made of numbers, strings, arrays, and lists, "
-        f"tuples and dicts of them. Received: {value!r} of type {type(value).__name__}. Leave it out "
-        "of the state."
+        f"tuples and dicts of them. Received: {value!r} of type {type(value).__name__}. Leave it "
+        "out of the state."
     )
 
 

@@ -347,6 +347,8 @@ def _check_steps(steps):
     if steps is None:
         return None
     try:
+        if isinstance(steps, bool):
+            raise TypeError("a bool")
         steps = operator.index(steps)
     except TypeError as error:
         raise TypeError(

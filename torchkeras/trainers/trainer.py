@@ -1,6 +1,7 @@
 """Trainer: fit, evaluate, predict; the half of a Model that is not a layer."""
 
 import contextlib
+import operator
 
 import torch
 
@@ -8,11 +9,17 @@ from torchkeras import kernels
 from torchkeras.callbacks import CallbackList
 from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config
+from torchkeras.core.checks import check_whole
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.distribution.one_process import OneProcess
-from torchkeras.trainers.argument_checks import check_count, check_validation, no_batch_error
+from torchkeras.trainers.argument_checks import (
+    check_loop,
+    check_shuffle,
+    check_validation,
+    no_batch_error,
+)
 from torchkeras.trainers.batch_loop import run_batches
 from torchkeras.trainers.building import build_for, build_optimizer, finish_optimizer
 from torchkeras.trainers.compile_loss import reads_labels
@@ -21,6 +28,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from torchkeras.trainers.data_checks import check_validation_data, check_values
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
@@ -28,6 +36,7 @@ from torchkeras.trainers.resuming import keeps_position, set_metrics, with_backu
 from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
+from torchkeras.trainers.unmoved import unmoved_on_error
 
 
 class Trainer(Steps):
@@ -87,6 +96,7 @@ class Trainer(Steps):
 
         In one of several processes they are its rows of the batches.
         """
+        check_values(self, x, y, sample_weight, arguments.get("class_weight"))
         return EpochIterator(
             x=x,
             y=y,
@@ -232,8 +242,17 @@ class Trainer(Steps):
         2
         """
         self._assert_compiled("fit")
-        check_count("epochs", epochs, least=0)
-        check_count("initial_epoch", initial_epoch, least=0)
+        check_whole("epochs", epochs, least=0)
+        check_whole("initial_epoch", initial_epoch, least=0)
+        epochs, initial_epoch = operator.index(epochs), operator.index(initial_epoch)
+        check_loop(
+            verbose,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
+        check_shuffle(shuffle)
         check_validation(validation_split, validation_freq)
         epochs = min(epochs, config.max_epochs() or epochs)
         if resume is not None:
@@ -256,14 +275,16 @@ class Trainer(Steps):
         if validation_data is not None:
             validation = self._batches(
                 *unpack_x_y_sample_weight(validation_data),
-                batch_size=validation_batch_size or batch_size,
+                batch_size=batch_size if validation_batch_size is None else validation_batch_size,
                 steps_per_epoch=validation_steps,
             )
         iterator.records = keeps_position(callbacks)
         self.__dict__["_training_data"] = iterator
         try:
             build_for(self, iterator)
-            with replica.training(), self._mode(True):
+            if validation is not None:
+                check_validation_data(self, (x, y), validation_data)
+            with unmoved_on_error(self), replica.training(), self._mode(True):
                 self._prepare_training()
                 if validation is not None:
                     replica.warn_of_repeats(validation.sampler)
@@ -344,7 +365,7 @@ class Trainer(Steps):
     def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
         if isinstance(callbacks, CallbackList):
             return callbacks
-        if not process_group.is_chief():
+        if not process_group.is_chief() or verbose is None:
             verbose = 0
         return CallbackList(
             callbacks,
@@ -395,6 +416,7 @@ class Trainer(Steps):
                 "spelling."
             )
         self._assert_compiled("evaluate")
+        check_loop(verbose, batch_size=batch_size, steps=steps)
         replica = self._join_job()
         iterator = self._batches(x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps)
         try:
@@ -448,6 +470,7 @@ class Trainer(Steps):
         >>> model.predict(np.ones((5, 3)), verbose=0).shape
         (5, 2)
         """
+        check_loop(verbose, batch_size=batch_size, steps=steps)
         replica = self._join_job()
         if verbose == 0 and steps is None and not callbacks and self._predicts_plainly():
             outputs = predict_at_once(self, x, batch_size)
@@ -515,7 +538,7 @@ class Trainer(Steps):
         self._assert_compiled("train_on_batch")
         replica = self._join_job()
         data, iterator = self._one_batch(x, y, sample_weight, class_weight)
-        with self._mode(True):
+        with unmoved_on_error(self), self._mode(True):
             self._prepare_training(first_only=True)
             self.reset_metrics()
             self._clear_gradients()

@@ -354,6 +354,8 @@ def _batch_size(batch_size, steps, num_samples):
     if batch_size is None:
         return math.ceil(num_samples / steps) if steps else 32
     try:
+        if isinstance(batch_size, bool):
+            raise TypeError("a bool")
         batch_size = operator.index(batch_size)
     except TypeError as error:
         raise TypeError(
