@@ -59,7 +59,9 @@ def _as_float(value):
             return None
         is_numpy = isinstance(value, np.ndarray)
         is_real = value.dtype.kind in "fiu" if is_numpy else not value.is_complex()
-        return float(value.reshape(())) if is_real else None
+        if not is_real:
+            return None
+        return float(value.reshape(()) if is_numpy else value.detach().reshape(()))
     try:
         return float(value)
     except (TypeError, ValueError):

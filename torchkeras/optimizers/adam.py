@@ -80,7 +80,7 @@ class Adam(Optimizer):
             **kwargs,
         )
         check_real("beta_1", beta_1, least=0, below=1)
-        check_real("beta_2", beta_2, least=0, below=1)
+        check_real("beta_2", beta_2, least=0, most=1)
         check_real("epsilon", epsilon, least=0)
         check_switch("amsgrad", amsgrad)
         self.beta_1 = beta_1

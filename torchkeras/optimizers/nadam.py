@@ -75,7 +75,7 @@ class Nadam(Optimizer):
             **kwargs,
         )
         check_real("beta_1", beta_1, least=0, below=1)
-        check_real("beta_2", beta_2, least=0, below=1)
+        check_real("beta_2", beta_2, least=0, most=1)
         check_real("epsilon", epsilon, least=0)
         self.beta_1 = beta_1
         self.beta_2 = beta_2

@@ -34,9 +34,9 @@ class PiecewiseConstantDecay(FormulaSchedule):
                 f"the first boundary and one after each. Received: boundaries={boundaries} "
                 f"(length {len(boundaries)}), values={values} (length {len(values)})."
             )
-        for name, numbers in (("boundaries", boundaries), ("values", values)):
+        for argument, numbers in (("boundaries", boundaries), ("values", values)):
             for i, number in enumerate(numbers):
-                check_real(f"{name}[{i}]", number, finite=False)
+                check_real(f"{argument}[{i}]", number, finite=False)
         if any(first > second for first, second in itertools.pairwise(boundaries)):
             raise ValueError(
                 f"`boundaries` must rise. Received: boundaries={boundaries}. Sort them, and "
