@@ -164,7 +164,7 @@ def check_validation_data(model, training, validation_data):
     """Raise a ValueError where arrays to validate on cannot go through a model as those to train.
 
     Shapes and structures are compared before anything is trained: those of `x` with the model's
-    inputs, the number of targets with that of the training's.
+    inputs, and the shape of one target with that of the training's.
 
     Args:
         model: a built Trainer.
@@ -179,13 +179,12 @@ def check_validation_data(model, training, validation_data):
     if train_y is None or not _arrays("y", train_y) or not _arrays("x", x):
         return
     counts = [0 if part is None else len(_arrays("y", part)) for part in (train_y, y)]
-    if counts[0] != counts[1]:
+    if counts[0] and not counts[1]:
         raise ValueError(
-            "`validation_data` must have the targets that the training has. Received: "
-            f"{counts[1]} arrays of targets to validate on, and {counts[0]} to train on. Give "
-            "`validation_data=(x, y)` in the same structure."
+            "`validation_data` must have targets, as the training has. Received: 0 arrays of "
+            f"targets to validate on, and {counts[0]} to train on. Give `validation_data=(x, y)`."
         )
-    if counts[0] == 1:
+    if counts == [1, 1]:
         (_, ours), (_, theirs) = _arrays("y", y)[0], _arrays("y", train_y)[0]
         shapes = tuple(ours.shape[1:]), tuple(theirs.shape[1:])
         if shapes[0] and shapes[1] and _is_fixed(model) and shapes[0] != shapes[1]:
