@@ -127,6 +127,27 @@ class Counting:
         self.place = state["place"]
 
 
+class Stateful(torch.utils.data.DataLoader):
+    """A loader that tells where it is, in the way of torchdata's StatefulDataLoader."""
+
+    order, place = None, 0
+
+    def __iter__(self):
+        if self.order is None:
+            self.order, self.place = np.random.permutation(18), 0
+        while self.place < 5:
+            rows = self.order[self.place * 4 : self.place * 4 + 4]
+            self.place += 1
+            yield torch.tensor(X[rows]), torch.tensor(Y[rows])
+        self.order = None
+
+    def state_dict(self):
+        return {"order": self.order, "place": self.place}
+
+    def load_state_dict(self, state):
+        self.order, self.place = state["order"], state["place"]
+
+
 def loader(dataset=None, **arguments):
     dataset = Samples() if dataset is None else dataset
     return torch.utils.data.DataLoader(dataset, batch_size=4, **arguments)
@@ -175,6 +196,7 @@ SOURCES = {
     },
     "DataLoader, weighted": lambda: {"x": weighted()},
     "DataLoader, set_epoch": lambda: {"x": distributed()},
+    "DataLoader, with a state": lambda: {"x": Stateful(Samples(), batch_size=4)},
     "DataLoader, stream": lambda: {"x": loader(Stream())},
     "iterator with a state": lambda: {"x": Counting(), "steps_per_epoch": 4},
 }  # fmt: skip
