@@ -419,3 +419,19 @@ def test_complex_numbers_where_they_are_meant():
     model = Magnitude()
     model.compile("sgd", "mse")
     assert len(fit(model, x=X + 1j).epoch) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["adam", torch.optim.SGD])
+def test_an_error_after_the_first_update_undoes_nothing(optimizer):
+    class Stop(callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1:
+                raise ArithmeticError
+
+    model = make()
+    model.compile(optimizer if isinstance(optimizer, str) else lambda p: optimizer(p, 0.1), "mse")
+    before = [w.numpy().copy() for w in model.non_trainable_weights]
+    with pytest.raises(ArithmeticError):
+        fit(model, batch_size=4, callbacks=[Stop()])
+    after = [w.numpy() for w in model.non_trainable_weights]
+    assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

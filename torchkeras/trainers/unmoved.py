@@ -58,5 +58,8 @@ def _moving(model):
 
 
 def _updates(model):
+    """What tells whether a weight was updated: torch counts writes to each; and the optimizer."""
     iterations = getattr(model.optimizer, "_iterations", None)
-    return None if iterations is None else int(iterations)
+    trained = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
+    versions = [(id(p), p._version) for p in trained]
+    return None if iterations is None else int(iterations), versions
