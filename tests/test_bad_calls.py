@@ -73,6 +73,7 @@ DATA = [
     ("complex x", lambda m: fit(m, x=X + 1j), ValueError, "`x` .*real.*complex64"),
     ("complex y", lambda m: fit(m, y=Y + 1j), ValueError, "`y` .*real.*complex64"),
     ("complex tensor", lambda m: fit(m, y=torch.tensor(Y + 1j)), ValueError, "`y` .*real"),
+    ("complex predict", lambda m: m.predict(X + 1j, verbose=0), ValueError, "`x` .*real"),
     ("complex batch", lambda m: m.train_on_batch(X + 1j, Y), ValueError, "`x` .*real"),
     ("complex weight", lambda m: fit(m, sample_weight=1j * np.ones(8)), ValueError, "real numbers"),
     (

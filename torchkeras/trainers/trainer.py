@@ -471,6 +471,7 @@ class Trainer(Steps):
         (5, 2)
         """
         check_loop(verbose, batch_size=batch_size, steps=steps)
+        check_values(self, x, None, None)
         replica = self._join_job()
         if verbose == 0 and steps is None and not callbacks and self._predicts_plainly():
             outputs = predict_at_once(self, x, batch_size)
