@@ -13,7 +13,6 @@ from torchkeras.distribution.replica import Replica
 
 # What a Replica does in the midst of a step, where one process has none, or for itself alone.
 WITHIN_STEPS = {
-    "broadcast_state",
     "gradient_weight",
     "normalizer",
     "reduce_gradients",

@@ -30,9 +30,12 @@ class CallbackList(Callback):
     one of them does not mark itself `_supports_device_logs`.
 
     Some things serve the library's own callbacks. `_unused_hooks` names batch hooks that a class
-    defines and an object, as it was set up, does not need. `_after_train_begin(callbacks)` and
+    defines and an object, as it was set up, does not need. `_after_train_begin(callbacks)`,
+    `_after_train_batch_end(batch, logs)`, where batch hooks are called, and
     `_after_epoch_end(epoch)` are called once every callback has had its own hook, for one that
-    depends on the state of the others. For jobs of several processes, `_only_shows = True` marks
+    depends on the state of the others; `_after_resumed_epoch_begin()` likewise, in an epoch that
+    another run began. `_after_stop()` is called within an epoch that is ended early, and
+    `_release()` whenever `fit` is left. For jobs of several processes, `_only_shows = True` marks
     a callback that decides nothing, and `_needs_all_rows = True` one whose batch hooks need the
     logs of all processes though it does not read each of them.
 
@@ -103,6 +106,11 @@ class CallbackList(Callback):
                 getattr(callback, "_supports_device_logs", False) for callback, _ in found
             )
             self._listeners[hook] = [callback for callback, _ in found]
+        self._after_train_batch = [
+            method
+            for method in (getattr(c, "_after_train_batch_end", None) for c in self.callbacks)
+            if method is not None
+        ]
         self.wants_train_batch_begin = bool(self._methods["on_train_batch_begin"])
         self.wants_train_batch_end = bool(self._methods["on_train_batch_end"])
         self.wants_test_batch_begin = bool(self._methods["on_test_batch_begin"])
@@ -150,6 +158,8 @@ class CallbackList(Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._call_batch_hook("on_train_batch_end", batch, logs)
+        for method in self._after_train_batch:
+            method(batch, logs)
 
     def on_test_batch_begin(self, batch, logs=None):
         self._call_batch_hook("on_test_batch_begin", batch, logs)
@@ -193,6 +203,22 @@ class CallbackList(Callback):
         logs = logs_to_floats(logs)
         for callback in self.callbacks:
             callback.on_train_end(logs)
+
+    def _tell(self, hook):
+        for callback in self.callbacks:
+            method = getattr(callback, hook, None)
+            if method is not None:
+                method()
+
+    def _after_stop(self):
+        self._tell("_after_stop")
+
+    def _after_resumed_epoch_begin(self):
+        self._tell("_after_resumed_epoch_begin")
+        self._find_hooks()
+
+    def _release(self):
+        self._tell("_release")
 
     def on_test_begin(self, logs=None):
         logs = logs_to_floats(logs)

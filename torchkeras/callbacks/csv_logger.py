@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.core.checks import as_path, check_switch, check_text
 from torchkeras.distribution import process_group
 
 
@@ -45,8 +46,11 @@ class CSVLogger(Callback):
 
     def __init__(self, filename, separator=",", append=False):
         super().__init__()
+        filename = as_path("filename", filename)
+        check_text("separator", separator)
+        check_switch("append", append)
         self.sep = separator
-        self.filename = os.fsdecode(filename)
+        self.filename = filename
         self.append = append
         self.append_header = True
         self.keys = None

@@ -3,6 +3,7 @@
 import warnings
 
 from torchkeras.callbacks.monitor_callback import MonitorCallback
+from torchkeras.core.checks import check_real, check_switch, check_verbose
 from torchkeras.core.sharding import is_sharded
 from torchkeras.utils.progbar import write_line
 
@@ -59,6 +60,12 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch=0,
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_real("patience", patience, least=0, finite=False, cure="Give a number of epochs.")
+        check_real("start_from_epoch", start_from_epoch, cure="Give a number of epochs.")
+        if baseline is not None:
+            check_real("baseline", baseline, finite=False, cure="Give a number, or None.")
+        check_verbose(verbose)
+        check_switch("restore_best_weights", restore_best_weights)
         self.patience = patience
         self.verbose = verbose
         self.baseline = baseline

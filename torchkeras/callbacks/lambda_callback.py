@@ -1,6 +1,7 @@
 """LambdaCallback: a callback made of functions."""
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.core.checks import check_function
 
 
 class LambdaCallback(Callback):
@@ -53,5 +54,6 @@ class LambdaCallback(Callback):
             **kwargs,
         }
         for name, function in functions.items():
+            check_function(name, function)
             if function is not None:
                 setattr(self, name, function)

@@ -6,6 +6,7 @@ import numpy as np
 
 from torchkeras.callbacks.callback import Callback
 from torchkeras.callbacks.learning_rates import check_settable
+from torchkeras.core.checks import check_function, check_verbose
 from torchkeras.utils.progbar import write_line
 
 
@@ -37,6 +38,8 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule, verbose=0):
         super().__init__()
+        check_function("schedule", schedule, optional=False)
+        check_verbose(verbose)
         self.schedule = schedule
         self.verbose = verbose
 

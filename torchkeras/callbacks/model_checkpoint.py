@@ -10,6 +10,7 @@ import torch
 from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.callbacks.monitor_callback import MonitorCallback
 from torchkeras.callbacks.save_frequency import SaveFrequency
+from torchkeras.core.checks import as_path, check_real, check_switch, check_verbose
 from torchkeras.distribution import process_group
 from torchkeras.distribution.sharding import is_divided
 from torchkeras.utils.progbar import write_line
@@ -76,9 +77,15 @@ class ModelCheckpoint(SaveFrequency, MonitorCallback):
         save_freq="epoch",
         initial_value_threshold=None,
     ):
+        filepath = as_path("filepath", filepath)
+        if initial_value_threshold is not None:
+            check_real("initial_value_threshold", initial_value_threshold, finite=False)
+        check_verbose(verbose)
+        check_switch("save_best_only", save_best_only)
+        check_switch("save_weights_only", save_weights_only)
         super().__init__(monitor, mode, initial_value_threshold)
         self.verbose = verbose
-        self.filepath = os.fsdecode(filepath)
+        self.filepath = filepath
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self._set_save_freq(save_freq)

@@ -4,6 +4,7 @@ import operator
 import warnings
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.core.checks import check_real, check_text
 
 
 class MonitorCallback(Callback):
@@ -27,6 +28,10 @@ class MonitorCallback(Callback):
 
     def __init__(self, monitor="val_loss", mode="auto", baseline=None, min_delta=0):
         super().__init__()
+        check_text("monitor", monitor)
+        check_real("min_delta", min_delta, finite=False)
+        if baseline is not None:
+            check_real("baseline", baseline, finite=False, cure="Give a number, or None.")
         if mode not in ("auto", "min", "max"):
             warnings.warn(
                 f"`mode` of {type(self).__name__} must be 'auto', 'min' or 'max'. Received: "

@@ -6,6 +6,7 @@ import numpy as np
 
 from torchkeras.callbacks.learning_rates import check_settable
 from torchkeras.callbacks.monitor_callback import MonitorCallback
+from torchkeras.core.checks import check_real, check_verbose
 from torchkeras.utils.progbar import write_line
 
 
@@ -57,6 +58,11 @@ class ReduceLROnPlateau(MonitorCallback):
         **kwargs,
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
+        check_real("factor", factor, least=0, cure="Give a factor from 0 to below 1.")
+        check_real("patience", patience, least=0, finite=False, cure="Give a number of epochs.")
+        check_real("cooldown", cooldown, least=0, finite=False, cure="Give a number of epochs.")
+        check_real("min_lr", min_lr, least=0, cure="Give a learning rate, 0 for no limit.")
+        check_verbose(verbose)
         if factor >= 1.0:
             raise ValueError(
                 f"`factor` of ReduceLROnPlateau must be below 1. Received: factor={factor}."

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.core.checks import check_switch, check_text
 from torchkeras.distribution import process_group
 
 _TIMEOUT_S = 10
@@ -45,6 +46,14 @@ class RemoteMonitor(Callback):
         send_as_json=False,
     ):
         super().__init__()
+        for name, value in (("root", root), ("path", path), ("field", field)):
+            check_text(name, value)
+        if not isinstance(headers, (dict, type(None))):
+            raise TypeError(
+                f"`headers` must be a dict of strings, or None. Received: headers={headers!r} of "
+                f"type {type(headers).__name__}. Give names and values."
+            )
+        check_switch("send_as_json", send_as_json)
         if not root.startswith(("http://", "https://")):
             raise ValueError(
                 "`root` must be an http:// or https:// address. Received: "

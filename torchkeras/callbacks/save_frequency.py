@@ -47,12 +47,18 @@ class SaveFrequency:
         return ("on_train_batch_end",) if is_own and self.save_freq == "epoch" else ()
 
     def on_train_batch_end(self, batch, logs=None):
+        if self._is_due(batch):
+            self._save_on_batch(batch, logs)
+
+    def _is_due(self, batch):
+        """Whether to save at the end of this batch, which is counted."""
         if self.save_freq == "epoch":
-            return
+            return False
         last = self._last_batch_seen
         is_new_epoch = last is None or batch <= last
         self._last_batch_seen = batch
         self._batches_seen_since_last_saving += batch + 1 if is_new_epoch else batch - last
-        if self._batches_seen_since_last_saving >= self.save_freq:
-            self._batches_seen_since_last_saving = 0
-            self._save_on_batch(batch, logs)
+        if self._batches_seen_since_last_saving < self.save_freq:
+            return False
+        self._batches_seen_since_last_saving = 0
+        return True

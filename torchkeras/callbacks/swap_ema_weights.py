@@ -3,6 +3,7 @@
 import torch
 
 from torchkeras.callbacks.callback import Callback
+from torchkeras.core.checks import check_switch
 
 
 class SwapEMAWeights(Callback):
@@ -35,6 +36,7 @@ class SwapEMAWeights(Callback):
 
     def __init__(self, swap_on_epoch=False):
         super().__init__()
+        check_switch("swap_on_epoch", swap_on_epoch)
         self.swap_on_epoch = swap_on_epoch
         self._ema_weights_in_model = False
 

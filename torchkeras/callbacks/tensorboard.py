@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from torchkeras.callbacks.callback import Callback, logs_to_floats
+from torchkeras.core.checks import as_path, check_switch, check_whole
 from torchkeras.distribution import process_group
 from torchkeras.distribution.sharding import whole_state
 
@@ -81,7 +82,15 @@ class TensorBoard(Callback):
         embeddings_metadata=None,
     ):
         super().__init__()
-        self.log_dir = os.fsdecode(log_dir)
+        check_whole("histogram_freq", histogram_freq, least=0, cure="Give 0 for no histograms.")
+        check_whole("embeddings_freq", embeddings_freq, least=0, cure="Give 0 for none.")
+        for name, value in (
+            ("write_graph", write_graph),
+            ("write_images", write_images),
+            ("write_steps_per_second", write_steps_per_second),
+        ):
+            check_switch(name, value)
+        self.log_dir = as_path("log_dir", log_dir)
         self.histogram_freq = histogram_freq
         self.write_graph = write_graph
         self.write_images = write_images

@@ -3,6 +3,7 @@
 import math
 
 from torchkeras.callbacks.callback import Callback, logs_to_floats
+from torchkeras.core.checks import check_switch
 from torchkeras.utils.progbar import write_line
 
 
@@ -33,6 +34,7 @@ class TerminateOnNaN(Callback):
 
     def __init__(self, raise_error: bool = False):
         super().__init__()
+        check_switch("raise_error", raise_error)
         self.raise_error = raise_error
         self._has_told = False
 

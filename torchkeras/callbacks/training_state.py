@@ -23,6 +23,9 @@ from torchkeras.distribution import process_group
 from torchkeras.distribution.random_state import check_random_states, gather_random_states
 from torchkeras.distribution.sharding import whole_state
 
+# Of what `fit` tells of itself; a file of another one begins its epoch anew.
+LOOP_VERSION = 1
+
 _WEIGHTS, _SEEDS, _OPTIMIZER, _ARRAYS = "weights/", "seeds/", "optimizer/", "arrays/"
 
 
@@ -36,7 +39,8 @@ def save_training_state(path, model, callbacks, progress):
         path: str. Its folder must exist.
         model: a built model.
         callbacks: list of Callbacks; those that have a state take part: see `get_states`.
-        progress: dict of numbers and strings.
+        progress: dict of numbers and strings; under `"loops"` a list, an item for each process, of
+            dicts of a position in the data, the metrics' values and the logs.
 
     Raises:
         TypeError: a callback's state has something that is no number, string, array or structure
@@ -53,7 +57,7 @@ def save_training_state(path, model, callbacks, progress):
     {'epoch': 3}
     """
     random_states = gather_random_states()
-    model._replica.gather_accumulators()
+    model._replica.synchronize_state()
     with whole_state(model):
         if process_group.is_chief():
             _write(path, model, callbacks, progress, random_states)
@@ -65,12 +69,16 @@ def _write(path, model, callbacks, progress, random_states):
 
     optimizer_tensors, frame = get_optimizer_state(model.optimizer, model)
     arrays = []
+    progress = dict(progress)
+    loops = progress.pop("loops", None)  # what each process tells of its loop
     description = {
         "progress": progress,
         "optimizer": frame,
         "callbacks": to_frame(get_states(callbacks), arrays),
         "random": to_frame(random_states, arrays),
     }
+    if loops is not None:
+        description["loop"] = {"version": LOOP_VERSION, "processes": to_frame(loops, arrays)}
     tensors = {_WEIGHTS + name: tensor for name, tensor in _weights(model).items()}
     for prefix, values in (
         (_SEEDS, _seeds(model)),
@@ -114,6 +122,7 @@ def load_training_state(path, model, callbacks=()):
         if isinstance(random_states, dict):  # of an earlier version, which knew one process
             random_states = [random_states]
         check_random_states(random_states)
+        loops = _loops_in(description, arrays)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     optimizer_tensors = _in_order(tensors, _OPTIMIZER)
@@ -127,7 +136,33 @@ def load_training_state(path, model, callbacks=()):
             tensor.copy_(tensors[_WEIGHTS + name])
         for i, tensor in enumerate(seeds):
             tensor.copy_(tensors[f"{_SEEDS}{i}"])
-    return description["progress"], callback_states, random_states
+    progress = description["progress"]
+    return ({**progress, "loops": loops} if loops else progress), callback_states, random_states
+
+
+def _loops_in(description, arrays):
+    """What each process told of its loop; None in files that lack it, or of another version."""
+    found = description.get("loop")
+    if not found or found["version"] != LOOP_VERSION:
+        return None
+    loops = from_frame(found["processes"], arrays)
+    if not isinstance(loops, list) or not loops:
+        raise ValueError("the states of its loops are no list")
+    for loop in loops:
+        if not isinstance(loop, dict) or set(loop) != {"position", "metrics", "logs"}:
+            raise ValueError("the state of a loop is of another form")
+        position = loop["position"]
+        for name in ("epoch_random", "pass_random"):
+            if position[name] is not None:
+                check_random_states([position[name]])
+        for name in ("steps", "steps_in_pass"):
+            if type(position[name]) is not int or position[name] < 0:
+                raise ValueError(f"the state of a loop has {name}={position[name]!r}")
+        if not {"pass_state", "source"} <= set(position) or not all(
+            isinstance(value, torch.Tensor) for value in loop["metrics"]
+        ):
+            raise ValueError("the state of a loop lacks something")
+    return loops
 
 
 _MAX_DESCRIPTION_BYTES = 32 * 2**20
@@ -381,10 +416,12 @@ def to_frame(value, arrays):
         return {kind: [to_frame(item, arrays) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[to_frame(k, arrays), to_frame(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
     raise TypeError(
-        "The state of a callback must be made of numbers, strings, arrays, and lists, tuples and "
-        f"dicts of them. Received: {value!r} of type {type(value).__name__}. Leave it out of the "
-        "callback's state."
+        "The state of a callback or of data must be made of numbers, strings, arrays, and lists, "
+        f"tuples and dicts of them. Received: {value!r} of type {type(value).__name__}. Leave it "
+        "out of the state."
     )
 
 
@@ -403,6 +440,8 @@ def from_frame(frame, arrays):
         if type(content) is not int or not 0 <= content < len(arrays):
             raise ValueError(f"A frame names an array that the file lacks: {content!r}.")
         return arrays[content].numpy() if kind == "array" else arrays[content]
+    if kind == "bytes":
+        return bytes.fromhex(content)
     if kind == "dict":
         return {from_frame(key, arrays): from_frame(item, arrays) for key, item in content}
     if kind not in ("list", "tuple"):

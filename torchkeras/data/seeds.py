@@ -136,6 +136,36 @@ def all_stages(stage):
     return list(found.values())
 
 
+def pass_state(stage):
+    """What seeds and counts of passes say of the next pass, as plain values.
+
+    Example:
+
+    >>> from torchkeras.data.seeds import pass_state
+    >>> pass_state(keras.data.Dataset.range(3).shuffle(seed=5)._stage)
+    {'states': [(5, 0)], 'orders': []}
+    """
+    found = all_stages(stage)
+    orders = [one.order and dataclasses.asdict(one.order) for one in found if one.keeps_order]
+    return {"states": [one.state for one in found if one.is_random], "orders": orders}
+
+
+def set_pass_state(stage, state):
+    """Make the next pass the one of which `pass_state` told; what a cache holds is read anew."""
+    found = all_stages(stage)
+    random_stages = [one for one in found if one.is_random]
+    for one, value in zip(random_stages, state["states"], strict=True):
+        one.state = tuple(value)
+    caches = [one for one in found if one.keeps_order]
+    for one, order in zip(caches, state["orders"], strict=True):
+        one._forget(order and _as_seeds(order))
+
+
+def _as_seeds(order):
+    below = [one and _as_seeds(one) for one in order["orders"]]
+    return Seeds(order["entropy"], [tuple(one) for one in order["states"]], below)
+
+
 def shuffles(stage):
     """Whether the order of a stage is a random one.
 

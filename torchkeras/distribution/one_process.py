@@ -56,6 +56,9 @@ class OneProcess:
     def agree_on_start(self):
         """Nothing: a callback has told the model itself."""
 
+    def broadcast_state(self, with_optimizer=True):
+        """Nothing: nobody else has weights."""
+
     def warn_of_repeats(self, sampler):
         """Nothing: what a sampler repeats is what the user has chosen."""
 

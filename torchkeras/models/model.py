@@ -11,6 +11,7 @@ import re
 from torch import nn
 
 from torchkeras.core import naming, tree
+from torchkeras.core.checks import check_custom_objects
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import (
     custom_object_scope,
@@ -357,13 +358,44 @@ def model_from_json(json_string, custom_objects=None):
     >>> keras.models.model_from_json(model.to_json()).output_shape
     (None, 2)
     """
+    check_custom_objects(custom_objects)
+    if not isinstance(json_string, (str, bytes, bytearray)):
+        raise TypeError(
+            "`json_string` must be what `model.to_json()` returned. Received: "
+            f"json_string={json_string!r} of type {type(json_string).__name__}. Give the text."
+        )
+    nested = (
+        "The description of a model must be one that `to_json` gives. Received: a text of "
+        f"{len(json_string)} characters that is nested too deeply to be read."
+    )
     try:
-        return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+        config = json.loads(json_string)
     except RecursionError as error:
+        raise ValueError(nested) from error
+    except ValueError as error:
         raise ValueError(
-            "The description of a model must be one that `to_json` gives. Received: a text of "
-            f"{len(json_string)} characters that is nested too deeply to be read."
+            "`json_string` must be what `model.to_json()` returned. Received: "
+            f"{_short(json_string)}, which is no JSON ({error}). Read the whole file, "
+            "or save the model anew."
         ) from error
+    model = None
+    if isinstance(config, dict):
+        try:
+            model = deserialize_keras_object(config, custom_objects=custom_objects)
+        except RecursionError as error:
+            raise ValueError(nested) from error
+    if not isinstance(model, Model):
+        raise ValueError(
+            "`json_string` must be what `model.to_json()` returned. Received: "
+            f"{_short(json_string)}, which describes no model. For a layer use "
+            "`keras.layers.deserialize(json.loads(json_string))`."
+        )
+    return model
+
+
+def _short(text):
+    shown = repr(text)
+    return shown if len(shown) < 60 else f"{shown[:57]}..."
 
 
 def register_layers(model, layers):

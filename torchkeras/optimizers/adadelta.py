@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_real
 from torchkeras.optimizers.optimizer import Optimizer
 
 
@@ -69,6 +70,8 @@ class Adadelta(Optimizer):
             name=name,
             **kwargs,
         )
+        check_real("rho", rho, least=0, most=1)
+        check_real("epsilon", epsilon, least=0)
         self.rho = rho
         self.epsilon = epsilon
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_real
 from torchkeras.optimizers.optimizer import Optimizer
 
 
@@ -64,6 +65,8 @@ class Adagrad(Optimizer):
             name=name,
             **kwargs,
         )
+        check_real("initial_accumulator_value", initial_accumulator_value, least=0)
+        check_real("epsilon", epsilon, least=0)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_real, check_switch
 from torchkeras.optimizers.optimizer import Optimizer
 
 # The kernel divides by 1 - beta**step; here the corrections are part of the learning rate, and
@@ -78,6 +79,10 @@ class Adam(Optimizer):
             name=name,
             **kwargs,
         )
+        check_real("beta_1", beta_1, least=0, below=1)
+        check_real("beta_2", beta_2, least=0, most=1)
+        check_real("epsilon", epsilon, least=0)
+        check_switch("amsgrad", amsgrad)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

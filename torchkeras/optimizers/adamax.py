@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_real
 from torchkeras.optimizers.optimizer import Optimizer
 
 
@@ -67,6 +68,9 @@ class Adamax(Optimizer):
             name=name,
             **kwargs,
         )
+        check_real("beta_1", beta_1, least=0, below=1)
+        check_real("beta_2", beta_2, least=0, most=1)
+        check_real("epsilon", epsilon, least=0)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

@@ -3,6 +3,7 @@
 import torch
 
 from torchkeras.core import config
+from torchkeras.core.checks import check_real
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers.schedules.learning_rate_schedule import (
     FormulaSchedule,
@@ -26,6 +27,12 @@ class LearningRate:
                 "LearningRateSchedule, or a callable without arguments that returns the "
                 f"learning rate. Received: learning_rate={learning_rate!r}."
             )
+        check_real(
+            "learning_rate",
+            learning_rate,
+            least=0,
+            cure="Give 0 or more; to maximize, train on the negative loss.",
+        )
         return self._host_variable(learning_rate, config.floatx(), "learning_rate")
 
     @property

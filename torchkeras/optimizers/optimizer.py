@@ -6,6 +6,7 @@ import warnings
 import torch
 
 from torchkeras.core import naming, serialization
+from torchkeras.core.checks import check_real, check_switch, check_whole
 from torchkeras.core.scopes import SCOPE, StatelessScope
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers.learning_rate import LearningRate
@@ -88,12 +89,21 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
             raise ValueError(
                 f"Argument(s) not recognized by '{type(self).__name__}'. Received: {kwargs}."
             )
+        _check_numbers(
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            loss_scale_factor=loss_scale_factor,
+        )
+        check_switch("use_ema", use_ema)
+        if gradient_accumulation_steps:
+            check_whole("gradient_accumulation_steps", gradient_accumulation_steps, least=2)
         _check_arguments(
             {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm},
             use_ema,
             ema_momentum,
             ema_overwrite_frequency,
-            gradient_accumulation_steps,
         )
         super().__init__(name)
         self.weight_decay = weight_decay
@@ -492,24 +502,29 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         return f"<{type(self).__name__} name={self.name}>"
 
 
-def _check_arguments(clips, use_ema, ema_momentum, ema_overwrite_frequency, accumulation_steps):
+def _check_numbers(weight_decay, **above_zero):
+    if weight_decay:
+        check_real("weight_decay", weight_decay, least=0, cure="Give the fraction, or None.")
+    for name, value in above_zero.items():
+        if value is None:
+            continue
+        check_real(name, value, least=0, finite=False, cure="Give a limit above 0, or None.")
+        if not value:
+            raise ValueError(
+                f"`{name}` must be above 0. Received: {name}={value!r}. Give None for none."
+            )
+
+
+def _check_arguments(clips, use_ema, ema_momentum, ema_overwrite_frequency):
     if sum(clip is not None for clip in clips.values()) > 1:
         raise ValueError(
             "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
             + ", ".join(f"{name}={value}" for name, value in clips.items())
             + "."
         )
-    if accumulation_steps and not accumulation_steps >= 2:
-        raise ValueError(
-            "`gradient_accumulation_steps` must be an integer >= 2, or None. Received: "
-            f"gradient_accumulation_steps={accumulation_steps}."
-        )
     if not use_ema:
         return
-    if not 0 <= ema_momentum <= 1:
-        raise ValueError(
-            f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}."
-        )
+    check_real("ema_momentum", ema_momentum, least=0, most=1)
     if ema_overwrite_frequency and (
         not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1
     ):

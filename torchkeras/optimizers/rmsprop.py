@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_real, check_switch
 from torchkeras.optimizers.optimizer import Optimizer
 
 
@@ -73,6 +74,10 @@ class RMSprop(Optimizer):
             name=name,
             **kwargs,
         )
+        check_real("rho", rho, least=0, most=1)
+        check_real("momentum", momentum, least=0, most=1)
+        check_real("epsilon", epsilon, least=0)
+        check_switch("centered", centered)
         self.rho = rho
         self.momentum = momentum
         self.epsilon = epsilon

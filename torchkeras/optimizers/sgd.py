@@ -2,6 +2,7 @@
 
 import torch
 
+from torchkeras.core.checks import check_switch
 from torchkeras.optimizers.optimizer import Optimizer
 
 
@@ -78,6 +79,7 @@ class SGD(Optimizer):
             raise ValueError(
                 f"`momentum` must be a float between [0, 1]. Received: momentum={momentum!r}."
             )
+        check_switch("nesterov", nesterov)
         self.momentum = momentum
         self.nesterov = nesterov
         self.momentums = []

@@ -2,6 +2,7 @@
 
 import os
 
+from torchkeras.core.checks import as_path, check_custom_objects, check_switch
 from torchkeras.distribution.sharding import whole_state
 from torchkeras.saving import h5_format, keras_format, legacy_h5_format, safetensors_format
 from torchkeras.saving.model_config import assign_optimizer_or_warn, check_built, is_model
@@ -69,6 +70,8 @@ def save_model(
         raise ValueError(
             "A model is saved to one file. Received: zipped=False. Leave the argument out."
         )
+    check_switch("overwrite", overwrite)
+    check_switch("include_optimizer", include_optimizer)
     options = {"weights_format": weights_format} if weights_format == "h5" else {}
     with whole_state(model), one_writer(filepath) as writes:
         if writes:
@@ -105,6 +108,9 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     True
     """
     filepath, format = _check_path("load_model", filepath, _MODELS)
+    check_switch("compile", compile)
+    check_switch("safe_mode", safe_mode)
+    check_custom_objects(custom_objects)
     return format.load_model(filepath, custom_objects=custom_objects, compile=compile)
 
 
@@ -131,6 +137,7 @@ def save_weights(model, filepath, overwrite=True):
     <All keys matched successfully>
     """
     filepath, format = _check("save_weights", model, filepath, _WEIGHTS)
+    check_switch("overwrite", overwrite)
     with whole_state(model), one_writer(filepath) as writes:
         if writes:
             _check_overwrite(filepath, overwrite)
@@ -168,6 +175,7 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=None):
     >>> keras.saving.load_weights(model, path)
     """
     filepath, format = _check("load_weights", model, filepath, _MODELS | _WEIGHTS | _LEGACY)
+    check_switch("skip_mismatch", skip_mismatch)
     check_built(model, "to load into")
     if by_name is not None and format is not legacy_h5_format:
         raise ValueError(
@@ -230,14 +238,15 @@ def load_optimizer_state(model, filepath):
 def _check(function, model, filepath, formats):
     if not is_model(model):
         raise TypeError(
-            f"`{function}` takes a model first. Received: {model!r} of type {type(model).__name__}."
+            f"`{function}` takes a model first. Received: {model!r} of type "
+            f"{type(model).__name__}. Give a keras Model."
         )
     return _check_path(function, filepath, formats)
 
 
 def _check_path(function, filepath, formats):
     """The path as a string, and the module for its ending."""
-    filepath = os.fsdecode(filepath)
+    filepath = as_path("filepath", filepath)
     for ending, format in formats.items():
         if filepath.endswith(ending):
             return filepath, format

@@ -54,6 +54,8 @@ def run_batches(model, kind, step, iterator, callbacks):
                 if wants_end:
                     call_end(number, logs)
                 if agree(end, flag) or stop:
+                    if trains:
+                        callbacks._after_stop()
                     break
         if done:
             if wants_end:

@@ -1,9 +1,11 @@
 """Compilation: what a model is trained and measured with."""
 
+import operator
 import warnings
 
 from torchkeras import metrics as metrics_module
 from torchkeras import optimizers
+from torchkeras.core.checks import check_switch, check_whole
 from torchkeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from torchkeras.trainers.compile_loss import CompileLoss
 from torchkeras.trainers.compile_metrics import CompileMetrics
@@ -80,6 +82,15 @@ class Compilation:
         >>> model.compile(optimizer="adam", loss="mse", metrics=["mae"])
         """
         _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile)
+        check_switch("auto_scale_loss", auto_scale_loss)
+        if not isinstance(jit_options, (dict, type(None))):
+            raise TypeError(
+                "`jit_options` must be a dict of options, or None. Received: "
+                f"jit_options={jit_options!r}. Give names of `torch._inductor.config` and values."
+            )
+        steps_per_execution = operator.index(steps_per_execution)
+        if jit_compile != "auto":
+            jit_compile = bool(jit_compile)
         chosen = optimizers.get(optimizer)
         if auto_scale_loss and chosen is not None and _computes_in_float16(self):
             scales = isinstance(chosen, optimizers.LossScaleOptimizer)
@@ -249,17 +260,10 @@ def _free_name(name, taken):
 
 
 def _check_ways_of_running(steps_per_execution, run_eagerly, jit_compile):
-    if isinstance(steps_per_execution, bool) or not isinstance(steps_per_execution, int):
-        raise TypeError(
-            "`steps_per_execution` must be an int of at least 1. Received: "
-            f"steps_per_execution={steps_per_execution!r} of type "
-            f"{type(steps_per_execution).__name__}. Leave it out for 1."
-        )
-    if steps_per_execution < 1:
-        raise ValueError(
-            "`steps_per_execution` must be at least 1. Received: "
-            f"steps_per_execution={steps_per_execution}. Leave it out for 1."
-        )
+    check_whole("steps_per_execution", steps_per_execution, least=1, cure="Leave it out for 1.")
+    check_switch("run_eagerly", run_eagerly)
+    if not isinstance(jit_compile, str):
+        check_switch("jit_compile", jit_compile)
     if jit_compile not in (True, False, None, "auto"):
         raise ValueError(
             "`jit_compile` must be True, False or 'auto'. Received: "

@@ -7,6 +7,7 @@ import warnings
 import torch
 
 from torchkeras.core import config
+from torchkeras.distribution.random_state import get_random_states, set_random_states
 from torchkeras.trainers.data_adapters import get_data_adapter
 
 
@@ -32,6 +33,7 @@ class EpochIterator:
     Attributes:
         data_adapter: the reader of the data.
         exhausted: bool, True once a source that can be read only once has nothing left.
+        records: bool, whether to note where epochs and passes begin, which `position` tells.
 
     Example:
 
@@ -76,6 +78,10 @@ class EpochIterator:
         self._pass = None
         self._steps_in_pass = 0
         self._warned = False
+        self.records = False
+        self._steps_in_epoch = 0
+        self._steps_before = 0  # of this epoch, in the run that this one goes on with
+        self._epoch_start = self._pass_start = None
 
     @property
     def num_batches(self):
@@ -133,13 +139,33 @@ class EpochIterator:
         (tensor([1., 2.]),)
         """
         if self._pass is None:
-            self._pass = iter(self.data_adapter.batches())
+            self._pass = self._new_pass()
         first = next(self._pass, None)
         if first is None:
             return None
         self._pass = itertools.chain([first], self._pass)
         self.data_adapter.close()  # workers start again after `on_epoch_begin`
         return first
+
+    def example(self):
+        """A batch to learn shapes from: the next one, or where the epoch is over the first one.
+
+        What is given next stays the same; the random generators move on. None if there is none.
+
+        Example:
+
+        >>> epochs = EpochIterator([1.0, 2.0])
+        >>> epochs.example(), len(list(epochs.enumerate_epoch()))
+        ((tensor([1., 2.]),), 1)
+        """
+        batch, adapter = None if self.is_over else self.peek(), self.data_adapter
+        if batch is None and not adapter.one_shot:
+            state, source = adapter.pass_state(), adapter.source_state()
+            batch = next(iter(adapter.batches()), None)
+            adapter.close()
+            adapter.set_pass_state(state)
+            adapter.set_source_state(source)
+        return batch
 
     def enumerate_epoch(self):
         """A generator over one epoch: `(step, batch)`, `step` from 0, `batch` a tuple.
@@ -152,43 +178,53 @@ class EpochIterator:
         >>> next(EpochIterator([1.0, 2.0], batch_size=1).enumerate_epoch())
         (0, (tensor([1.]),))
         """
-        self.data_adapter.on_epoch_begin()
+        if not self._steps_before:
+            if self.records:
+                self._epoch_start = get_random_states()
+            self.data_adapter.on_epoch_begin()
         try:
             if self.steps_per_epoch is None:
                 yield from self._whole_pass()
             else:
                 yield from self._counted_steps()
         except GeneratorExit:
-            self.data_adapter.on_epoch_end()
+            self._end_epoch()
             raise
         except BaseException:
             self._drop_pass()
             self.data_adapter.close()
             raise
+        self._end_epoch()
+
+    def _end_epoch(self):
+        self._steps_in_epoch = 0
+        if self.steps_per_epoch is None:
+            self._drop_pass()
         self.data_adapter.on_epoch_end()
 
     def _whole_pass(self):
-        batches = self._pass  # begun by `peek`
-        self._drop_pass()
+        batches, self._pass = self._pass, None  # begun by `peek`, or in another run
         if batches is None:
-            batches = self.data_adapter.batches()
-        step = -1
-        for item in enumerate(batches):
-            step = item[0]
+            batches = self._new_pass()
+        self._steps_in_epoch, self._steps_before = self._steps_before, 0
+        for item in enumerate(batches, self._steps_in_epoch):
+            self._steps_in_epoch = item[0] + 1
             yield item
-        self._found_batches = step + 1
+        self._found_batches = self._steps_in_epoch
         if self.data_adapter.one_shot:
             self.exhausted = True
-            if step < 0:
+            if not self._steps_in_epoch:
                 self._warn_exhausted("a further epoch")
 
     def _counted_steps(self):
         going_on = self._pass is not None
-        done = yield from self._steps_of_pass()
-        if done == 0 and going_on and not self.data_adapter.one_shot:
+        self._steps_in_epoch, self._steps_before = self._steps_before, 0
+        yield from self._steps_of_pass()
+        if self._steps_in_epoch == 0 and going_on and not self.data_adapter.one_shot:
             # The pass had ended with the last epoch, which its unknown length did not show.
             self._drop_pass()
-            done = yield from self._steps_of_pass()
+            yield from self._steps_of_pass()
+        done = self._steps_in_epoch
         if done < self.steps_per_epoch:
             self._drop_pass()
             self.exhausted = self.data_adapter.one_shot
@@ -198,17 +234,92 @@ class EpochIterator:
 
     def _steps_of_pass(self):
         if self._pass is None:
-            self._pass = iter(self.data_adapter.batches())
-        step = -1
-        for item in enumerate(itertools.islice(self._pass, self.steps_per_epoch)):
-            step = item[0]
+            self._pass = self._new_pass()
+        before = self._steps_in_epoch
+        for item in enumerate(itertools.islice(self._pass, self.steps_per_epoch - before), before):
+            self._steps_in_epoch = item[0] + 1
             self._steps_in_pass += 1
             yield item
-        return step + 1
+
+    def _new_pass(self):
+        if self.records:
+            self._pass_start = get_random_states(), self.data_adapter.pass_state()
+        return iter(self.data_adapter.batches())
 
     def _drop_pass(self):
-        self._pass = None
+        self._pass = self._pass_start = None
         self._steps_in_pass = 0
+
+    @property
+    def is_within_epoch(self):
+        """Whether steps of an epoch that has not ended were given."""
+        return self._steps_in_epoch > 0
+
+    @property
+    def is_over(self):
+        """Whether another run has given all steps of the next epoch; False if that is unknown."""
+        return bool(self.steps_per_epoch) and self._steps_before >= self.steps_per_epoch
+
+    def position(self):
+        """Where the data is, for a run that goes on from here; `records` must have been set.
+
+        Random generators as they were where the epoch and the pass began, the steps since then,
+        and what the source tells of itself.
+
+        Example:
+
+        >>> epochs = EpochIterator(np.arange(6.0), batch_size=2, shuffle=True)
+        >>> epochs.records = True
+        >>> steps = epochs.enumerate_epoch()
+        >>> first, position, rest = next(steps), epochs.position(), [x for _, (x,) in steps]
+        >>> epochs.go_on(position)
+        >>> torch.equal(torch.cat(rest), torch.cat([x for _, (x,) in epochs.enumerate_epoch()]))
+        True
+        """
+        random_states, pass_state = self._pass_start or (None, self.data_adapter.pass_state())
+        whole = self.steps_per_epoch is None
+        return {
+            "steps": self._steps_in_epoch,
+            "steps_in_pass": self._steps_in_epoch if whole else self._steps_in_pass,
+            "epoch_random": self._epoch_start if self._steps_in_epoch else None,
+            "pass_random": random_states,
+            "pass_state": pass_state,
+            "source": self.data_adapter.source_state(),
+        }
+
+    def go_on(self, position):
+        """Make the next epoch the rest of the one that was under way at `position`.
+
+        The pass is begun once more, with the random numbers it had, and read up to there. The
+        generators afterwards are as they were. A source that can be read only once goes on with
+        the batch that it gives next.
+
+        Args:
+            position: dict that `position` gave, of the same data and arguments.
+        """
+        adapter, states = self.data_adapter, get_random_states()
+        self._steps_before = self._steps_in_epoch = position["steps"]
+        if adapter.one_shot:
+            if position["source"] is not None:
+                self._drop_pass()  # of a batch that was looked at
+                adapter.set_source_state(position["source"])
+            return
+        self.reset()
+        try:
+            if position["epoch_random"] is not None:
+                set_random_states(position["epoch_random"])
+                self._epoch_start = position["epoch_random"]
+                adapter.on_epoch_begin()
+            adapter.set_pass_state(position["pass_state"])
+            if position["pass_random"] is None:
+                adapter.set_source_state(position["source"])
+                return
+            set_random_states(position["pass_random"])
+            self._pass = iter(adapter.resumed(position["steps_in_pass"], position["source"]))
+            self._pass_start = position["pass_random"], position["pass_state"]
+            self._steps_in_pass = position["steps_in_pass"]
+        finally:
+            set_random_states(states)
 
     def _warn_short(self, done):
         if self.exhausted and done == 0:
@@ -236,6 +347,8 @@ def _check_steps(steps):
     if steps is None:
         return None
     try:
+        if isinstance(steps, bool):
+            raise TypeError("a bool")
         steps = operator.index(steps)
     except TypeError as error:
         raise TypeError(

@@ -44,7 +44,7 @@ class StatelessStep:
 
     def __call__(self, data):
         if self._state is None:
-            _build_metrics(self._model, data)
+            build_metrics(self._model, data)
             self._variables = self._collect()
             self._state = tuple([v.value for v in part] for part in self._variables)
         result = self._step(self._state, data)
@@ -95,7 +95,7 @@ def flat_logs(logs):
     return flat
 
 
-def _build_metrics(model, data):
+def build_metrics(model, data):
     """Make the variables of what `compile` was given, which else appear at the first batch."""
     metrics, loss = model._compile_metrics, model._compile_loss
     metrics = None if metrics is None or metrics.built else metrics

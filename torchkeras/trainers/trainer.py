@@ -1,6 +1,7 @@
 """Trainer: fit, evaluate, predict; the half of a Model that is not a layer."""
 
 import contextlib
+import operator
 
 import torch
 
@@ -8,11 +9,17 @@ from torchkeras import kernels
 from torchkeras.callbacks import CallbackList
 from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config
+from torchkeras.core.checks import check_whole
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.distribution.one_process import OneProcess
-from torchkeras.trainers.argument_checks import check_count, check_validation, no_batch_error
+from torchkeras.trainers.argument_checks import (
+    check_loop,
+    check_shuffle,
+    check_validation,
+    no_batch_error,
+)
 from torchkeras.trainers.batch_loop import run_batches
 from torchkeras.trainers.building import build_for, build_optimizer, finish_optimizer
 from torchkeras.trainers.compile_loss import reads_labels
@@ -21,12 +28,15 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from torchkeras.trainers.data_checks import check_validation_data, check_values
 from torchkeras.trainers.epoch_iterator import EpochIterator
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
+from torchkeras.trainers.resuming import keeps_position, set_metrics, with_backup
 from torchkeras.trainers.state_tree import assign_state_tree, state_tree
 from torchkeras.trainers.stateless_step import written_back
 from torchkeras.trainers.steps import Running, Steps, forget_frozen, overrides
+from torchkeras.trainers.unmoved import unmoved_on_error
 
 
 class Trainer(Steps):
@@ -42,6 +52,7 @@ class Trainer(Steps):
         super().__init__()
         # The model's part in a job of processes, and the Distribution that made it.
         self.__dict__.update(_replica=OneProcess(self), _replica_of=None)
+        self.__dict__["_training_data"] = None  # the EpochIterator of the `fit` that runs
 
     def __getstate__(self):
         # A copy is outside of any loop; a compiled call cannot be copied, and is made anew.
@@ -53,6 +64,7 @@ class Trainer(Steps):
             "_graph_steps": {},
             "_replica": None,
             "_replica_of": None,
+            "_training_data": None,
         }
 
     def __setstate__(self, state):
@@ -84,6 +96,7 @@ class Trainer(Steps):
 
         In one of several processes they are its rows of the batches.
         """
+        check_values(self, x, y, sample_weight, arguments.get("class_weight"))
         return EpochIterator(
             x=x,
             y=y,
@@ -185,6 +198,7 @@ class Trainer(Steps):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        resume=None,
     ):
         """Train for a number of epochs.
 
@@ -208,6 +222,9 @@ class Trainer(Steps):
             validation_steps: int, steps of each evaluation; None for one pass.
             validation_batch_size: int or None for `batch_size`.
             validation_freq: int, or list of epochs (from 1), when to evaluate.
+            resume: str or path of a folder: the run is backed up there after each epoch and at a
+                signal to end, and goes on from there when the program runs again. The same as
+                `callbacks.BackupAndRestore(resume)` as the last callback.
 
         Returns:
             History, whose `history` is a dict of names to lists of floats, one for each epoch.
@@ -225,10 +242,21 @@ class Trainer(Steps):
         2
         """
         self._assert_compiled("fit")
-        check_count("epochs", epochs, least=0)
-        check_count("initial_epoch", initial_epoch, least=0)
+        check_whole("epochs", epochs, least=0)
+        check_whole("initial_epoch", initial_epoch, least=0)
+        epochs, initial_epoch = operator.index(epochs), operator.index(initial_epoch)
+        check_loop(
+            verbose,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
+        check_shuffle(shuffle)
         check_validation(validation_split, validation_freq)
         epochs = min(epochs, config.max_epochs() or epochs)
+        if resume is not None:
+            callbacks = with_backup(callbacks, resume)
         replica = self._join_job()
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
@@ -247,12 +275,16 @@ class Trainer(Steps):
         if validation_data is not None:
             validation = self._batches(
                 *unpack_x_y_sample_weight(validation_data),
-                batch_size=validation_batch_size or batch_size,
+                batch_size=batch_size if validation_batch_size is None else validation_batch_size,
                 steps_per_epoch=validation_steps,
             )
+        iterator.records = keeps_position(callbacks)
+        self.__dict__["_training_data"] = iterator
         try:
             build_for(self, iterator)
-            with replica.training(), self._mode(True):
+            if validation is not None:
+                check_validation_data(self, (x, y), validation_data)
+            with unmoved_on_error(self), replica.training(), self._mode(True):
                 self._prepare_training()
                 if validation is not None:
                     replica.warn_of_repeats(validation.sampler)
@@ -267,11 +299,15 @@ class Trainer(Steps):
                     initial_epoch = restored or initial_epoch
                     if not iterator.data_adapter.one_shot:
                         iterator.reset()  # a pass begun before has another run's order
+                under_way = self.__dict__.pop("_resumed_loop", None)
+                if under_way is not None:
+                    iterator.go_on(under_way["position"])
                 logs = {}
                 for epoch in range(initial_epoch, epochs):
                     steps = iterator.num_batches
                     self.__dict__["_steps_to_come"] = steps and steps * (epochs - epoch)
-                    logs = self._fit_epoch(iterator, epoch, callbacks)
+                    logs = self._fit_epoch(iterator, epoch, callbacks, under_way)
+                    under_way = None
                     if verbose:
                         self._tell_news()
                     if validation is not None and _is_due(epoch, validation_freq):
@@ -290,17 +326,28 @@ class Trainer(Steps):
             iterator.reset()
             if validation is not None:
                 validation.reset()
-            self.__dict__["_steps_to_come"] = None
+            self.__dict__.update(_steps_to_come=None, _training_data=None)
+            if isinstance(callbacks, CallbackList):
+                callbacks._release()
         return self.history
 
-    def _fit_epoch(self, iterator, epoch, callbacks):
-        """One pass over the training data; returns the logs of its end."""
+    def _fit_epoch(self, iterator, epoch, callbacks, under_way=None):
+        """One pass over the training data; returns the logs of its end.
+
+        `under_way` is the state of a loop that another run has begun.
+        """
         self.reset_metrics()
         callbacks.on_epoch_begin(epoch)
+        within_epoch = under_way is not None and under_way["position"]["steps"] > 0
+        if within_epoch:
+            callbacks._after_resumed_epoch_begin()
+            set_metrics(self, under_way["metrics"], iterator)
         self._running.look_up(self)  # a callback may have frozen layers
         forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)
         logs = run_batches(self, "train", train_on, iterator, callbacks)
+        if logs is None and within_epoch:
+            logs = under_way["logs"]  # it was saved after the last batch
         if logs is None:
             if not iterator.exhausted:
                 raise no_batch_error("`fit`", self.name)
@@ -318,7 +365,7 @@ class Trainer(Steps):
     def _callback_list(self, callbacks, verbose, iterator, epochs=1, add_history=False):
         if isinstance(callbacks, CallbackList):
             return callbacks
-        if not process_group.is_chief():
+        if not process_group.is_chief() or verbose is None:
             verbose = 0
         return CallbackList(
             callbacks,
@@ -369,6 +416,7 @@ class Trainer(Steps):
                 "spelling."
             )
         self._assert_compiled("evaluate")
+        check_loop(verbose, batch_size=batch_size, steps=steps)
         replica = self._join_job()
         iterator = self._batches(x, y, sample_weight, batch_size=batch_size, steps_per_epoch=steps)
         try:
@@ -422,6 +470,8 @@ class Trainer(Steps):
         >>> model.predict(np.ones((5, 3)), verbose=0).shape
         (5, 2)
         """
+        check_loop(verbose, batch_size=batch_size, steps=steps)
+        check_values(self, x, None, None)
         replica = self._join_job()
         if verbose == 0 and steps is None and not callbacks and self._predicts_plainly():
             outputs = predict_at_once(self, x, batch_size)
@@ -489,7 +539,10 @@ class Trainer(Steps):
         self._assert_compiled("train_on_batch")
         replica = self._join_job()
         data, iterator = self._one_batch(x, y, sample_weight, class_weight)
-        with self._mode(True):
+        # Loss and targets are found to fit, or not, at the first batch; it takes a third of a step.
+        is_first = self._compile_loss is None or not self._compile_loss.built
+        guard = unmoved_on_error(self) if is_first else contextlib.nullcontext()
+        with guard, self._mode(True):
             self._prepare_training(first_only=True)
             self.reset_metrics()
             self._clear_gradients()

@@ -5,6 +5,7 @@ import math
 from torchkeras.optimizers.schedules.learning_rate_schedule import (
     FormulaSchedule,
     as_number,
+    check_finite,
     check_positive,
 )
 
@@ -51,6 +52,12 @@ class CosineDecay(FormulaSchedule):
         warmup_steps=0,
     ):
         check_positive("decay_steps", decay_steps)
+        check_finite(
+            initial_learning_rate=initial_learning_rate,
+            alpha=alpha,
+            warmup_target=warmup_target,
+            warmup_steps=warmup_steps,
+        )
         self.initial_learning_rate = as_number(initial_learning_rate)
         self.decay_steps = decay_steps
         self.alpha = alpha

@@ -5,6 +5,7 @@ import math
 from torchkeras.optimizers.schedules.learning_rate_schedule import (
     FormulaSchedule,
     as_number,
+    check_finite,
     check_positive,
 )
 
@@ -49,6 +50,9 @@ class CosineDecayRestarts(FormulaSchedule):
         name="SGDRDecay",
     ):
         check_positive("first_decay_steps", first_decay_steps)
+        check_finite(
+            initial_learning_rate=initial_learning_rate, t_mul=t_mul, m_mul=m_mul, alpha=alpha
+        )
         self.initial_learning_rate = as_number(initial_learning_rate)
         self.first_decay_steps = first_decay_steps
         self._t_mul = t_mul

@@ -3,6 +3,7 @@
 from torchkeras.optimizers.schedules.learning_rate_schedule import (
     FormulaSchedule,
     as_number,
+    check_finite,
     check_positive,
 )
 
@@ -37,6 +38,7 @@ class InverseTimeDecay(FormulaSchedule):
         name="InverseTimeDecay",
     ):
         check_positive("decay_steps", decay_steps)
+        check_finite(initial_learning_rate=initial_learning_rate, decay_rate=decay_rate)
         self.initial_learning_rate = as_number(initial_learning_rate)
         self.decay_steps = decay_steps
         self.decay_rate = decay_rate

@@ -5,6 +5,7 @@ import math
 import torch
 
 from torchkeras.core import config
+from torchkeras.core.checks import check_real
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 
@@ -141,6 +142,16 @@ def as_number(x):
 
 
 def check_positive(name, value):
-    """Raise unless `value`, the argument called `name`, is above 0."""
+    """Raise unless `value`, the argument called `name`, is a number above 0."""
+    check_real(name, value, finite=False, cure="Give a number of steps.")
     if value <= 0:
-        raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value}.")
+        raise ValueError(
+            f"Argument `{name}` must be > 0. Received: {name}={value}. Give a number of steps."
+        )
+
+
+def check_finite(**arguments):
+    """Raise unless all arguments are finite numbers, or None."""
+    for name, value in arguments.items():
+        if value is not None:
+            check_real(name, value)

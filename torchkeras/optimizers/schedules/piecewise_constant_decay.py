@@ -1,5 +1,8 @@
 """PiecewiseConstantDecay: a learning rate that is constant between given steps."""
 
+import itertools
+
+from torchkeras.core.checks import check_real
 from torchkeras.optimizers.schedules.learning_rate_schedule import FormulaSchedule
 
 
@@ -30,6 +33,14 @@ class PiecewiseConstantDecay(FormulaSchedule):
                 "`values` must have one entry more than `boundaries`: a learning rate before "
                 f"the first boundary and one after each. Received: boundaries={boundaries} "
                 f"(length {len(boundaries)}), values={values} (length {len(values)})."
+            )
+        for argument, numbers in (("boundaries", boundaries), ("values", values)):
+            for i, number in enumerate(numbers):
+                check_real(f"{argument}[{i}]", number, finite=False)
+        if any(first > second for first, second in itertools.pairwise(boundaries)):
+            raise ValueError(
+                f"`boundaries` must rise. Received: boundaries={boundaries}. Sort them, and "
+                "`values` with them."
             )
         self.boundaries = boundaries
         self.values = values

@@ -3,6 +3,7 @@
 from torchkeras.optimizers.schedules.learning_rate_schedule import (
     FormulaSchedule,
     as_number,
+    check_finite,
     check_positive,
 )
 
@@ -41,6 +42,11 @@ class PolynomialDecay(FormulaSchedule):
         name="PolynomialDecay",
     ):
         check_positive("decay_steps", decay_steps)
+        check_finite(
+            initial_learning_rate=initial_learning_rate,
+            end_learning_rate=end_learning_rate,
+            power=power,
+        )
         self.initial_learning_rate = as_number(initial_learning_rate)
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate

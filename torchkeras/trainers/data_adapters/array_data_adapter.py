@@ -146,33 +146,47 @@ class ArrayDataAdapter(DataAdapter):
             )
 
     def batches(self):
+        return self._batches_from(0)
+
+    def resumed(self, count, source):
+        if self._shuffle == "batch":  # an order is drawn with each batch
+            return super().resumed(count, source)
+        batches = iter(self._batches_from(count))
+        first = list(itertools.islice(batches, 1))  # the order is drawn for the first one
+        return itertools.chain(first, batches)
+
+    def _batches_from(self, number):
         if self._shard is not None:
-            groups = self._sharded_groups()
+            groups = self._sharded_groups(number)
         elif all(rows.is_plain(self._device, selecting=self._shuffle) for rows in self._rows):
             tensors = [rows.tensor for rows in self._rows]
-            groups = self._selections(tensors) if self._shuffle else self._views(tensors)
+            if self._shuffle:
+                groups = self._selections(tensors, number)
+            else:
+                groups = self._views(tensors, number)
         else:
-            groups = self._moved_groups()
+            groups = self._moved_groups(number)
         return groups if self._pack is None else map(self._pack, groups)
 
-    def _views(self, tensors):
+    def _views(self, tensors, number):
         step, block = self._batch_size, self._batch_size * _BLOCK
         if self._num_samples <= block:
-            return zip(*[tensor.split(step) for tensor in tensors], strict=True)
-        return self._views_in_blocks(tensors, step, block)
+            views = zip(*[tensor.split(step) for tensor in tensors], strict=True)
+            return itertools.islice(views, number, None) if number else views
+        return self._views_in_blocks(tensors, number * step, step, block)
 
-    def _views_in_blocks(self, tensors, step, block):
-        for start in range(0, self._num_samples, block):
+    def _views_in_blocks(self, tensors, first, step, block):
+        for start in range(first, self._num_samples, block):
             parts = [t[start : start + block].split(step) for t in tensors]
             yield from zip(*parts, strict=True)
 
-    def _selections(self, tensors):
+    def _selections(self, tensors, number):
         select = torch.index_select
         if len({tensor.device for tensor in tensors}) > 1:
-            for index in self._indices("cpu"):
+            for index in self._indices("cpu", number):
                 yield tuple([select(t, 0, index.to(t.device)) for t in tensors])
             return
-        indices = self._indices(tensors[0].device)
+        indices = self._indices(tensors[0].device, number)
         if len(tensors) == 2:  # the common case, written out: 0.3 µs a batch
             x, y = tensors
             for index in indices:
@@ -181,10 +195,10 @@ class ArrayDataAdapter(DataAdapter):
         for index in indices:
             yield tuple([select(t, 0, index) for t in tensors])
 
-    def _moved_groups(self):
+    def _moved_groups(self, number):
         step = self._batch_size
-        indices = self._indices("cpu") if self._shuffle else None
-        for start in range(0, self._num_samples, step):
+        indices = self._indices("cpu", number) if self._shuffle else None
+        for start in range(number * step, self._num_samples, step):
             if indices is None:
                 stop = min(start + step, self._num_samples)
                 group = [rows.span(start, stop) for rows in self._rows]
@@ -204,7 +218,7 @@ class ArrayDataAdapter(DataAdapter):
             ]
         return tuple([utils.to_device(t, device) for t in group])
 
-    def _sharded_groups(self):
+    def _sharded_groups(self, number):
         """This process's rows of each batch; `share` says which they are."""
         step, order = self._batch_size, None
         if self._shuffle:
@@ -213,7 +227,7 @@ class ArrayDataAdapter(DataAdapter):
                     order = torch.cat(list(self._indices_in_batches(generator)))
                 else:
                     order = torch.randperm(self._num_samples, generator=generator)
-        for start in range(0, self._num_samples, step):
+        for start in range(number * step, self._num_samples, step):
             share = Share.of(min(step, self._num_samples - start), *self._shard)
             first, stop = (start + place for place in share.span)
             if order is None:
@@ -230,15 +244,17 @@ class ArrayDataAdapter(DataAdapter):
             count = min(self._batch_size, self._num_samples - start)
             yield torch.randperm(count, generator=generator) + start
 
-    def _indices(self, device):
-        """The sample numbers of each batch, int64 tensors on `device`, in this epoch's order."""
+    def _indices(self, device, number):
+        """The sample numbers of each batch from `number` on, int64 tensors on `device`."""
         step = self._batch_size
         if self._shuffle == "batch":
-            yield from (index.to(device) for index in self._indices_in_batches())
+            indices = itertools.islice(self._indices_in_batches(), number, None)
+            yield from (index.to(device) for index in indices)
             return
-        order = torch.randperm(self._num_samples).to(device)
-        for block in order.split(step * _BLOCK):
-            yield from block.split(step)
+        order = torch.randperm(self._num_samples).to(device)[number * step :]
+        if len(order):  # `split` makes one empty part of nothing
+            for block in order.split(step * _BLOCK):
+                yield from block.split(step)
 
 
 def whole_rows(array):
@@ -338,6 +354,8 @@ def _batch_size(batch_size, steps, num_samples):
     if batch_size is None:
         return math.ceil(num_samples / steps) if steps else 32
     try:
+        if isinstance(batch_size, bool):
+            raise TypeError("a bool")
         batch_size = operator.index(batch_size)
     except TypeError as error:
         raise TypeError(

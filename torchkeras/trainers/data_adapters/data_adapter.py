@@ -47,5 +47,41 @@ class DataAdapter:
     def on_epoch_end(self):
         """Called after the last batch of each epoch."""
 
+    def pass_state(self):
+        """What beside the global random generators decides on the next pass, of plain values."""
+        return {}
+
+    def set_pass_state(self, state):
+        """Make the next pass the one before which `pass_state` gave `state`."""
+
+    def source_state(self):
+        """What the source tells of itself by a `state_dict` of its own, now; else None."""
+        return None
+
+    def set_source_state(self, state):
+        """Give the source what `source_state` gave; of None nothing is told."""
+
+    def resumed(self, count, source):
+        """The rest of a new pass, an iterator, after its first `count` batches.
+
+        Where the next pass and the generators are those of another run, so is the rest. Here the
+        batches are read and dropped; adapters that can skip them do.
+
+        Args:
+            count: int, at least 1.
+            source: what `source_state` gave after these batches.
+
+        Example:
+
+        >>> from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+        >>> list(ArrayDataAdapter(np.arange(5.0), batch_size=2).resumed(2, None))
+        [(tensor([4.]),)]
+        """
+        batches = iter(self.batches())
+        for _ in range(count):
+            next(batches, None)
+        self.set_source_state(source)
+        return batches
+
     def close(self):
         """Release workers; the adapter can be read again afterwards."""

@@ -263,6 +263,19 @@ def unsupported_argument_error(argument, kind):
     )
 
 
+def state_of(source):
+    """The state of a source with methods `state_dict` and `load_state_dict`; else None."""
+    if hasattr(source, "state_dict") and hasattr(source, "load_state_dict"):
+        return source.state_dict()
+    return None
+
+
+def set_state(source, state):
+    """Give a source the state that `state_of` told, unless it told none."""
+    if state is not None:
+        source.load_state_dict(state)
+
+
 # ---- structures of arrays -------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """DatasetAdapter: batches of a `keras.data.Dataset`."""
 
 from torchkeras.data import stages
-from torchkeras.data.seeds import Seeds, begun
+from torchkeras.data.seeds import Seeds, begun, pass_state, set_pass_state
 from torchkeras.distribution import process_group
 from torchkeras.trainers.data_adapters import agreement
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
@@ -81,6 +81,12 @@ class DatasetAdapter(DataAdapter):
         differences = agreement.differing(named)
         if differences:
             raise _different(agreement.described(differences))
+
+    def pass_state(self):
+        return pass_state(self._stage)
+
+    def set_pass_state(self, state):
+        set_pass_state(self._stage, state)
 
     def batches(self):
         seeds = Seeds.of(self._stage)

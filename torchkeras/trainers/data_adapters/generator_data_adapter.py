@@ -58,6 +58,14 @@ class GeneratorDataAdapter(DataAdapter):
         except (TypeError, NotImplementedError):
             return None
 
+    def source_state(self):
+        return utils.state_of(self._source)
+
+    def set_source_state(self, state):
+        if state is not None and self.one_shot:
+            self._iterator = self._source  # without the batch that was looked at
+        utils.set_state(self._source, state)
+
     def batches(self):
         iterator, self._iterator = self._iterator, None
         if self.one_shot:

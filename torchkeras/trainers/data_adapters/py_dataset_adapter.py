@@ -22,6 +22,10 @@ class PyDataset:
 
     A batch is `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or one array or dict: `x`.
 
+    What a dataset keeps from epoch to epoch, such as an order that `on_epoch_end` shuffles on, is
+    its own. With methods `state_dict()`, which returns numbers, strings, arrays and structures of
+    them, and `load_state_dict(state)`, a run that `BackupAndRestore` brings back has it too.
+
     Args:
         workers: int, number of threads or processes that read. 0 or 1 thread reads in the
             main thread.
@@ -165,6 +169,12 @@ class PyDatasetAdapter(DataAdapter):
     def num_batches(self):
         return self._dataset.num_batches if self._has_length else None
 
+    def source_state(self):
+        return utils.state_of(self._dataset)
+
+    def set_source_state(self, state):
+        utils.set_state(self._dataset, state)
+
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()
 
@@ -178,12 +188,19 @@ class PyDatasetAdapter(DataAdapter):
             reader.close()
 
     def batches(self):
+        return self._batches_from(0)
+
+    def resumed(self, count, source):
+        batches = self._batches_from(count)
+        self.set_source_state(source)
+        return batches
+
+    def _batches_from(self, position):
         self.close()
         count = self.num_batches
-        order = None
-        if count is not None:
-            order = self._order(count)
-        position = 0
+        return self._read_in(None if count is None else self._order(count), count, position)
+
+    def _read_in(self, order, count, position):
         while count is None or position < count:
             if self._reader is None:
                 rest = itertools.count(position) if order is None else order[position:]

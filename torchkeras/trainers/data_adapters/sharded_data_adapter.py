@@ -69,6 +69,18 @@ class ShardedDataAdapter(DataAdapter):
     def on_epoch_end(self):
         self._adapter.on_epoch_end()
 
+    def pass_state(self):
+        return self._adapter.pass_state()
+
+    def set_pass_state(self, state):
+        self._adapter.set_pass_state(state)
+
+    def source_state(self):
+        return self._adapter.source_state()
+
+    def set_source_state(self, state):
+        self._adapter.set_source_state(state)
+
     def close(self):
         self._adapter.close()
 

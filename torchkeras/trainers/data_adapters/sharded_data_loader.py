@@ -50,7 +50,17 @@ class ShardedDataLoaderAdapter(TorchDataLoaderAdapter):
 
     def batches(self):
         self._shares.clear()
-        for batch in super().batches():
+        yield from self._with_shares(super().batches())
+
+    def resumed(self, count, source):
+        self._shares.clear()
+        rest = super().resumed(count, source)
+        for _ in range(count):
+            self._shares.popleft()
+        return self._with_shares(rest)
+
+    def _with_shares(self, batches):
+        for batch in batches:
             self.share = self._shares.popleft()
             yield batch
 

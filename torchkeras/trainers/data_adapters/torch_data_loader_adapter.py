@@ -50,14 +50,57 @@ class TorchDataLoaderAdapter(DataAdapter):
         except (TypeError, NotImplementedError):
             return None
 
+    def pass_state(self):
+        generators = [generator.get_state() for generator in _generators(self._dataloader)]
+        return {"passes": self._passes, "generators": generators}
+
+    def set_pass_state(self, state):
+        self._passes = state["passes"]
+        for generator, value in zip(
+            _generators(self._dataloader), state["generators"], strict=False
+        ):
+            generator.set_state(value)
+
+    def source_state(self):
+        return utils.state_of(self._dataloader)
+
+    def set_source_state(self, state):
+        utils.set_state(self._dataloader, state)
+
+    def resumed(self, count, source):
+        """The rest of a pass. A loader with a `state_dict` goes on by it.
+
+        Of another one without workers and with a numbered dataset, only the sampler is asked for
+        what comes before; else, as workers draw and count by themselves, all of it is read.
+        """
+        loader = self._dataloader
+        if source is not None:
+            self.set_source_state(source)
+            return self.batches()
+        self._begin_pass()
+        reader = iter(loader)
+        skip = getattr(reader, "_next_index", None)
+        is_numbered = not isinstance(loader.dataset, torch.utils.data.IterableDataset)
+        if loader.num_workers or not is_numbered or skip is None:
+            skip = reader.__next__
+        for _ in range(count):
+            skip()
+        return self._converted(reader)
+
     def batches(self):
+        self._begin_pass()
+        yield from self._converted(self._dataloader)
+
+    def _begin_pass(self):
         for sampler in samplers(self._dataloader):
             set_epoch = getattr(sampler, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(self._passes)
         self._passes += 1
+
+    def _converted(self, batches):
         device, class_weight = self._device, self._class_weight
-        for batch in self._dataloader:
+        for batch in batches:
             if type(batch) is not tuple or not isinstance(batch[0], torch.Tensor):
                 self.bare_batches = utils.is_bare(batch)
                 batch = utils.as_batch_tuple(batch)
@@ -66,6 +109,13 @@ class TorchDataLoaderAdapter(DataAdapter):
             if class_weight is not None:
                 batch = utils.add_class_weight(batch, class_weight)
             yield batch if device is None else utils.to_device(batch, device)
+
+
+def _generators(dataloader):
+    """The torch Generators that a DataLoader and its samplers were given, each once."""
+    holders = [dataloader, *samplers(dataloader)]
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
 
 
 def samplers(dataloader):

@@ -1,0 +1,65 @@
+"""Refused calls leave a model as it was: an error before the first update undoes what had moved."""
+
+import contextlib
+
+import torch
+
+from torchkeras.distribution.one_process import OneProcess
+from torchkeras.distribution.random_state import get_random_states, set_random_states
+
+# Statistics are smaller; what is larger is a frozen weight, which no step moves.
+_LARGEST = 1 << 16
+
+
+@contextlib.contextmanager
+def unmoved_on_error(model):
+    """Inside, an error before the optimizer's first update puts back what a step moves before it.
+
+    That is the statistics of layers, the seeds of random layers, metrics, and the global random
+    generators. Nothing is waited for. In one of several processes errors end the job, and nothing
+    is put back.
+
+    Args:
+        model: a built Trainer.
+
+    Example:
+
+    >>> from torchkeras.trainers.unmoved import unmoved_on_error
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization()])
+    >>> with contextlib.suppress(ValueError), unmoved_on_error(model):
+    ...     _ = model(torch.ones(2, 1), training=True)
+    ...     raise ValueError
+    >>> model.layers[0].moving_mean.numpy()
+    array([0.], dtype=float32)
+    """
+    if not isinstance(model._replica, OneProcess):
+        yield
+        return
+    count = _updates(model)
+    kept = [(v, v.value.detach().clone()) for v in _moving(model)]
+    states = get_random_states()
+    try:
+        yield
+    except Exception:
+        if _updates(model) == count:
+            with torch.no_grad():
+                for variable, value in kept:
+                    variable.assign(value)
+            set_random_states(states)
+        raise
+
+
+def _moving(model):
+    found = [v for v in model.non_trainable_variables if v.value.numel() <= _LARGEST]
+    for module in model.modules():
+        found += [g.state for g in getattr(module, "_seed_generators", ())]
+    found += model.metrics_variables
+    return list({id(v): v for v in found}.values())
+
+
+def _updates(model):
+    """What tells whether a weight was updated: torch counts writes to each; and the optimizer."""
+    iterations = getattr(model.optimizer, "_iterations", None)
+    trained = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
+    versions = [(id(p), p._version) for p in trained]
+    return None if iterations is None else int(iterations), versions
