@@ -62,7 +62,7 @@ def test_random_numbers_go_on(tmp_path):
     path = str(tmp_path / "state.safetensors")
     np.random.randn()  # one of a pair: NumPy keeps the other one
     random.gauss(0, 1)
-    save_training_state(path, make(), [], {})
+    save_training_state(path, make(), [], {"epoch": 0})
     expected = [random.gauss(0, 1), random.random(), np.random.randn(), float(torch.rand(()))]
     keras.utils.set_random_seed(5)
     _, _, states = load_training_state(path, make())
@@ -80,7 +80,7 @@ def test_tied_weights(tmp_path):
     for each in (model, other):
         each.layers[-1].twin = each.layers[-1].kernel.value
     path = str(tmp_path / "state.safetensors")
-    save_training_state(path, model, [], {})
+    save_training_state(path, model, [], {"epoch": 0})
     load_training_state(path, other)
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
 
@@ -161,10 +161,10 @@ def test_random_states_that_point_outside_are_refused_before_anything_is_set(tmp
             training_state, "gather_random_states", lambda c=changes: [{**own, **c}]
         )
         paths.append(tmp_path / f"{name}.safetensors")
-        save_training_state(str(paths[-1]), make(), [], {})
+        save_training_state(str(paths[-1]), make(), [], {"epoch": 0})
     monkeypatch.undo()
     whole = tmp_path / "whole.safetensors"
-    save_training_state(str(whole), make(), [], {})
+    save_training_state(str(whole), make(), [], {"epoch": 0})
     told = run_python(RESTORE, whole, *paths).splitlines()
     assert len(told) == len(paths)
     for text, path in zip(told, paths, strict=True):

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from torchkeras.core.convert import convert_to_numpy
-from torchkeras.layers.core.lora import LowRankUpdate
+from torchkeras.layers.core.quantizable import Quantizable
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
@@ -145,8 +145,8 @@ def _is_custom(part, method):
     if not isinstance(part, TrackedModule) or torch_module(part) is not None:
         return False
     own = getattr(type(part), method)
-    if own is getattr(LowRankUpdate, method):
-        return part.lora_enabled
+    if own is getattr(Quantizable, method):
+        return part.lora_enabled or part._codes is not None
     return own is not getattr(TrackedModule, method)
 
 

@@ -59,6 +59,7 @@ class Trainer(Steps):
         return {
             **super().__getstate__(),
             "_running": None,
+            "_parts_that_move": None,
             "_loop_mode": None,
             "_compiled_call_impl": None,
             "_graph_steps": {},
@@ -539,10 +540,7 @@ class Trainer(Steps):
         self._assert_compiled("train_on_batch")
         replica = self._join_job()
         data, iterator = self._one_batch(x, y, sample_weight, class_weight)
-        # Loss and targets are found to fit, or not, at the first batch; it takes a third of a step.
-        is_first = self._compile_loss is None or not self._compile_loss.built
-        guard = unmoved_on_error(self) if is_first else contextlib.nullcontext()
-        with guard, self._mode(True):
+        with unmoved_on_error(self), self._mode(True):
             self._prepare_training(first_only=True)
             self.reset_metrics()
             self._clear_gradients()

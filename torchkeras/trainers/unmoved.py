@@ -6,6 +6,7 @@ import torch
 
 from torchkeras.distribution.one_process import OneProcess
 from torchkeras.distribution.random_state import get_random_states, set_random_states
+from torchkeras.layers.tracked_module import CHANGES
 
 # Statistics are smaller; what is larger is a frozen weight, which no step moves.
 _LARGEST = 1 << 16
@@ -35,13 +36,14 @@ def unmoved_on_error(model):
     if not isinstance(model._replica, OneProcess):
         yield
         return
-    count = _updates(model)
-    kept = [(v, v.value.detach().clone()) for v in _moving(model)]
+    moving, trained = _parts(model)
+    count = _updates(model, trained)
+    kept = [(v, v.value.detach().clone()) for v in moving]
     states = get_random_states()
     try:
         yield
     except Exception:
-        if _updates(model) == count:
+        if _updates(model, trained) == count:
             with torch.no_grad():
                 for variable, value in kept:
                     variable.assign(value)
@@ -49,17 +51,22 @@ def unmoved_on_error(model):
         raise
 
 
-def _moving(model):
-    found = [v for v in model.non_trainable_variables if v.value.numel() <= _LARGEST]
-    for module in model.modules():
-        found += [g.state for g in getattr(module, "_seed_generators", ())]
-    found += model.metrics_variables
-    return list({id(v): v for v in found}.values())
+def _parts(model):
+    """What moves before an update, and the tensors that an update changes; looked up once."""
+    found = model.__dict__.get("_parts_that_move")
+    metrics = model.metrics_variables
+    if found is None or found[0] != CHANGES.count:
+        moving = [v for v in model.non_trainable_variables if v.value.numel() <= _LARGEST]
+        for module in model.modules():
+            moving += [g.state for g in getattr(module, "_seed_generators", ())]
+        trained = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
+        found = CHANGES.count, list({id(v): v for v in moving}.values()), trained
+        model.__dict__["_parts_that_move"] = found
+    return [*found[1], *metrics], found[2]
 
 
-def _updates(model):
+def _updates(model, trained):
     """What tells whether a weight was updated: torch counts writes to each; and the optimizer."""
     iterations = getattr(model.optimizer, "_iterations", None)
-    trained = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
-    versions = [(id(p), p._version) for p in trained]
+    versions = [p._version for p in trained]
     return None if iterations is None else int(iterations), versions
