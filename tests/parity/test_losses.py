@@ -242,7 +242,11 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "targets", "predictions"), FUNCTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "arguments", "targets", "predictions"),
+    FUNCTIONS,
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_every_function_and_its_gradient(name, arguments, targets, predictions):
     if name == "ctc":
         y_true, y_pred = np.array([[1, 2, 0], [3, 1, 1]]), numbers(2, 8, 4)
