@@ -11,6 +11,12 @@ class QuantizationConfig:
     Args:
         weight_quantizer: Quantizer of the weights; None for that of the layer.
         activation_quantizer: Quantizer of the inputs of a product; None to leave them floats.
+
+    Example:
+
+    >>> config = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+    >>> isinstance(config, keras.quantizers.QuantizationConfig), config.mode
+    (True, 'int8')
     """
 
     def __init__(self, weight_quantizer=None, activation_quantizer=None):
