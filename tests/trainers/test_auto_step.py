@@ -1,5 +1,8 @@
 """jit_compile="auto": a graph where it pays, by the clock; here by a clock of the test's own."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +121,18 @@ def test_what_has_no_graph_stays_eager_without_a_warning(step_s):
     fit(400, model=model)
     step = model._graph_steps["train_step"]
     assert step.chosen == "eager" and step.reason.startswith("torch makes no graph of it")
+
+
+def test_the_compiler_is_not_imported_for_a_short_training():
+    code = """
+import sys, numpy as np, torchkeras as keras
+model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+model.compile("adam", "mse", metrics=["mae"])
+x, y = np.ones((8, 3)), np.ones((8, 1))
+model.fit(x, y, batch_size=2, epochs=9, verbose=0)
+model.evaluate(x, y, verbose=0)
+model.predict(x, verbose=0)
+print("torch._dynamo" in sys.modules, "torch._inductor" in sys.modules)
+"""
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.stdout.split() == ["False", "False"], finished.stderr[-2000:]

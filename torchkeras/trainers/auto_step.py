@@ -5,6 +5,7 @@ import time
 
 import torch
 
+from torchkeras.trainers.graph import can_trace_gradients
 from torchkeras.trainers.graph_step import TrainGraph
 
 # Steps that are timed of either kind, after as many that are not: caches, allocators, the compiler.
@@ -99,7 +100,8 @@ class AutoStep:
             return False
         layers = sum(1 for _ in self._model.modules())
         saved = _SAVING * step_s * self._steps_to_come
-        return saved > _MARGIN * (_COMPILE_S + _COMPILE_LAYER_S * layers)
+        pays = saved > _MARGIN * (_COMPILE_S + _COMPILE_LAYER_S * layers)
+        return pays and can_trace_gradients()
 
     def _choose(self, kind, reason):
         self._kind = self.chosen = kind

@@ -272,18 +272,21 @@ class Steps(Compilation):
         return step
 
     def _graph_kind(self, name):
-        if not self._can_use_graphs() or (name == "train_step" and self.optimizer.needs_closure):
+        if name == "train_step" and self.optimizer.needs_closure:
             return None
-        if self.jit_compile:
+        if self._uses_graphs():
             return graph_step.STEPS[name]
-        return AutoStep if self.jit_auto and name == "train_step" else None
+        measures = self.jit_auto and name == "train_step" and self._has_whole_steps()
+        return AutoStep if measures else None
 
     def _uses_graphs(self):
         """Whether steps run as graphs: compiled as a whole, where they are the Trainer's own."""
-        return self.jit_compile and self._can_use_graphs()
+        # Only where it is asked for: the answer imports torch's compiler.
+        return self.jit_compile and self._has_whole_steps() and can_trace_gradients()
 
-    def _can_use_graphs(self):
-        return can_trace_gradients() and not any(overrides(self, name) for name in graph_step.STEPS)
+    def _has_whole_steps(self):
+        """Whether a step is the Trainer's from its beginning to its end."""
+        return not any(overrides(self, name) for name in graph_step.STEPS)
 
     def _clear_gradients(self):
         # A step of one's own may have updated the weights past our optimizers: inside

@@ -79,9 +79,9 @@ class Trainer(Steps):
             return parameter.device
         return config.default_device()
 
-    def _can_use_graphs(self):
+    def _has_whole_steps(self):
         # In one of several processes gradients are reduced while the backward pass runs.
-        return isinstance(self._replica, OneProcess) and super()._can_use_graphs()
+        return isinstance(self._replica, OneProcess) and super()._has_whole_steps()
 
     def _join_job(self):
         """Find this process's part in a job of several: a Replica, or a OneProcess."""
