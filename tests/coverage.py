@@ -56,8 +56,10 @@ def is_present(name):
 def _words_of_parity(topic):
     """Identifiers and strings in the parity tests whose file's name has `topic` in it."""
     words = set()
-    pattern = f"test_*{topic}*.py" if topic else "*.py"
-    for path in sorted((HERE / "parity").rglob(pattern)):
+    for path in sorted((HERE / "parity").rglob("*.py")):
+        # `drawn_calls` draws the calls that test_ops_properties makes.
+        if topic not in path.stem and (topic, path.stem) != ("ops", "drawn_calls"):
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             words.add(getattr(node, "attr", None))
             words.add(getattr(node, "id", None))
