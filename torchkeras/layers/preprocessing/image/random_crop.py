@@ -56,18 +56,17 @@ class RandomCrop(WindowLayer):
                 data_format=self.data_format,
             )
         # By indices on the device: a slice would have to wait for the numbers.
-        top, left = transformation["start"]
-        images = self._rows(images, self.height_axis, top, self.height)
-        return self._rows(images, self.width_axis, left, self.width)
-
-    def _rows(self, images, axis, start, count):
-        """Of each image `count` rows, or columns, from its own place on."""
-        index = start.reshape(-1, 1) + torch.arange(count, device=images.device)
-        shape = [1] * images.dim()
-        shape[axis] = count
-        if images.dim() == 4:
-            shape[0] = -1
-        return torch.take_along_dim(images, index.reshape(shape), images.dim() + axis)
+        top, left = (start.reshape(-1, 1, 1) for start in transformation["start"])
+        rows = top + torch.arange(self.height, device=images.device)[:, None]
+        columns = left + torch.arange(self.width, device=images.device)
+        batch = images if images.dim() == 4 else images[None]
+        if self.channels_axis == -3:
+            batch = batch.movedim(1, -1)
+        which = torch.arange(batch.shape[0], device=images.device)[:, None, None]
+        parts = batch[which, rows, columns]
+        if self.channels_axis == -3:
+            parts = parts.movedim(-1, 1)
+        return parts if images.dim() == 4 else parts[0]
 
     def window(self, height, width, transformation):
         """Where the part lies."""
