@@ -54,6 +54,14 @@ def test_split(cuts):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("parts", [2**63, -2, 0])
+@pytest.mark.parametrize("size", [0, 4])
+def test_split_into_no_number_of_parts(parts, size):
+    # An empty axis divides into 2**63 parts, which would be made until the memory ends.
+    with pytest.raises(ValueError, match="number of parts must be at least 1, and not beyond"):
+        ops.split(torch.zeros(size), parts)
+
+
 def test_split_errors_and_empty_axis():
     with pytest.raises(ValueError, match="axis 1 of x of shape"):
         ops.split(T, 2, axis=1)

@@ -288,6 +288,8 @@ def split(x, indices_or_sections, axis=0):
         cuts = [int(cut) for cut in indices_or_sections]
         return list(torch.tensor_split(x, cuts, axis))
     size, parts = x.shape[axis], indices_or_sections
+    if not 0 < parts <= size:  # an empty axis divides into any number of parts, within reason
+        rules.split(x, parts, axis)
     if size % parts:
         if x.is_meta:  # the stand-in for an unknown size; the real one may divide
             return [x.narrow(axis, 0, size // parts) for _ in range(parts)]
