@@ -169,21 +169,23 @@ def foreign_handles(module, path, known=()):
         path: str, path of the module.
         known: names of slots that have a handle already.
     """
-    if not module._parameters and not module._buffers:
+    slots = [
+        (store, key)
+        for store, skipped in (
+            (module._parameters, ()),
+            (module._buffers, module._non_persistent_buffers_set),
+        )
+        for key, tensor in store.items()
+        if tensor is not None and key not in known and key not in skipped
+    ]
+    if not slots:  # as in most layers; a trace must not ask how many others there are
         return []
-    handles = _foreign.setdefault(module, {})
-    result = []
-    for store, skipped in (
-        (module._parameters, ()),
-        (module._buffers, module._non_persistent_buffers_set),
-    ):
-        for key, tensor in store.items():
-            if tensor is None or key in known or key in skipped:
-                continue
-            handle = handles.get(key)
-            if handle is None or handle._store is not store:
-                handle = handles[key] = Variable._of_slot(store, key, key)
-                handle._parameters = module._parameters
-            handle._path = f"{path}/{key}" if path else key  # a layer gets its path at build
-            result.append(handle)
+    handles, result = _foreign.setdefault(module, {}), []
+    for store, key in slots:
+        handle = handles.get(key)
+        if handle is None or handle._store is not store:
+            handle = handles[key] = Variable._of_slot(store, key, key)
+            handle._parameters = module._parameters
+        handle._path = f"{path}/{key}" if path else key  # a layer gets its path at build
+        result.append(handle)
     return result
