@@ -4,8 +4,6 @@ All train a net that gives logits (or one number), with torch's Adam, and report
 the accuracy (or mean absolute error) of the epoch, summed on the device and read once.
 """
 
-import contextlib
-
 import torch
 import workers
 from torch.nn import functional as F
@@ -38,8 +36,8 @@ class Task:
         return torch.optim.Adam(self.net.parameters(), lr=1e-3, eps=1e-7, fused=fused or None)
 
     def loader(self):
-        """A DataLoader with the defaults that tutorials use."""
-        data = torch.utils.data.TensorDataset(self.x, self.y)
+        """A DataLoader as tutorials have it: of data in the memory of the CPU, no processes."""
+        data = torch.utils.data.TensorDataset(self.x.cpu(), self.y.cpu())
         return torch.utils.data.DataLoader(data, batch_size=self.batch_size, shuffle=True)
 
     def logs(self, sums):
@@ -67,7 +65,7 @@ class HandWritten:
 
     def __init__(self, task, fused, loader=False, compiled=False):
         self.task, self.optimizer = task, task.adam(fused)
-        self.batches = task.loader() if loader else None
+        self.loader = task.loader() if loader else None
         self.forward = torch.compile(self._forward) if compiled else self._forward
 
     def _forward(self, x, y):
@@ -80,10 +78,14 @@ class HandWritten:
         for index in order.split(task.batch_size):
             yield task.x.index_select(0, index), task.y.index_select(0, index)
 
+    def _loaded(self):
+        for x, y in self.loader:
+            yield x.to(self.task.device), y.to(self.task.device)
+
     def run(self):
         task, optimizer, forward = self.task, self.optimizer, self.forward
         sums = torch.zeros((), device=task.device), torch.zeros((), device=task.device)
-        for x, y in self.batches or self._slices():
+        for x, y in self._loaded() if self.loader else self._slices():
             optimizer.zero_grad(set_to_none=True)
             predictions, loss = forward(x, y)
             loss.backward()
@@ -105,14 +107,14 @@ class Accelerate(HandWritten):
 
         super().__init__(task, fused=True, loader=True)
         self.accelerator = Accelerator(cpu=task.device.type == "cpu")
-        task.net, self.optimizer, self.batches = self.accelerator.prepare(
-            task.net, self.optimizer, self.batches
+        task.net, self.optimizer, self.loader = self.accelerator.prepare(
+            task.net, self.optimizer, self.loader
         )
 
     def run(self):
         task, optimizer = self.task, self.optimizer
         sums = torch.zeros((), device=task.device), torch.zeros((), device=task.device)
-        for x, y in self.batches:
+        for x, y in self.loader:
             optimizer.zero_grad()
             predictions, loss = self._forward(x, y)
             self.accelerator.backward(loss)
@@ -242,14 +244,3 @@ LOOPS = {
     "Accelerate": ("accelerate", Accelerate),
     "skorch": ("skorch", Skorch),
 }
-
-
-@contextlib.contextmanager
-def threads(count):
-    """So many threads of torch for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
