@@ -17,9 +17,9 @@ Run: python benchmarks/fit.py [--only small lstm] [--contestants torchkeras hand
 
 import argparse
 import json
+import os
 import pathlib
 import sys
-import tempfile
 import time
 
 import common
@@ -102,8 +102,6 @@ def make_fit(family, name, data, details, options):
     if family == "torchkeras":
         import torchkeras as library
     else:
-        import os
-
         os.environ["KERAS_BACKEND"] = family.removeprefix("keras-")
         import keras as library
     library.config.set_floatx(options.dtype)
@@ -128,7 +126,7 @@ def make(family, name, details, options):
     """Make a contestant in a worker."""
     with np.load(details["path"]) as file:
         data = {"x": file["x"], "y": file["y"]}
-        data["weights"] = [file[f"weight_{i}"] for i in range(len(file.files) - 2)]
+    data["weights"] = workloads.read_weights(details["path"])
     if family != "keras-jax":
         import torch
 
@@ -161,22 +159,16 @@ def all_contestants():
     return {name: {**families, **loops}[name] for name in order}
 
 
-def prepare(name, arguments, folder):
-    """Write data and weights of a workload to a file; its path, and the steps of an epoch."""
+def steps_of_an_epoch(name, arguments):
+    """As many steps as fill `--seconds` by hand, no more than make an epoch of MNIST."""
     import torch
     import torch_loops
 
-    import torchkeras
-
     workload = workloads.WORKLOADS[name]
-    torchkeras.utils.set_random_seed(0)
-    weights = workloads.keras_model(torchkeras, workload).get_weights()
     batch_size = workload["batch_size"]
-    most = max(8, workloads.MOST_SAMPLES // batch_size)
-    # An epoch of the hand-written loop, of few steps, tells how many fill `--seconds`.
     x, y = workloads.make_data(workload, 8 * batch_size)
     device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
-    net = workloads.torch_net(workload, weights, device, dtype)
+    net = workloads.torch_net(workload, workloads.first_weights(name), device, dtype)
     task = torch_loops.Task(net, x, y, batch_size, workload["classes"], device, dtype)
     loop = torch_loops.HandWritten(task, fused=True)
     times = []
@@ -184,25 +176,30 @@ def prepare(name, arguments, folder):
         begin = time.perf_counter()
         loop.run()
         times.append(time.perf_counter() - begin)
-    steps = min(most, max(8, round(arguments.seconds / (min(times) / 8))))
-    x, y = workloads.make_data(workload, steps * batch_size)
-    path = pathlib.Path(folder, f"{name}.npz")
-    np.savez(path, x=x, y=y, **{f"weight_{i}": weight for i, weight in enumerate(weights)})
-    return path, steps
+    most = max(8, workloads.MOST_SAMPLES // batch_size)
+    return min(most, max(8, round(arguments.seconds / (min(times) / 8))))
 
 
-def compare(name, team, contestants, arguments, folder):
-    """The results of a workload."""
-    path, steps = prepare(name, arguments, folder)
-    details = {"workload": name, "path": str(path)}
-    # The others at the same time; ours alone, since "auto" measures.
-    others = {n: f for n, f in contestants.items() if f != "torchkeras"}
-    made = team.make(others, **details)
-    made += team.make({n: f for n, f in contestants.items() if n not in others}, **details)
-    made = [n for n in contestants if n in made]
-    path.unlink()
+def make_all(name, steps, team, contestants):
+    """Have the contestants of a workload made; the names of those that could be."""
+    x, y = workloads.make_data(
+        workloads.WORKLOADS[name], steps * workloads.WORKLOADS[name]["batch_size"]
+    )
+    with workloads.weights_file(name, x=x, y=y) as path:
+        details = {"workload": name, "path": path}
+        # The others at the same time; ours alone, since "auto" measures.
+        others = {n: f for n, f in contestants.items() if f != "torchkeras"}
+        made = team.make(others, **details)
+        made += team.make({n: f for n, f in contestants.items() if n not in others}, **details)
     if OURS not in made:
         raise SystemExit(f"{OURS!r} could not be made: {team.left_out.get(OURS)}")
+    return [n for n in contestants if n in made]
+
+
+def compare(name, team, contestants, arguments):
+    """The results of a workload."""
+    steps = steps_of_an_epoch(name, arguments)
+    made = make_all(name, steps, team, contestants)
     seconds = common.interleave(
         {n: n for n in made}, arguments, number=1, timing=team.time, warm_up=2
     )
@@ -285,33 +282,18 @@ def main():
     contestants = all_contestants()
     parser = common.argument_parser(__doc__.splitlines()[0], rounds=7)
     parser.add_argument("--only", nargs="+", choices=workloads.WORKLOADS, metavar="WORKLOAD")
-    parser.add_argument(
-        "--contestants",
-        nargs="+",
-        metavar="WORDS",
-        help=f"those whose names begin so, of: {', '.join(contestants)}",
-    )
+    workers.add_contestants(parser, contestants)
     parser.add_argument("--seconds", type=float, default=0.2, help="of one timing, by hand")
     parser.add_argument("--plot", metavar="PATH", help="also draw the ratios, as .svg or .png")
     arguments = parser.parse_args()
     common.prepare(arguments)
     facts = common.environment(arguments, workers.PACKAGES)
-    if arguments.contestants:
-        words = tuple(word.lower() for word in arguments.contestants)
-        contestants = {
-            n: f for n, f in contestants.items() if n == OURS or n.lower().startswith(words)
-        }
-    if arguments.no_keras:
-        contestants = {n: f for n, f in contestants.items() if not f.startswith("keras")}
+    contestants = workers.chosen_contestants(contestants, arguments, OURS)
     results = {}
-    families = list(dict.fromkeys(contestants.values()))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        workers.Team(__file__, families, arguments) as team,
-    ):
+    with workers.Team(__file__, contestants.values(), arguments) as team:
         for name in arguments.only or workloads.WORKLOADS:
             begin = time.perf_counter()
-            results[name] = compare(name, team, contestants, arguments, folder)
+            results[name] = compare(name, team, contestants, arguments)
             results[name]["took_s"] = round(time.perf_counter() - begin, 1)
             print(f"  took {results[name]['took_s']} s", flush=True)
         facts["left_out"] = team.left_out

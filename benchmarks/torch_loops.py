@@ -30,7 +30,7 @@ class Task:
         self.batch_size, self.device = batch_size, device
         self.name = "mae" if classes is None else "accuracy"
         self.loss = F.mse_loss if classes is None else F.cross_entropy
-        self.measure = _absolute_error if classes is None else _accuracy
+        self.measure = absolute_error if classes is None else accuracy
 
     def adam(self, fused):
         return torch.optim.Adam(self.net.parameters(), lr=1e-3, eps=1e-7, fused=fused or None)
@@ -45,11 +45,11 @@ class Task:
         return {"loss": loss, self.name: measure}
 
 
-def _accuracy(predictions, y):
+def accuracy(predictions, y):
     return (predictions.argmax(-1) == y).float().mean()
 
 
-def _absolute_error(predictions, y):
+def absolute_error(predictions, y):
     return (predictions - y).abs().mean()
 
 

@@ -40,6 +40,27 @@ def missing(family):
     return [name for name in FAMILIES[family] if importlib.util.find_spec(name) is None]
 
 
+def add_contestants(parser, names):
+    """The option that chooses contestants."""
+    parser.add_argument(
+        "--contestants",
+        nargs="+",
+        metavar="WORDS",
+        help=f"those whose names begin so, of: {'; '.join(names)}",
+    )
+
+
+def chosen_contestants(contestants, arguments, ours):
+    """Those of a dict of names to families that the options ask for; ours is one of them."""
+    words = tuple(word.lower() for word in arguments.contestants or [""])
+    return {
+        name: family
+        for name, family in contestants.items()
+        if name == ours
+        or (name.lower().startswith(words) and not (arguments.no_keras and "keras-" in family))
+    }
+
+
 def _environment(family, arguments):
     """The environment of a worker: backend of Keras, threads, and quiet logs."""
     threads = str(arguments.threads)
@@ -129,7 +150,7 @@ class Team:
         self.left_out = {}
         self._workers, self._family_of, self._times = {}, {}, {}
         self._clock = "processor" if arguments.cpu_time else "wall"
-        for family in families:
+        for family in dict.fromkeys(families):
             if lacking := missing(family):
                 self._leave_out(family, f"not installed: {', '.join(lacking)}")
             else:

@@ -1,8 +1,12 @@
 """What the benchmarks train and predict with: models by layers of Keras, and data to learn.
 
-Nothing here imports torch, Keras or torchkeras: a worker that runs Keras on JAX has no torch in it.
-`torch_net` is the one exception, and imports when it is called.
+Importing this imports neither torch nor Keras nor torchkeras: a worker that runs Keras on JAX has
+no torch in it. The functions that need them import them.
 """
+
+import contextlib
+import pathlib
+import tempfile
 
 import numpy as np
 
@@ -132,3 +136,28 @@ def torch_net(workload, weights, device="cpu", dtype=None):
     with torch.no_grad():
         net.load(*weights)
     return net.to(device, dtype)
+
+
+def first_weights(name):
+    """The weights that all contestants of a workload start from: those of a model of torchkeras."""
+    import torchkeras
+
+    torchkeras.utils.set_random_seed(0)
+    return keras_model(torchkeras, WORKLOADS[name]).get_weights()
+
+
+@contextlib.contextmanager
+def weights_file(name, **arrays):
+    """The path of a temporary .npz file with a workload's first weights, and more arrays."""
+    weights = {f"weight_{i}": weight for i, weight in enumerate(first_weights(name))}
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, f"{name}.npz")
+        np.savez(path, **weights, **arrays)
+        yield str(path)
+
+
+def read_weights(path):
+    """The weights in such a file, in the order of the model's."""
+    with np.load(path) as file:
+        count = sum(name.startswith("weight_") for name in file.files)
+        return [file[f"weight_{i}"] for i in range(count)]
