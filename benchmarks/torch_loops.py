@@ -41,8 +41,8 @@ class Task:
         return torch.utils.data.DataLoader(data, batch_size=self.batch_size, shuffle=True)
 
     def logs(self, sums):
-        loss, measure = (float(total) / len(self.x) for total in sums)
-        return {"loss": loss, self.name: measure}
+        values = [float(total) / len(self.x) for total in sums]
+        return dict(zip(("loss", self.name), values, strict=False))
 
 
 def accuracy(predictions, y):
@@ -65,6 +65,7 @@ class HandWritten:
 
     def __init__(self, task, fused, loader=False, compiled=False):
         self.task, self.optimizer = task, task.adam(fused)
+        self.metrics = [task.measure]
         self.loader = task.loader() if loader else None
         self.forward = torch.compile(self._forward) if compiled else self._forward
 
@@ -84,16 +85,23 @@ class HandWritten:
 
     def run(self):
         task, optimizer, forward = self.task, self.optimizer, self.forward
-        sums = torch.zeros((), device=task.device), torch.zeros((), device=task.device)
+        sums = self._zeros()
         for x, y in self._loaded() if self.loader else self._slices():
             optimizer.zero_grad(set_to_none=True)
             predictions, loss = forward(x, y)
             loss.backward()
             optimizer.step()
-            with torch.no_grad():
-                for total, value in zip(sums, (loss, task.measure(predictions, y)), strict=True):
-                    total += value * len(x)
+            self._add(sums, loss, predictions, y)
         self.logs = task.logs(sums)
+
+    def _zeros(self):
+        return [torch.zeros((), device=self.task.device) for _ in range(1 + len(self.metrics))]
+
+    @torch.no_grad()
+    def _add(self, sums, loss, predictions, y):
+        values = [loss, *(metric(predictions, y) for metric in self.metrics)]
+        for total, value in zip(sums, values, strict=True):
+            total += value * len(y)
 
     def tell(self):
         return {"logs": self.logs}
@@ -113,15 +121,13 @@ class Accelerate(HandWritten):
 
     def run(self):
         task, optimizer = self.task, self.optimizer
-        sums = torch.zeros((), device=task.device), torch.zeros((), device=task.device)
+        sums = self._zeros()
         for x, y in self.loader:
             optimizer.zero_grad()
             predictions, loss = self._forward(x, y)
             self.accelerator.backward(loss)
             optimizer.step()
-            with torch.no_grad():
-                for total, value in zip(sums, (loss, task.measure(predictions, y)), strict=True):
-                    total += value * len(x)
+            self._add(sums, loss, predictions, y)
         self.logs = task.logs(sums)
 
 
