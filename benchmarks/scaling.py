@@ -47,7 +47,9 @@ class Fit:
 
     def __init__(self, x, y, sizes, device, jit_compile):
         with torchkeras.device(device):
-            inputs = outputs = torchkeras.Input((sizes["features"],), dtype=torchkeras.config.floatx())
+            inputs = outputs = torchkeras.Input(
+                (sizes["features"],), dtype=torchkeras.config.floatx()
+            )
             for _ in range(sizes["depth"]):
                 outputs = torchkeras.layers.Dense(sizes["width"], activation="relu")(outputs)
             outputs = torchkeras.layers.Dense(CLASSES, activation="softmax")(outputs)
@@ -109,10 +111,11 @@ def make_pair(series, size, arguments, folder):
         x, y = make_data(sizes["batch"], sizes["features"], folder)
         fit = Fit(x, y, sizes, arguments.device, arguments.jit_compile)
         fit.run()
-        begin = time.perf_counter()
+        clock = time.process_time if arguments.cpu_time else time.perf_counter
+        begin = clock()
         for _ in range(3):
             fit.run()
-        steps = min(1000, max(10, round(arguments.seconds * 3 / (time.perf_counter() - begin))))
+        steps = min(1000, max(10, round(arguments.seconds * 3 / (clock() - begin))))
         x, y = (np.tile(array, (steps, *[1] * (array.ndim - 1))) for array in (x, y))
     fit = Fit(x, y, sizes, arguments.device, arguments.jit_compile)
     weights = fit.model.get_weights()

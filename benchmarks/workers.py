@@ -165,7 +165,10 @@ class Team:
 
     def _leave_out(self, name, reason):
         self.left_out[name] = reason
-        print(f"  left out: {name}: {reason.strip().splitlines()[-1]}", flush=True)
+        # Of a traceback, the line that names the error: it begins where the calls are indented.
+        lines = [line for line in reason.strip().splitlines() if not line.startswith(" ")]
+        line = next((line for line in lines if "Error" in line.partition(":")[0]), lines[-1])
+        print(f"  left out: {name}: {line}", flush=True)
 
     def make(self, contestants, **details):
         """Have contestants made, and run once: by all families at the same time.
@@ -220,8 +223,8 @@ def serve(make, family, arguments):
 
     Args:
         make: function of the family, the name of a contestant, the details and the options, that
-            returns an object with `run()`, `tell()` and, where it measures a part of `run` by
-            itself, `measured`, a pair of seconds of both clocks, which `run` sets.
+            returns an object with `run()` and `tell()`. Where it measures a part of `run` by
+            itself, `run` sets `measured`, a pair of seconds, by both clocks.
         family: str.
         arguments: options of the benchmark.
     """
@@ -240,6 +243,9 @@ def serve(make, family, arguments):
 def _answer(request, contestants, make, family, arguments):
     if request["do"] == "forget":
         contestants.clear()
+        if "torch" in sys.modules:
+            # Else the next workload's shapes make a graph's sizes dynamic.
+            sys.modules["torch"].compiler.reset()
         gc.collect()
         return {}
     name = request["name"]
