@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import statistics
 import time
 
@@ -120,9 +121,8 @@ def interleave(
     gc.disable()
     try:
         for turn in range(-warm_up, arguments.rounds):
-            # Another one goes first each round: whoever follows finds caches used by another.
-            start = turn % len(names)
-            for name in names[start:] + names[:start]:
+            # In another order each round: whoever follows finds caches used by another.
+            for name in random.Random(turn).sample(names, len(names)):
                 value = timing(contestants[name], numbers[name])
                 if turn >= 0:
                     seconds[name].append(value)
