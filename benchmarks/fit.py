@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import sys
+import textwrap
 import time
 
 import common
@@ -269,7 +270,8 @@ def plot(results, path):
         axis.xaxis.set_major_formatter(ticker.ScalarFormatter())
         axis.xaxis.set_minor_locator(ticker.NullLocator())
         axis.tick_params(labelsize=7)
-        axis.set_title(result["title"].partition(";")[0], fontsize=8)
+        title = textwrap.fill(result["title"].partition(";")[0], 55)
+        axis.set_title(title, fontsize=8)
     figure.suptitle(f"Time of a step / that of '{OURS}'", fontsize=9)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
