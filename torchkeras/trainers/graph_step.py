@@ -91,6 +91,8 @@ class GraphStep:
             return None
         if self._variables is None:
             self._look_up()
+            if self.failure:
+                return None
         graph = Graph(self._function(), self._variables, self._known, self._model.jit_options)
         self._graphs[key] = graph
         return graph
@@ -99,6 +101,11 @@ class GraphStep:
         model = self._model
         self._variables = [*model.variables, *model.metrics_variables]
         self._known = is_known(model)
+        if self.writes and any(map(_loses_writes, self._variables)):
+            self._refuse(
+                "torch before 2.14 loses what a graph writes to a scalar of float64 on a CPU, such "
+                "as the total of a metric"
+            )
 
     def _refuse(self, error):
         self.failure = _first_line(error)
@@ -111,6 +118,7 @@ class GraphStep:
     # What differs between the kinds
 
     what = "step"
+    writes = True  # whether it changes variables: metrics, at least
 
     def _run_eagerly(self, data):
         """The step without a graph."""
@@ -195,6 +203,7 @@ class PredictGraph(GraphStep):
     """A step of a prediction: outputs."""
 
     what = "prediction"
+    writes = False
 
     def _run_eagerly(self, data):
         return self._model.predict_step(data)
@@ -229,6 +238,13 @@ def _form_of(leaves, structure):
         else:
             return None
     return tuple(form)
+
+
+def _loses_writes(variable):
+    """Whether torch's AOTAutograd drops a graph's in-place changes of it, without a word."""
+    tensor = variable._store[variable._key]
+    is_scalar = tensor.dim() == 0 and tensor.dtype is torch.float64 and tensor.device.type == "cpu"
+    return is_scalar and torch.__version__ < (2, 14)
 
 
 def _first_line(error):
