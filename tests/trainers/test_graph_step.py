@@ -322,6 +322,19 @@ def test_memory_that_changes_within_an_epoch_counts():
     np.testing.assert_allclose(found[22:], 1 / 3, rtol=1e-6)
 
 
+def test_a_wish_to_stop_leaves_the_graph(monkeypatch):
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 5
+
+    calls, dynamo = [], graph.Graph.__call__
+    monkeypatch.setattr(graph.Graph, "__call__", lambda *a: calls.append(1) or dynamo(*a))
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    model.fit(np.tile(X, (4, 1)), np.tile(LABELS, 4), batch_size=11, verbose=0, callbacks=[Watch()])
+    assert int(model.optimizer.iterations) == 6 and len(calls) == 1
+
+
 @pytest.mark.filterwarnings("ignore:Model 'functional' expects inputs in the structure")
 def test_data_in_another_structure_has_a_graph_of_its_own():
     a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
