@@ -8,7 +8,7 @@ import torch
 
 import torchkeras as keras
 from torchkeras import layers
-from torchkeras.trainers import graph, graph_step
+from torchkeras.trainers import graph, graph_step, predictions
 
 pytestmark = pytest.mark.skipif(
     not graph.can_trace_gradients(), reason="this torch traces no gradients"
@@ -320,6 +320,19 @@ def test_memory_that_changes_within_an_epoch_counts():
     found = model.predict(np.tile(X, (2, 1)), batch_size=11, verbose=0, callbacks=[Swap()])
     assert np.abs(found[:22] - 1 / 3).min() > 1e-4
     np.testing.assert_allclose(found[22:], 1 / 3, rtol=1e-6)
+
+
+def test_a_short_prediction_at_once_makes_no_graph(monkeypatch):
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    expected = model(X).detach().numpy()
+    for _ in range(5):
+        np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-6)
+    assert not model._graph_steps
+    monkeypatch.setattr(predictions, "_LONG_S", 0)
+    for _ in range(3):
+        np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5)
+    assert list(model._graph_steps) == ["predict_step"]
 
 
 def test_a_wish_to_stop_leaves_the_graph(monkeypatch):

@@ -64,6 +64,7 @@ class Trainer(Steps):
             "_loop_mode": None,
             "_compiled_call_impl": None,
             "_graph_steps": {},
+            "_calls_s": [],
             "_replica": None,
             "_replica_of": None,
             "_training_data": None,
@@ -502,7 +503,6 @@ class Trainer(Steps):
         """Whether `predict` is a call of the model, and nothing else."""
         return (
             isinstance(self._replica, OneProcess)
-            and not self.jit_compile
             and not overrides(self, "predict_step")
             and self._loop_mode is None
         )
