@@ -7,8 +7,10 @@
 | `torchkeras/seeds/vars/<name>` | states of seed generators, which Keras does not save |
 | `torchkeras/optimizer/vars/0`, ... | tensors of the state of a `torch.optim` optimizer |
 | `torchkeras/optimizer/vars/frame` | the rest of that state: JSON as bytes |
+| attributes `torchkeras.checksums0`, ... | JSON: names, dtypes, shapes and checksums of arrays |
 
-Keras passes over the last three. The same file is a member of `.keras` archives.
+Keras passes over the last four. The same file is a member of `.keras` archives, which have
+checksums of their own. Who changes an array in place must delete those attributes.
 """
 
 import contextlib
@@ -23,12 +25,14 @@ from torchkeras.core.convert import convert_to_numpy
 from torchkeras.layers.core.quantizable import Quantizable
 from torchkeras.layers.tracked_module import TrackedModule
 from torchkeras.saving.atomic import atomic_write
-from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
+from torchkeras.saving.checksums import checksum
+from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor, write_checksums
 from torchkeras.saving.keras_layout import parts_by_path, torch_module
 from torchkeras.saving.messages import clipped, json_object, unreadable
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
+    optimizer_as_it_was,
     prepare_optimizer,
     set_optimizer_state,
 )
@@ -58,7 +62,7 @@ def write_groups(path, groups):
     h5py = import_h5py()
     with atomic_write(path) as temporary, _write_errors(path):
         with h5py.File(temporary, "w") as file:
-            _write(file, groups)
+            write_checksums(file, _write(file, groups))
 
 
 def to_bytes(model, path, include_optimizer=True):
@@ -100,6 +104,8 @@ def _collect(model, include_optimizer):
 
 
 def _write(file, groups):
+    """Write groups; returns what `write_checksums` takes."""
+    arrays = {}
     for path, (name, values) in groups.items():
         if not values and name is None:
             continue
@@ -107,14 +113,16 @@ def _write(file, groups):
         if name is not None:
             group.attrs["name"] = name
         for key, value in values.items():
-            _put(group, key, value)
+            arrays[f"{path}/{key}"] = _put(group, key, value)
+    return arrays
 
 
 def _put(group, name, value):
+    """Write an array; returns its dtype in the file, its shape and its checksum."""
     if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
         array = value.detach().cpu().contiguous().view(torch.int16).numpy().view("V2")
         group.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
-        return
+        return array.dtype, array.shape, checksum(array)
     array = np.asarray(convert_to_numpy(value))
     if array.dtype.kind not in "biufc":
         raise ValueError(
@@ -122,6 +130,7 @@ def _put(group, name, value):
             f"'{name}' in '{group.name}'. Let `save_own_variables` put numbers there."
         )
     group[name] = array
+    return array.dtype, array.shape, checksum(array)
 
 
 # What a part owns
@@ -170,6 +179,8 @@ class Weights:
 
     def __init__(self, groups, path):
         self._path = path
+        self._checksums = groups.checksums
+        self._optimizer_tensors = {}
         self._groups = {
             path: datasets for path, datasets in groups.items() if path.split("/")[-1] == "vars"
         }
@@ -252,6 +263,12 @@ class Weights:
                 f"`load_own_variables` of one refuses ({type(error).__name__}: {clipped(error)})."
             ) from error
 
+    def check_optimizer(self):
+        """Raise where the state of an optimizer is not as it was written; it is kept for later."""
+        for group in (_OPTIMIZER, _TORCH_OPTIMIZER):
+            for name in self._groups.get(group, {}):
+                self._optimizer_tensors[group, name] = self._tensor(group, name)
+
     def assign_optimizer(self, model):
         """Set the optimizer's state; False where the file has none."""
         frame = self._groups.get(_TORCH_OPTIMIZER, {}).get("frame")
@@ -270,9 +287,10 @@ class Weights:
             text = self._tensor(group, "frame").to(torch.uint8).numpy().tobytes()
             frame = json_object(text, self._path, "HDF5", frame.id.get_storage_size())
         shapes = [tuple(stored[str(index)].shape) for index in range(count)]
-        prepare_optimizer(model, shapes, frame)
-        tensors = [self._tensor(group, str(index)) for index in range(count)]
-        set_optimizer_state(model, tensors, frame)
+        with optimizer_as_it_was(model.optimizer):
+            prepare_optimizer(model, shapes, frame)
+            tensors = [self._tensor(group, str(index)) for index in range(count)]
+            set_optimizer_state(model, tensors, frame)
         return True
 
     def _check_numbered(self, stored, count):
@@ -298,7 +316,10 @@ class Weights:
         ]
 
     def _tensor(self, group, name):
-        return read_tensor(self._groups[group][name], f"{group}/{name}", self._path)
+        if (group, name) in self._optimizer_tensors:
+            return self._optimizer_tensors[group, name]
+        dataset = self._groups[group][name]
+        return read_tensor(dataset, f"{group}/{name}", self._path, self._checksums)
 
 
 def _group(path):

@@ -9,9 +9,10 @@
 | metadata `config` | the model's config and compile arguments as JSON |
 | metadata `aliases` | JSON, further names of tensors that stand under one name only |
 | metadata `optimizer` | JSON, what of a torch optimizer's state is not a tensor |
+| metadata `torchkeras.checksums`, ... | see `checksums` |
 
 Reading it runs no code: tensors are read by safetensors, the rest is JSON. A `.keras` archive
-holds the same file, without the config.
+holds the same file, without the config and without checksums: it has its own.
 """
 
 import contextlib
@@ -22,17 +23,18 @@ import re
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
-from safetensors.torch import save_file
 
 from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
 from torchkeras.saving import assets
 from torchkeras.saving.assets import by_module, collect_assets
 from torchkeras.saving.atomic import atomic_write
+from torchkeras.saving.checksums import check_tensor, read_checksums, save_with_checksums
 from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
+    optimizer_as_it_was,
     prepare_optimizer,
     set_optimizer_state,
 )
@@ -110,14 +112,14 @@ def write_tensors(path, tensors, metadata):
     """Write a file of tensors by their names, and a dict of strings, as a whole or not at all."""
     tensors = _distinct(tensors)
     with atomic_write(path) as temporary, _write_errors(path, tensors):
-        save_file(tensors, temporary, metadata={"format": "pt", **metadata})
+        save_with_checksums(tensors, temporary, {"format": "pt", **metadata})
 
 
 def _distinct(tensors):
     """The tensors, each with memory of its own, as safetensors wants them."""
     distinct, storages = {}, set()
     for name, tensor in tensors.items():
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
         place = (tensor.untyped_storage().data_ptr(), tensor.device)
         if place in storages and tensor.numel():
             tensor = tensor.clone()
@@ -147,7 +149,7 @@ def _write_errors(path, tensors):
 
 def load_model(path, custom_objects=None, compile=True):
     """Make the model that the file describes, with its weights and its optimizer's state."""
-    with _open(path) as file, custom_object_scope(custom_objects or {}):
+    with OpenFile(path) as file, custom_object_scope(custom_objects or {}):
         metadata = file.metadata() or {}
         if "config" not in metadata:
             raise ValueError(
@@ -161,19 +163,53 @@ def load_model(path, custom_objects=None, compile=True):
 @contextlib.contextmanager
 def open_weights(path):
     """The reader of the weights in a file."""
-    with _open(path) as file:
+    with OpenFile(path) as file:
         yield Weights(file, path)
 
 
-def _open(path):
-    try:
-        with open_regular(path, most_bytes=None) as file:
-            check_header(file, path)
-        return safe_open(path, framework="pt")
-    except FileNotFoundError:
-        raise no_file(path) from None
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, error) from error
+class OpenFile:
+    """An open `.safetensors` file; a tensor is compared with its checksum when it is read.
+
+    Args:
+        path: str.
+
+    Raises:
+        ValueError: it is no such file, or its header is damaged.
+        FileNotFoundError: there is none.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        try:
+            with open_regular(path, most_bytes=None) as file:
+                self.header = check_header(file, path)
+            self._checksums = read_checksums(self.header, path)
+            self._file = safe_open(path, framework="pt")
+        except FileNotFoundError:
+            raise no_file(path) from None
+        except (SafetensorError, OSError) as error:
+            raise unreadable(path, error) from error
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self._file.__exit__(*error)
+
+    def keys(self):
+        return list(self._file.keys())
+
+    def metadata(self):
+        return self._file.metadata()
+
+    def get_shape(self, name):
+        return tuple(self._file.get_slice(name).get_shape())
+
+    def get_tensor(self, name):
+        tensor = self._file.get_tensor(name)
+        check_tensor(tensor, name, self._checksums, self._path)
+        return tensor
 
 
 def check_header(file, path):
@@ -216,7 +252,7 @@ class Weights:
     """The weights, seeds and optimizer state in an open `.safetensors` file.
 
     Args:
-        file: what `safe_open` gave, or a `FileInMemory`.
+        file: an `OpenFile`, or a `FileInMemory`.
         path: str.
     """
 
@@ -281,9 +317,10 @@ class Weights:
             return False
         frame = None if frame is None else json_object(frame, self._path)
         shapes = [self._shape(f"{OPTIMIZER}{i}") for i in range(count)]
-        prepare_optimizer(model, shapes, frame)
-        tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
-        set_optimizer_state(model, tensors, frame)
+        with optimizer_as_it_was(model.optimizer):
+            prepare_optimizer(model, shapes, frame)
+            tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
+            set_optimizer_state(model, tensors, frame)
         return True
 
     def _sources(self, own):
@@ -302,10 +339,8 @@ class Weights:
         return sources
 
     def _shape(self, name):
-        if isinstance(self._file, FileInMemory):
-            return self._file.get_shape(name)
         with self._read_errors(name):
-            return tuple(self._file.get_slice(name).get_shape())
+            return self._file.get_shape(name)
 
     def _tensor(self, name, like=None):
         """The tensor of a name, in the dtype of `like` and fit to be copied into it."""

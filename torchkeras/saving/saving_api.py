@@ -184,8 +184,12 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=None):
         )
     options = {"by_name": by_name} if by_name else {}
     with format.open_weights(filepath) as weights:
+        has_optimizer = format is h5_format and model.optimizer is not None
+        has_optimizer = has_optimizer and model.optimizer.built
+        if has_optimizer:
+            weights.check_optimizer()
         weights.assign_weights(model, skip_mismatch, **options)
-        if format is h5_format and model.optimizer is not None and model.optimizer.built:
+        if has_optimizer:
             assign_optimizer_or_warn(model, weights, filepath)
 
 
