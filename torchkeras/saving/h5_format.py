@@ -16,6 +16,7 @@ checksums of their own. Who changes an array in place must delete those attribut
 import contextlib
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -24,11 +25,18 @@ import torch
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.layers.core.quantizable import Quantizable
 from torchkeras.layers.tracked_module import TrackedModule
+from torchkeras.saving import weight_sets
 from torchkeras.saving.atomic import atomic_write
 from torchkeras.saving.checksums import checksum
-from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor, write_checksums
+from torchkeras.saving.h5_reader import (
+    Groups,
+    import_h5py,
+    open_h5,
+    read_tensor,
+    write_checksums,
+)
 from torchkeras.saving.keras_layout import parts_by_path, torch_module
-from torchkeras.saving.messages import clipped, json_object, unreadable
+from torchkeras.saving.messages import clipped, json_object, listed, unreadable
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
@@ -63,6 +71,55 @@ def write_groups(path, groups):
     with atomic_write(path) as temporary, _write_errors(path):
         with h5py.File(temporary, "w") as file:
             write_checksums(file, _write(file, groups))
+
+
+def save_weight_set(model, path, most_bytes):
+    """Write what `save_weights` does to several files and an index, as Keras does."""
+    h5py = import_h5py()
+    groups = _collect(model, include_optimizer=True)
+    sizes = {
+        (group, name): value.nbytes if hasattr(value, "nbytes") else np.asarray(value).nbytes
+        for group, (_, values) in groups.items()
+        for name, value in values.items()
+    }
+    for (group, name), size in sizes.items():
+        if size > most_bytes:
+            raise ValueError(
+                "`max_shard_size` must leave room for the largest weight. Received: "
+                f"{most_bytes / 2**30:g} GB for '{group}/{name}' of {size / 2**30:g} GB. Give "
+                "more, or choose the ending .safetensors.index.json: there a file may be larger."
+            )
+
+    def write(temporary, part):
+        found = {}
+        for group, name in part:
+            about, values = groups[group]
+            found.setdefault(group, (about, {}))[1][name] = values[name]
+        with h5py.File(temporary, "w") as file:
+            return write_checksums(file, _write(file, found))
+
+    def weight_map(files):
+        places = {}
+        for file, part in files.items():
+            for group, _ in part:
+                names = places.setdefault(f"/{group}", [])
+                names += [] if file in names else [file]
+        return {group: names if len(names) > 1 else names[0] for group, names in places.items()}
+
+    metadata = {"total_size": sum(sizes.values())}
+    with _write_errors(path):
+        parts = weight_sets.divide(sizes, most_bytes)
+        weight_sets.write_set(weight_sets.KERAS, path, parts, write, weight_map, metadata)
+        _put_first_file(h5py, path)
+
+
+def _put_first_file(h5py, path):
+    """Keras opens the file of number 0 whatever it is called in the index."""
+    base = os.path.abspath(path).removesuffix(weight_sets.KERAS.ending)
+    first = weight_sets.KERAS.name(base, 0, 1, "")
+    if not os.path.lexists(first):
+        with atomic_write(first) as temporary:
+            h5py.File(temporary, "w").close()
 
 
 def to_bytes(model, path, include_optimizer=True):
@@ -169,21 +226,67 @@ def open_weights(path, data=None):
         yield Weights(groups, path)
 
 
+@contextlib.contextmanager
+def open_weight_set(path):
+    """The reader of the weights in the files of an index."""
+    weight_map, _, files = weight_sets.read_index(weight_sets.KERAS, path)
+    merged = Groups()
+    merged.checksums = {}
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for name, (file, seal) in files.items():
+            opened[name] = stack.enter_context(open_h5(file))
+            weight_sets.check_same_set(opened[name].seal, seal, file)
+            merged.checksums.update(opened[name].checksums)
+        for place, names in weight_map.items():
+            group = place.strip("/")
+            for name in names:
+                datasets = opened[name].get(group)
+                if datasets is None or set(datasets) & set(merged.get(group, ())):
+                    problem = "lacks, or has as another one does, what its index tells: "
+                    raise unreadable(files[name][0], f"it {problem}'{clipped(group)}'", "HDF5")
+                merged.setdefault(group, {}).update(datasets)
+        yield Weights(merged, path)
+
+
 class Weights:
     """The weights, seeds and optimizer state in an open file.
 
     Args:
         groups: dict from `open_h5`.
         path: str.
+        prefix: str, what stands before the names in the file.
     """
 
-    def __init__(self, groups, path):
+    def __init__(self, groups, path, prefix=""):
         self._path = path
+        self._prefix = prefix
         self._checksums = groups.checksums
         self._optimizer_tensors = {}
         self._groups = {
             path: datasets for path, datasets in groups.items() if path.split("/")[-1] == "vars"
         }
+
+    def under(self, prefix):
+        """The reader of the weights in a group; their paths there are theirs here."""
+        start = f"{prefix.strip('/')}/"
+        found = Groups(
+            {k.removeprefix(start): v for k, v in self._groups.items() if k.startswith(start)}
+        )
+        if not found:
+            raise ValueError(
+                f"`prefix` must name a group with weights in '{self._path}'. Received: "
+                f"prefix={prefix!r}. {listed('It has', list(self._groups))}"
+            )
+        found.checksums = self._checksums
+        return Weights(found, self._path, f"{self._prefix}{start}")
+
+    def named(self, model, names):
+        raise ValueError(
+            "`names` is for files of Hugging Face's kind, which end in .safetensors. Received: "
+            f"names={clipped(repr(names))} for '{self._path}'. Leave it out: HDF5 files go by the "
+            "structure of the model."
+        )
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
@@ -319,7 +422,8 @@ class Weights:
         if (group, name) in self._optimizer_tensors:
             return self._optimizer_tensors[group, name]
         dataset = self._groups[group][name]
-        return read_tensor(dataset, f"{group}/{name}", self._path, self._checksums)
+        name = f"{self._prefix}{group}/{name}"
+        return read_tensor(dataset, name, self._path, self._checksums)
 
 
 def _group(path):

@@ -76,8 +76,8 @@ def open_h5(path, data=None):
     with file:
         size = file.id.get_filesize()
         try:
-            groups = _Groups(_Inspection(h5py, size).groups(file))
-            groups.checksums = _read_checksums(file, groups, path)
+            groups = Groups(_Inspection(h5py, size).groups(file))
+            groups.checksums, groups.seal = _read_checksums(file, groups, path)
         except DamagedFileError:
             raise
         except _HARD_ERRORS as error:
@@ -86,9 +86,11 @@ def open_h5(path, data=None):
         yield groups
 
 
-class _Groups(dict):
+class Groups(dict):
     """What `open_h5` gives."""
 
+    checksums = {}
+    seal = None  # the checksum of the checksums
     _names_bytes = 0  # what the names read so far may take, at most
 
     def names(self, path, attribute):
@@ -211,16 +213,21 @@ def write_checksums(file, arrays):
     Args:
         file: h5py.File, open for writing.
         arrays: dict of paths to `(dtype, shape, checksum)`.
+
+    Returns:
+        str, the checksum of all this, which stands for the arrays too.
     """
     told = {name: [dtype.str, list(shape), sum_] for name, (dtype, shape, sum_) in arrays.items()}
-    text = json.dumps({"arrays": told, "checksum": checksum_of_json(told)}).encode()
+    seal = checksum_of_json(told)
+    text = json.dumps({"arrays": told, "checksum": seal}).encode()
     for number, start in enumerate(range(0, len(text), _ATTRIBUTE_BYTES)):
         part = np.frombuffer(text[start : start + _ATTRIBUTE_BYTES], np.uint8)
         file.attrs[f"{_CHECKSUMS}{number}"] = part
+    return seal
 
 
 def _read_checksums(file, groups, path):
-    """`{name: checksum}` of the arrays, which must be those that the file says it has."""
+    """`({name: checksum}, that of this)` of the arrays, which must be those that the file tells."""
     parts = []
     while (name := f"{_CHECKSUMS}{len(parts)}") in file.attrs:
         held = file.attrs.get_id(name)
@@ -228,7 +235,7 @@ def _read_checksums(file, groups, path):
             raise damaged(path, f"the attribute '{name}'", "another type or size")
         parts.append(np.asarray(file.attrs[name]).tobytes())
     if not parts:
-        return {}
+        return {}, None
     told = json_object(b"".join(parts), path, "HDF5")
     arrays = told.get("arrays")
     if not isinstance(arrays, dict) or checksum_of_json(arrays) != told.get("checksum"):
@@ -241,7 +248,7 @@ def _read_checksums(file, groups, path):
     for name in {**arrays, **found}:
         if name not in arrays or arrays[name][:2] != found.get(name):
             raise damaged(path, f"'{name}'", "another name, shape or dtype than was written")
-    return {name: checksum for name, (*_, checksum) in arrays.items()}
+    return {name: checksum for name, (*_, checksum) in arrays.items()}, told["checksum"]
 
 
 def read_tensor(dataset, name, path, checksums):

@@ -26,12 +26,18 @@ from safetensors import torch as safetensors_torch
 
 from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
-from torchkeras.saving import assets
+from torchkeras.saving import assets, weight_sets
 from torchkeras.saving.assets import by_module, collect_assets
 from torchkeras.saving.atomic import atomic_write
-from torchkeras.saving.checksums import check_tensor, read_checksums, save_with_checksums
-from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
+from torchkeras.saving.checksums import (
+    check_tensor,
+    header_checksum,
+    read_checksums,
+    save_with_checksums,
+)
+from torchkeras.saving.messages import clipped, json_object, listed, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
+from torchkeras.saving.name_maps import RenamedFile, places_of, renamed_tensors
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
     optimizer_as_it_was,
@@ -52,10 +58,29 @@ _MAX_HEADER_BYTES = 32 * 2**20  # room for a config of thousands of layers; boun
 # Writing
 
 
-def save_weights(model, path):
-    """Write the `state_dict` alone."""
-    tensors, aliases = _state(model)
+def save_weights(model, path, names=None):
+    """Write the `state_dict` alone, under its own names or those of a map."""
+    tensors, aliases = _named_state(model, names)
     write_tensors(path, tensors, {"aliases": json.dumps(aliases)})
+
+
+def save_weight_set(model, path, most_bytes, names=None):
+    """Write the `state_dict` to several files and an index, as Hugging Face does."""
+    tensors, aliases = _named_state(model, names)
+    tensors = _distinct(tensors)
+    parts = weight_sets.divide({name: t.nbytes for name, t in tensors.items()}, most_bytes)
+
+    def write(temporary, part):
+        return save_with_checksums({n: tensors[n] for n in part}, temporary, {"format": "pt"})
+
+    def weight_map(files):
+        return {name: file for file, part in files.items() for name in part}
+
+    metadata = {"total_size": sum(tensor.nbytes for tensor in tensors.values())}
+    if aliases:
+        metadata["aliases"] = json.dumps(aliases)
+    with _write_errors(path, tensors):
+        weight_sets.write_set(weight_sets.HUGGING_FACE, path, parts, write, weight_map, metadata)
 
 
 def save_model(model, path, include_optimizer=True):
@@ -106,6 +131,11 @@ def _state(model):
             names[id(tensor)] = name
             tensors[name] = tensor
     return tensors, aliases
+
+
+def _named_state(model, names):
+    tensors, aliases = _state(model)
+    return (tensors, aliases) if names is None else (renamed_tensors(tensors, names), {})
 
 
 def write_tensors(path, tensors, metadata):
@@ -220,6 +250,43 @@ def check_header(file, path):
     return json_object(file.read(size), path)
 
 
+@contextlib.contextmanager
+def open_weight_set(path):
+    """The reader of the weights in the files of an index."""
+    weight_map, metadata, files = weight_sets.read_index(weight_sets.HUGGING_FACE, path)
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for name, (file, seal) in files.items():
+            opened[name] = stack.enter_context(OpenFile(file))
+            weight_sets.check_same_set(header_checksum(opened[name].header), seal, file)
+        held = {name: set(file.keys()) for name, file in opened.items()}
+        for tensor, (name, *more) in weight_map.items():
+            if more or tensor not in held[name]:
+                raise unreadable(path, f"'{clipped(tensor)}' is not in '{clipped(name)}'", "index")
+        places = {tensor: opened[name] for tensor, (name,) in weight_map.items()}
+        yield Weights(_FileSet(places, metadata), path)
+
+
+class _FileSet:
+    """Several open files, with the methods of one."""
+
+    def __init__(self, places, metadata):
+        self._places = places
+        self._metadata = {k: v for k, v in metadata.items() if isinstance(v, str)}
+
+    def keys(self):
+        return list(self._places)
+
+    def metadata(self):
+        return self._metadata
+
+    def get_shape(self, name):
+        return self._places[name].get_shape(name)
+
+    def get_tensor(self, name):
+        return self._places[name].get_tensor(name)
+
+
 class FileInMemory:
     """The bytes of a `.safetensors` file, with the methods of an open one.
 
@@ -260,8 +327,34 @@ class Weights:
         self._file = file
         self._path = path
         self._stored = set(file.keys())
+        self._optional = set()
         beside = (OPTIMIZER, SEEDS, assets.PREFIX)
         self._names = [n for n in file.keys() if not n.startswith(beside)]
+
+    def under(self, prefix):
+        """The reader of the weights whose names begin so; the rest of the name is theirs here."""
+        aliases = json_object((self._file.metadata() or {}).get("aliases", "{}"), self._path)
+        places = {name: name for name in self._names}
+        tied = {k: v for k, v in aliases.items() if isinstance(v, str) and v in places}
+        found = {n: p for n, p in places.items() if n.startswith(prefix)}
+        inner = {n: v for n, v in tied.items() if n.startswith(prefix) and v in found}
+        found.update({n: v for n, v in tied.items() if n.startswith(prefix) and v not in found})
+        if not found:
+            raise ValueError(
+                f"`prefix` must begin the names of some weights in '{self._path}'. Received: "
+                f"prefix={prefix!r}. {listed('It has', self._names)}"
+            )
+        start = len(prefix)
+        aliases = {name[start:]: first[start:] for name, first in inner.items()}
+        found = {name[start:]: (place, None) for name, place in found.items()}
+        return Weights(RenamedFile(self._file, found, aliases), self._path)
+
+    def named(self, model, names):
+        """The reader that finds the weights of a model under the names of a map."""
+        places, optional = places_of(model, names, self._names)
+        weights = Weights(RenamedFile(self._file, places), self._path)
+        weights._optional = optional
+        return weights
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
@@ -294,7 +387,7 @@ class Weights:
         own = model.state_dict(keep_vars=True)
         sources = self._sources(own)
         found = {own_name: self._shape(name) for own_name, name in sources.items()}
-        missing = [name for name in own if name not in sources]
+        missing = [n for n in own if n not in sources and n not in self._optional]
         extra = [name for name in self._names if name not in own]
         shapes = {name: tuple(own[name].shape) for name in found}
         wrong = {n: (shape, shapes[n]) for n, shape in found.items() if shape != shapes[n]}
