@@ -27,6 +27,7 @@ NAMES = [
     "saved_in_parts",
     "torch_optimizer_in_parts",
     "failed_save",
+    "failed_load",
     "time_limits",
     "first_alone_then_all",
     "left_pending",
@@ -123,6 +124,10 @@ def test_model_checkpoint_writes_one_file(saved, folder):
 
 def test_failed_and_torch_saves_agree_in_all_processes(saved):
     assert saved["failed_save"] and saved["torch_optimizer_in_parts"]
+
+
+def test_a_load_that_fails_in_one_process_changes_nothing_in_any(saved):
+    assert saved["failed_load"]
 
 
 def test_groups_wait_as_long_as_the_job_says(saved):
