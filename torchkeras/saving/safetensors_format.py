@@ -135,7 +135,9 @@ def _state(model):
 
 def _named_state(model, names):
     tensors, aliases = _state(model)
-    return (tensors, aliases) if names is None else (renamed_tensors(tensors, names), {})
+    if names is None:
+        return tensors, aliases
+    return renamed_tensors(tensors, names, aliases), {}
 
 
 def write_tensors(path, tensors, metadata):
