@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 import torchkeras as keras
 from tests.saved_files import write_index
 from torchkeras.distribution import consolidate, load_sharded, save_sharded
-from torchkeras.saving import atomic, sharded_save
+from torchkeras.saving import atomic, sharded_index, sharded_save
+from torchkeras.saving.checksums import checksum_of_file
 from torchkeras.saving.sharded_index import covers_once
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "distribution"
@@ -368,6 +369,24 @@ def test_a_disk_error_while_reading_changes_nothing(model, tmp_path, monkeypatch
     _assert_equal(now, before)
     load_sharded(other, tmp_path)
     _assert_equal(scenarios.outcome(other), scenarios.outcome(model))
+
+
+def test_a_disk_error_while_comparing_changes_nothing(model, tmp_path, monkeypatch):
+    save_sharded(model, tmp_path)
+    other = scenarios.classifier()
+    before = scenarios.outcome(other)
+
+    def fail(file, size, count=[]):  # noqa: B006
+        count.append(size)
+        if len(count) == 4:
+            raise OSError(5, "Input/output error")
+        return checksum_of_file(file, size)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(sharded_index, "checksum_of_file", fail)
+        load_sharded(other, tmp_path)
+    _assert_equal(scenarios.outcome(other), before)
+    assert not other.optimizer.built
 
 
 def test_the_index_of_an_earlier_version_is_read(model, tmp_path):
