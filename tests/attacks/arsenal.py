@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import torchkeras as keras
+from tests.saved_files import without_checksums, write_index
 from torchkeras import layers
 
 ATTACKS = {}
@@ -124,7 +125,7 @@ def with_config(folder, changed, name="good.keras"):
         rezipped(path, {"config.json": text})
     else:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
+            metadata = without_checksums(file.metadata())
         save_file(load_file(path), path, {**metadata, "config": text})
     return load(path)
 
@@ -438,6 +439,7 @@ def h5(folder, write, name="other.keras"):
     if name.endswith(".h5"):
         path = good(folder, "good.weights.h5")
         with h5py.File(path, "r+") as file:
+            del file.attrs["torchkeras.checksums0"]
             write(file)
         model = small()
         return lambda: model.load_weights(path)
@@ -544,7 +546,7 @@ def _(folder):
 def _(folder):
     path = good(folder, "good.safetensors")
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+        metadata = without_checksums(file.metadata())
     values = load_file(path)
     values["optimizer/2"] = torch.zeros(2**27)
     save_file(values, path, metadata)
@@ -587,6 +589,8 @@ _READERS = {
     "load_model .safetensors": ("m.safetensors", load),
     "load_weights .safetensors": ("m.safetensors", _weights_into),
     "load_weights .weights.h5": ("m.weights.h5", _weights_into),
+    "an index of weights": ("m.safetensors.index.json", _weights_into),
+    "Keras's index of weights": ("m.weights.json", _weights_into),
     "load_optimizer_state": ("m.safetensors", _optimizer_into),
     "a backup": ("latest.safetensors", lambda path: resume(path.parent)),
     "an index": ("checkpoint.json", lambda path: sharded_into(path.parent)),
@@ -602,6 +606,42 @@ for _reader, (_file, _call) in _READERS.items():
             quick=_kind == "pipe",
             may_pass=False,
         )
+
+
+# Weights in several files
+
+
+def _place_in_index(place, ending=".safetensors"):
+    """An index that names something else than a file beside it, if that is there."""
+
+    def make(folder):
+        inner = folder / "inner"
+        inner.mkdir()
+        small().save_weights(inner / f"m{ending}")
+        small().save_weights(folder / f"real{ending}")
+        os.mkfifo(folder / f"pipe{ending}")
+        (folder / f"folder{ending}").mkdir()
+        name = "d.kernel" if ending == ".safetensors" else "/layers/dense/vars"
+        index = {"metadata": {}, "weight_map": {name: f"{place}{ending}"}}
+        form = ".safetensors.index.json" if ending == ".safetensors" else ".weights.json"
+        (inner / f"x{form}").write_text(json.dumps(index))
+        return _weights_into(inner / f"x{form}")
+
+    return make
+
+
+for _place in ("../real", "/proc/self/root/etc", "../pipe", "../folder", "..", "", "m\0", "absent"):
+    for _ending in (".safetensors", ".weights.h5"):
+        ATTACKS[f"set of weights{_ending}: {_place!r}"] = Attack(
+            _place_in_index(_place, _ending), quick=_place == "../real", may_pass=False
+        )
+
+
+@attack("set of weights: a hundred thousand files")
+def _(folder):
+    places = {f"w{i}": f"m-{i}.safetensors" for i in range(10**5)}
+    (folder / "x.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return _weights_into(folder / "x.safetensors.index.json")
 
 
 # Backups
@@ -640,7 +680,7 @@ def backup(folder, change):
     path = folder / "latest.safetensors"
     path.write_bytes(_GOOD["backup"])
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+        metadata = without_checksums(file.metadata())
     description, values = json.loads(metadata["training"]), load_file(path)
     made = change(description, values)
     text = made if isinstance(made, str) else json.dumps(description)
@@ -777,7 +817,10 @@ def _sharded(change, read=sharded_into):
         index = json.loads((folder / "checkpoint.json").read_text())
         data = folder / index["data"]
         made = change(data, index)
-        (folder / "checkpoint.json").write_text(made if made is not None else json.dumps(index))
+        if made is None:
+            write_index(folder / "checkpoint.json", index)
+        else:
+            (folder / "checkpoint.json").write_text(made)
         return read(folder)
 
     return make
@@ -793,7 +836,7 @@ def _rewrite(change):
     def rewrite(data, index):
         (path,) = data.glob("*.safetensors")
         with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
+            metadata = without_checksums(file.metadata() or {})
         values = load_file(path)
         change(values, metadata)
         path.unlink()
