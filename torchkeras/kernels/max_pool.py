@@ -12,7 +12,7 @@ _aten = torch.ops.aten
 
 
 def max_pool(inputs, size, strides, padding, ceil_mode=False):
-    """Maxima of windows over the last one or two axes, as `torch.max_pool1d` and `torch.max_pool2d`.
+    """Maxima of windows over the last one or two axes, as by `torch.max_pool1d` and `max_pool2d`.
 
     Args:
         inputs: tensor `(batch, channels, width)` or `(batch, channels, height, width)`.
@@ -32,7 +32,9 @@ def max_pool(inputs, size, strides, padding, ceil_mode=False):
     if len(size) == 1:
         settings = [1, *size], [1, *strides], [0, *padding]
         return _MaxPool.apply(inputs.unsqueeze(2), *settings, ceil_mode).squeeze(2)
-    return _MaxPool.apply(inputs, list(size), list(strides), list(padding), ceil_mode)
+    outputs = _MaxPool.apply(inputs, list(size), list(strides), list(padding), ceil_mode)
+    # Dynamo lets no attribute, such as a mask, be set on what a Function returns.
+    return outputs.view_as(outputs)
 
 
 def _is_node(inputs):

@@ -95,7 +95,9 @@ def gru(sequences, h, mask, kernel, recurrent_kernel, bias, zero_output=False):
 
 def _run(*arguments):
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in arguments[:6]):
-        return _Recurrent.apply(*arguments)
+        made = _Recurrent.apply(*arguments)
+        # Dynamo lets no attribute, such as a mask, be set on what a Function returns.
+        return tuple(y.view_as(y) for y in made) if torch.compiler.is_compiling() else made
     return _forward(*arguments, False)[:3]
 
 

@@ -8,6 +8,7 @@ import torch
 import torchkeras as keras
 from tests.layers.rnn.sequences import data
 from tests.testing import assert_close
+from torchkeras.kernels import recurrent
 from torchkeras.layers.rnn import one_node, steps
 
 LAYERS = {"LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}
@@ -170,7 +171,9 @@ def test_compiled_layer_has_one_node_for_all_steps(name, mask):
         results(other, x, mask=MASKS[mask]),
     )
     (targets,) = graphs
-    assert targets.count(f"torchkeras.{name.lower()}") == 1
+    # The compiled op in its autograd.Function, or torch's functions as one op where it is not had.
+    own = recurrent.takes(x, layer.weights[0].value)
+    assert targets.count("autograd_function_apply" if own else f"torchkeras.{name.lower()}") == 1
     assert len(targets) < 60  # 5 steps in single calls are more
     torch._dynamo.reset()
 
