@@ -1,8 +1,8 @@
 """lstm, gru: all steps of a sequence by the compiled op, forward and backward.
 
-The op keeps what its gradient needs, takes masks, and is one node for `torch.compile`. A training
-step takes a half to two thirds of the time of `torch.nn.LSTM`, and a fifth of that of
-`torch.nn.GRU`, which computes its gradient step by step (`benchmarks/layers.py`).
+The op keeps what its gradient needs, takes masks, and is one node for `torch.compile`. On Zen 5 a
+training step of 120 steps of 32 units takes 0.75 of the time of `torch.nn.LSTM`, and 0.16 of that of
+`torch.nn.GRU`, whose gradient goes step by step (`benchmarks/layers.py`).
 """
 
 import torch
@@ -160,7 +160,7 @@ def _of_gru(kernel, recurrent, bias, units):
     of_states, of_inputs = bias[: 3 * units], torch.cat((bias[: 2 * units], bias[3 * units :]))
     return (
         torch.cat((kernel[:, : 2 * units], kernel[:, 3 * units :]), dim=1),
-        recurrent[:, : 3 * units],
+        recurrent[:, : 3 * units].contiguous(),
         torch.stack((of_inputs, of_states)),
     )
 

@@ -1,9 +1,10 @@
-"""Whole sequences through LSTM and GRU by one call: torch's fused functions, masks included.
+"""Whole sequences through LSTM and GRU by one call, masks included.
 
-A mask needs no look at its values. A step to leave out gets an input of zeros and one feature
-more, which is 1 there and has a kernel that shuts the gates: an LSTM then keeps its carry, a GRU
-its state, exactly. An LSTM has no gate that keeps its output; its steps that count are moved to
-the front, and the outputs back to their places.
+That is the compiled op, which takes masks, or else one of torch's fused functions. There a mask
+needs no look at its values: a step to leave out gets an input of zeros and one feature more, which
+is 1 there and has a kernel that shuts the gates: an LSTM then keeps its carry, a GRU its state,
+exactly. An LSTM has no gate that keeps its output; its steps that count are moved to the front, and
+the outputs back to their places.
 """
 
 import torch
