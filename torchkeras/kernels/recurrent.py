@@ -1,8 +1,8 @@
 """lstm, gru: all steps of a sequence by the compiled op, forward and backward.
 
 The op keeps what its gradient needs, takes masks, and is one node for `torch.compile`. On Zen 5 a
-training step of 120 steps of 32 units takes 0.75 of the time of `torch.nn.LSTM`, and 0.16 of that of
-`torch.nn.GRU`, whose gradient goes step by step (`benchmarks/layers.py`).
+training step of 120 steps of 32 units takes 0.75 of the time of `torch.nn.LSTM`, and 0.16 of the
+time of `torch.nn.GRU`, whose gradient goes step by step (`benchmarks/layers.py`).
 """
 
 import torch
