@@ -63,7 +63,7 @@ def test_files_that_torch_cannot_view(tmp_path, dtype, form, task):
 
 
 def test_many_small_rows(tmp_path):
-    """Class weights take 4 bytes a sample, and the order as many; what is in between stays small."""
+    """Class weights and the order take 4 bytes a sample each; what is in between stays small."""
     options = ["--gigabytes", "1", "--columns", "8", "--tasks", "fit, class_weight"]
     memory = measured(tmp_path, *OPTIONS, *options)["data"]["fit, class_weight"]["torchkeras"]
     samples_mb = memory["rows"] / 2**20
