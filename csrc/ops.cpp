@@ -202,14 +202,15 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_dropout_backward(
   check_dense_backward(gy, x, kernel, y, pre, function, rate, seed);
   const auto [gz, gbias] =
       start_backward(gy, y, pre, function, dropout_of(rate, seed), need_bias, true);
-  // Two tensors for what is not asked for: results must not share their memory.
-  const Tensor gx = need_x ? product(gz, transposed(kernel)) : empty(gy, {0});
+  // Two tensors for what is not asked for: results must not share their memory. That of the kernel
+  // comes first: oneDNN copies x for it, in memory that can then become the gradient of x.
   Tensor gkernel = empty(gy, {0});
   if (need_kernel) {
     const Tensor xt = transposed(x);
     const bool narrow = is_narrow(x, x.size(0), kernel.size(1));
     gkernel = narrow ? narrow_product(xt, gz) : product(xt, gz, true);
   }
+  const Tensor gx = need_x ? product(gz, transposed(kernel)) : empty(gy, {0});
   return {gx, gkernel, gbias};
 }
 

@@ -364,6 +364,31 @@ def test_only_what_backward_reads_is_kept_and_may_not_change(name, frozen):
 
 
 @needs_ops
+@pytest.mark.parametrize("name", ["none", "relu", "leaky_relu"])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_the_activation_of_a_large_result_is_a_node_of_its_own(name, rate, monkeypatch):
+    results = []
+    for least in (2**20, 1):
+        monkeypatch.setattr(sys.modules["torchkeras.kernels.dense"], "_LARGE_RESULT", least)
+        x, kernel, bias = inputs = _leaves((2600, 96), (96, 100), (100,))
+        seed = keras.random.SeedGenerator(1) if rate else None
+        y = dense(x, kernel, bias, ACTIVATIONS[name], rate, seed)
+        gy = torch.randn(y.shape, generator=torch.Generator().manual_seed(2), requires_grad=True)
+        first = torch.autograd.grad(y, inputs, gy, create_graph=True)
+        again = torch.autograd.grad(y, inputs, gy.detach(), retain_graph=True)
+        second = torch.autograd.grad(sum((g * g).sum() for g in first), [*inputs[:2], gy])
+        results.append([y, *first, *again, *second])
+        apart = least == 1 and (rate > 0 or name != "none")
+        assert (type(y.grad_fn).__name__ == "_ActivatedBackward") == apart
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+    y.detach().mul_(2)
+    if name != "none":
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
+@needs_ops
 @pytest.mark.parametrize("needed", [(True, False), (False, True)])
 def test_the_op_computes_no_other_gradient(needed):
     x, kernel, gy = torch.randn(9, 30), torch.randn(30, 40), torch.randn(9, 40)

@@ -467,5 +467,6 @@ def test_options_reach_inductor(traced_but_not_compiled):
     model = mlp()
     model.compile("sgd", **SPARSE, jit_compile=True, jit_options={"max_autotune": True})
     model.fit(X, LABELS, batch_size=11, verbose=0)
-    assert traced_but_not_compiled == [{"fallback_random": True, "max_autotune": True}]
+    own = {"fallback_random": True, "realize_reads_threshold": 8}
+    assert traced_but_not_compiled == [{**own, "max_autotune": True}]
     assert model.get_compile_config()["jit_options"] == {"max_autotune": True}

@@ -23,6 +23,8 @@ from torchkeras.kernels.failures import raise_torchs_own
 _LEAST_PRODUCTS = 2**20
 _LEAST_NARROW_PRODUCTS = 2**16  # where MKL is slow; also on a GPU
 _NARROW = 16  # columns; kNarrow in csrc/cpu/kernels.h
+# Elements of a result, 4 MB in float32, from where memory counts for more than some microseconds.
+_LARGE_RESULT = 2**20
 
 
 def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=None):
@@ -130,7 +132,10 @@ def _flattened(x, kernel, bias, activation, rate, seed):
         if torch.is_grad_enabled() and (
             kernel.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
         ):
-            y = _Dense.apply(*arguments)
+            if _goes_apart(rows, kernel, activation, rate):
+                y = _Activated.apply(_Dense.apply(*arguments, True), activation, rate, seed)
+            else:
+                y = _Dense.apply(*arguments)
         else:
             y = compiled.dense_act_dropout(*arguments)[0]
     except RuntimeError as error:
@@ -139,12 +144,61 @@ def _flattened(x, kernel, bias, activation, rate, seed):
     return y if rows is x else y.reshape(*x.shape[:-1], kernel.shape[1])
 
 
-class _Dense(torch.autograd.Function):
-    """The op with its gradient, in the older form of a Function, which costs 13 us less a call."""
+def _goes_apart(x, kernel, activation, rate):
+    """Whether the activation of a large result gets a node of its own in torch's graph.
+
+    A node holds the gradient that it was given until it has its own: of a product and an activation
+    together that is one tensor of the result's size more than torch's two nodes need.
+    """
+    return (
+        (activation in (codes.RELU, codes.LEAKY_RELU) or (rate > 0 and activation == codes.NONE))
+        and x.is_cpu
+        and reaches(x.shape[0] * kernel.shape[1], _LARGE_RESULT)
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _goes_apart_in_a_graph(gy, activation, rate):
+    """The same of the backward pass in a graph, which frees what no later operation asks for."""
+    return (
+        (activation != codes.NONE or rate > 0)
+        and gy.is_cpu
+        and reaches(gy.numel(), _LARGE_RESULT)
+        and torch.compiler.is_compiling()
+    )
+
+
+class _Activated(torch.autograd.Function):
+    """What has come through an activation and dropout already; here is their gradient alone."""
 
     @staticmethod
-    def forward(ctx, x, kernel, bias, activation, rate, seed):
+    def forward(ctx, y, activation, rate, seed):
+        ctx.mark_dirty(y)
+        ctx.save_for_backward(y if activation else None, seed)
+        ctx.activation, ctx.rate = activation, rate
+        return y
+
+    @staticmethod
+    def backward(ctx, gy):
+        y, seed = ctx.saved_tensors
+        y = gy.new_empty(0) if y is None else y
+        if torch.is_grad_enabled():  # the gradient is to be differentiated once more
+            return gy * _slopes(ctx, gy, y, seed), None, None, None
+        arguments = gy, y, y, ctx.activation, ctx.rate, seed, False
+        return compiled.bias_act_dropout_backward(*arguments)[0], None, None, None
+
+
+class _Dense(torch.autograd.Function):
+    """The op with its gradient, in the older form of a Function, which costs 13 us less a call.
+
+    Where it goes `apart`, the gradient is that of the product and the bias.
+    """
+
+    @staticmethod
+    def forward(ctx, x, kernel, bias, activation, rate, seed, apart=False):
         y, pre = compiled.dense_act_dropout(x, kernel, bias, activation, rate, seed)
+        if apart:
+            activation, rate, seed = codes.NONE, 0.0, None
         kept = y if codes.needs_value(activation) else pre
         if activation in codes.CHEAP:
             # Each factor is for the gradient of the other one. What is kept cannot be freed, nor
@@ -167,32 +221,29 @@ class _Dense(torch.autograd.Function):
                     found = _linear_gradients(ctx, x, kernel, kept, seed, gy)
                 else:
                     found = _plain_gradients(ctx, (x, kernel, bias), seed, gy)
-            return (*found, None, None, None)
+            return (*found, None, None, None, None)
         if x is None:  # the op looks at its shape alone; this one has no memory
             x = gy.new_empty(1).expand(gy.shape[0], ctx.features)
         if kernel is None:
             kernel = gy.new_empty(1).expand(ctx.features, gy.shape[1])
-        arguments = (
-            gy,
-            x,
-            kernel,
-            kept,
-            kept,
-            ctx.activation,
-            ctx.rate,
-            seed,
-            *ctx.needs_input_grad[:3],
-        )
+        activation, rate, gbias = ctx.activation, ctx.rate, None
+        if _goes_apart_in_a_graph(gy, activation, rate):
+            arguments = gy, kept, kept, activation, rate, seed, need_bias
+            gy, gbias = compiled.bias_act_dropout_backward(*arguments)
+            kept, activation, rate, seed, need_bias = gy.new_empty(0), codes.NONE, 0.0, None, False
+        needs = need_x, need_kernel, need_bias
+        arguments = gy, x, kernel, kept, kept, activation, rate, seed, *needs
         try:
             with autocast_off("cpu" if gy.is_cpu else "cuda"):
-                gx, gkernel, gbias = compiled.dense_act_dropout_backward(*arguments)
+                gx, gkernel, sums = compiled.dense_act_dropout_backward(*arguments)
         except RuntimeError as error:
             raise_torchs_own(error, "dense_act_dropout_backward", *arguments)
             raise
         return (
             gx if need_x else None,
             gkernel if need_kernel else None,
-            gbias if need_bias else None,
+            gbias if gbias is not None else sums if need_bias else None,
+            None,
             None,
             None,
             None,
@@ -205,16 +256,20 @@ def _linear_gradients(ctx, x, kernel, kept, seed, gy):
     The slopes depend on no input but by jumps.
     """
     need_x, need_kernel, need_bias = ctx.needs_input_grad[:3]
-    with torch.no_grad():
-        slopes, _ = compiled.bias_act_dropout_backward(
-            torch.ones_like(gy), kept, kept, ctx.activation, ctx.rate, seed, False
-        )
-    gz = gy * slopes
+    gz = gy * _slopes(ctx, gy, kept, seed)
     return (
         torch.mm(gz, kernel.t()) if need_x else None,
         torch.mm(x.t(), gz) if need_kernel else None,
         gz.sum(0) if need_bias else None,
     )
+
+
+def _slopes(ctx, gy, kept, seed):
+    """What activation and dropout multiply a gradient by."""
+    with torch.no_grad():
+        ones = torch.ones_like(gy)
+        arguments = ones, kept, kept, ctx.activation, ctx.rate, seed, False
+        return compiled.bias_act_dropout_backward(*arguments)[0]
 
 
 def _plain_gradients(ctx, inputs, seed, gy):

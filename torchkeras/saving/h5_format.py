@@ -4,6 +4,7 @@
 | --- | --- |
 | `layers/dense/vars/0`, ... | the own variables of a part; see `keras_layout` |
 | `optimizer/vars/0`, ... | state of the model's optimizer, one of `keras.optimizers` |
+| `optimizer/inner_optimizer/vars/0`, ... | an inner optimizer's part of it once more, for Keras |
 | `torchkeras/seeds/vars/<name>` | states of seed generators, which Keras does not save |
 | `torchkeras/optimizer/vars/0`, ... | tensors of the state of a `torch.optim` optimizer |
 | `torchkeras/optimizer/vars/frame` | the rest of that state: JSON as bytes |
@@ -35,7 +36,7 @@ from torchkeras.saving.h5_reader import (
     read_tensor,
     write_checksums,
 )
-from torchkeras.saving.keras_layout import parts_by_path, torch_module
+from torchkeras.saving.keras_layout import optimizers_by_path, parts_by_path, torch_module
 from torchkeras.saving.messages import clipped, json_object, listed, unreadable
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.optimizer_state import (
@@ -157,6 +158,9 @@ def _collect(model, include_optimizer):
         if frame is not None:
             values["frame"] = np.frombuffer(json.dumps(frame).encode(), dtype=np.uint8)
         groups[_OPTIMIZER if frame is None else _TORCH_OPTIMIZER] = (optimizer.name, values)
+        if frame is None:
+            for path, inner in optimizers_by_path(optimizer).items():
+                groups[_group(path)] = inner.name, _numbered(inner.variables)
     return groups
 
 
@@ -202,7 +206,10 @@ def _own_values(part):
         store = {}
         part.save_own_variables(store)
         return store
-    variables = part._own_variables()
+    return _numbered(part._own_variables())
+
+
+def _numbered(variables):
     return {str(i): variable._store[variable._key] for i, variable in enumerate(variables)}
 
 
@@ -414,6 +421,7 @@ class Weights:
             for group, datasets in self._groups.items()
             if group.removesuffix("vars").removesuffix("/") not in parts
             and not group.startswith("torchkeras/")
+            and not group.startswith("optimizer/")
             and not (group.endswith("/vars") and "optimizer" in group.split("/")[-2])
             for name in datasets
         ]

@@ -35,6 +35,32 @@ def parts_by_path(model):
     return found
 
 
+def optimizers_by_path(optimizer):
+    """`{path: optimizer}` of the optimizers within one, whose state Keras stores once more.
+
+    Example:
+
+    >>> inner = keras.optimizers.SGD()
+    >>> list(optimizers_by_path(keras.optimizers.LossScaleOptimizer(inner)))
+    ['optimizer/inner_optimizer']
+    """
+    found = {}
+    _visit_optimizer(optimizer, "optimizer", found)
+    del found["optimizer"]
+    return found
+
+
+def _visit_optimizer(optimizer, path, found):
+    found[path] = optimizer
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        _visit_optimizer(inner, f"{path}/inner_optimizer", found)
+    counts = {}
+    for each in getattr(optimizer, "optimizers", ()):
+        name = _numbered(to_snake_case(type(each).__name__), counts)
+        _visit_optimizer(each, f"{path}/optimizers/{name}", found)
+
+
 def torch_module(part):
     """The plain torch module that a part is or wraps, or None."""
     if isinstance(part, TorchModuleWrapper):

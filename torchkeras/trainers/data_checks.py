@@ -45,11 +45,13 @@ integers, or take a loss for numbers.
     if sample_weight is not None:
         _refuse_complex("sample_weight", sample_weight)
         for name, array in _host_floats("sample_weight", sample_weight):
-            wrong = array[~np.isfinite(array)]
-            if wrong.size:
+            wrong = [part[~np.isfinite(part)] for part in utils.blocks(array)]
+            count = sum(part.size for part in wrong)
+            if count:
+                first = next(part[0] for part in wrong if part.size)
                 raise ValueError(
-                    f"`{name}` must hold finite numbers. Received: {name} with {wrong.size} of "
-                    f"{array.size} values such as {wrong[0]}. Give 0 to samples that do not count."
+                    f"`{name}` must hold finite numbers. Received: {name} with {count} of "
+                    f"{array.size} values such as {first}. Give 0 to samples that do not count."
                 )
     if class_weight is not None:
         check_class_weights(class_weight, _number_of_classes(model))
@@ -152,12 +154,13 @@ def _host_floats(name, data):
 
 def _check_labels(y):
     for place, array in _host_floats("y", y):
-        wrong = array[array != np.rint(array)]  # NaN too
-        if wrong.size:
-            raise ValueError(
-                f"`{place}` must hold class numbers for this loss. Received: {place} with the "
-                f"value {wrong[0]}. Give integers, or take a loss for numbers."
-            )
+        for part in utils.blocks(array):
+            wrong = part[part != np.rint(part)]  # NaN too
+            if wrong.size:
+                raise ValueError(
+                    f"`{place}` must hold class numbers for this loss. Received: {place} with the "
+                    f"value {wrong[0]}. Give integers, or take a loss for numbers."
+                )
 
 
 def check_validation_data(model, training, validation_data):

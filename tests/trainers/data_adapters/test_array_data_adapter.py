@@ -6,6 +6,7 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.trainers.data_adapters import array_data_adapter
+from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 
@@ -275,3 +276,40 @@ def test_batch_size_must_be_an_integer():
     with pytest.raises(TypeError, match="batch_size=2.5 of type float"):
         ArrayDataAdapter(np.zeros(3), batch_size=2.5)
     assert ArrayDataAdapter(np.zeros(3), batch_size=np.int64(2)).num_batches == 2
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", ">f4", ">i2", "uint16", "uint32", "uint64", "bool"]
+)
+@pytest.mark.parametrize("form", ["map", "view", "reversed"])
+def test_files_are_read_batch_by_batch(tmp_path, monkeypatch, dtype, form, shuffle):
+    values = (np.arange(30).reshape(10, 3) % 7).astype(dtype)
+    values.tofile(tmp_path / "x")
+    array = np.memmap(tmp_path / "x", dtype=dtype, mode="r", shape=(10, 3))
+    array = {"map": array, "view": np.asarray(array), "reversed": array[::-1]}[form]
+    adapter, in_memory = (
+        ArrayDataAdapter(x, batch_size=4, shuffle=shuffle) for x in (array, np.array(array))
+    )
+    rows, original = [], torch.from_numpy
+
+    def from_numpy(array):
+        if not utils.is_mapped(array):  # a copy
+            rows.append(len(array))
+        return original(array)
+
+    torch.manual_seed(0)
+    expected = list(in_memory.batches())
+    monkeypatch.setattr(torch, "from_numpy", from_numpy)
+    torch.manual_seed(0)
+    for (found,), (batch,) in zip(adapter.batches(), expected, strict=True):
+        assert found.dtype is batch.dtype
+        assert torch.equal(found, batch)
+    assert max(rows, default=0) <= 4
+
+
+def test_the_order_of_samples_is_that_of_torch():
+    torch.manual_seed(3)
+    (found,) = next(iter(ArrayDataAdapter(np.arange(50), batch_size=50, shuffle=True).batches()))
+    torch.manual_seed(3)
+    assert torch.equal(found, torch.randperm(50))

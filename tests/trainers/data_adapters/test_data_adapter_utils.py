@@ -49,6 +49,25 @@ def test_class_weights_of_samples(y):
     assert weights.tolist() == [3.0, 0.5, 1.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([2, 0, 1, 7, 2]),
+        np.eye(8, dtype="uint16")[[2, 0, 1, 7, 2]],
+        np.eye(8)[[2, 0, 1, 7, 2]][::-1],
+        np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0], [1, 1, 1]], dtype=bool),
+        np.array([[0, 1], [1, 0], [0, 0], [1, 1], [0, 2]]),
+        torch.tensor([[0.2, 0.8], [1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.9, 0.1]]),
+    ],
+    ids=["labels", "one_hot", "reversed", "multi_hot", "steps", "probabilities"],
+)
+def test_class_weights_of_many_samples_block_by_block(y, monkeypatch):
+    whole = utils.class_weight_to_sample_weights(y, WEIGHTS)
+    monkeypatch.setattr(utils, "_BLOCK_VALUES", 2)
+    assert len(list(utils.blocks(y))) > 1
+    assert torch.equal(utils.class_weight_to_sample_weights(y, WEIGHTS), whole)
+
+
 def test_class_weights_of_booleans_and_none_at_all():
     y = np.array([True, False])
     assert utils.class_weight_to_sample_weights(y, {1: 2.0}).tolist() == [2.0, 1.0]

@@ -79,7 +79,7 @@ def differing(named_arrays):
     what roundings of different machines may do.
 
     Args:
-        named_arrays: list of `(name, tensor, SciPy CSR matrix or array of strings)`, as many in
+        named_arrays: list of `(name, tensor, SciPy CSR matrix or NumPy array)`, as many in
             every process.
 
     Example:
@@ -138,6 +138,10 @@ def _places(shape):
 
 
 def _sample(tensor):
+    if isinstance(tensor, np.ndarray):  # a file that torch cannot view
+        array = tensor if tensor.ndim > 1 else tensor[:, None]
+        values = np.asarray(array[_places(array.shape)])
+        return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
     if not tensor.numel():
         return np.zeros(0)
     tensor = tensor if tensor.dim() > 1 else tensor[:, None]

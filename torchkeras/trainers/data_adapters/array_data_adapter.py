@@ -226,7 +226,7 @@ class ArrayDataAdapter(DataAdapter):
                 if self._shuffle == "batch":
                     order = torch.cat(list(self._indices_in_batches(generator)))
                 else:
-                    order = torch.randperm(self._num_samples, generator=generator)
+                    order = self._order(generator)
         for start in range(number * step, self._num_samples, step):
             share = Share.of(min(step, self._num_samples - start), *self._shard)
             first, stop = (start + place for place in share.span)
@@ -244,14 +244,19 @@ class ArrayDataAdapter(DataAdapter):
             count = min(self._batch_size, self._num_samples - start)
             yield torch.randperm(count, generator=generator) + start
 
+    def _order(self, generator=None):
+        # Half the memory of int64, in the same order; 10 GB of small rows have many.
+        dtype = torch.int32 if self._num_samples < 2**31 else torch.int64
+        return torch.randperm(self._num_samples, generator=generator, dtype=dtype)
+
     def _indices(self, device, number):
-        """The sample numbers of each batch from `number` on, int64 tensors on `device`."""
+        """The sample numbers of each batch from `number` on, tensors on `device`."""
         step = self._batch_size
         if self._shuffle == "batch":
             indices = itertools.islice(self._indices_in_batches(), number, None)
             yield from (index.to(device) for index in indices)
             return
-        order = torch.randperm(self._num_samples).to(device)[number * step :]
+        order = self._order().to(device)[number * step :]
         if len(order):  # `split` makes one empty part of nothing
             for block in order.split(step * _BLOCK):
                 yield from block.split(step)
@@ -272,13 +277,13 @@ def whole_rows(array):
 class _Rows:
     """One array and its two ways of giving rows: a span, or the rows of an index tensor.
 
-    Read batch by batch are SciPy sparse matrices (made dense), memory-mapped files of another
-    float type than `floatx()` (cast), and spans of read-only arrays (copied). Text stays what it
-    is, a NumPy array, on no device.
+    Read batch by batch are SciPy sparse matrices (made dense), memory-mapped files that torch
+    cannot view as they are or whose floats are not `floatx()` (cast), and spans of read-only
+    arrays (copied). Text stays what it is, a NumPy array, on no device.
     """
 
     def __init__(self, array):
-        self.tensor = self._sparse = self._cast = self._text = None
+        self.tensor = self._sparse = self._cast = self._text = self._mapped = None
         self._read_only = False
         if is_text(array):
             self._text = array
@@ -287,10 +292,13 @@ class _Rows:
             self._sparse = array
             return
         is_numpy = not isinstance(array, torch.Tensor)
-        self.tensor = utils.share_memory(array) if is_numpy else array
         floatx = to_torch_dtype(config.floatx())
+        if is_numpy and not utils.is_shareable(array) and utils.is_mapped(array):
+            self._mapped = array
+            return
+        self.tensor = utils.share_memory(array) if is_numpy else array
         if self.tensor.is_floating_point() and self.tensor.dtype is not floatx:
-            if isinstance(array, np.memmap):
+            if utils.is_mapped(array):
                 self._cast = floatx
                 return
             self.tensor = self.tensor.to(floatx)
@@ -300,8 +308,7 @@ class _Rows:
     def is_plain(self, device, selecting):
         """Whether a batch is a torch selection, or else a view, of `tensor` and nothing more."""
         return (
-            self._sparse is None
-            and self._text is None
+            self.tensor is not None
             and self._cast is None
             and (selecting or not self._read_only)
             and (device is None or self.tensor.device == device)
@@ -309,14 +316,17 @@ class _Rows:
 
     @property
     def array(self):
-        """The array itself: a tensor, a sparse matrix or text."""
-        return next(x for x in (self.tensor, self._sparse, self._text) if x is not None)
+        """The array itself: a tensor, a sparse matrix, text, or a file that torch cannot view."""
+        forms = (self.tensor, self._sparse, self._text, self._mapped)
+        return next(x for x in forms if x is not None)
 
     def span(self, start, stop):
         if self._text is not None:
             return self._text[start:stop]
         if self._sparse is not None:
             return _dense(self._sparse[start:stop])
+        if self._mapped is not None:
+            return _converted(self._mapped[start:stop])
         rows = self.tensor[start:stop]
         if self._cast is not None:
             return rows.to(self._cast)
@@ -327,12 +337,22 @@ class _Rows:
             return self._text[index.numpy()]
         if self._sparse is not None:
             return _dense(self._sparse[index.numpy()])
+        if self._mapped is not None:
+            return _converted(self._mapped[index.numpy()])
         rows = torch.index_select(self.tensor, 0, index.to(self.tensor.device))
         return rows if self._cast is None else rows.to(self._cast)
 
 
 def _dense(sparse_rows):
-    tensor = torch.from_numpy(sparse_rows.toarray())
+    return _as_floatx(torch.from_numpy(sparse_rows.toarray()))
+
+
+def _converted(mapped_rows):
+    """Rows of a file as a tensor in memory of its own."""
+    return _as_floatx(utils.share_memory(np.array(mapped_rows)))
+
+
+def _as_floatx(tensor):
     return tensor.to(to_torch_dtype(config.floatx())) if tensor.is_floating_point() else tensor
 
 

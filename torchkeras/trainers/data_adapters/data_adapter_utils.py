@@ -2,6 +2,7 @@
 
 import copy
 import math
+import mmap
 from collections.abc import Mapping
 
 import numpy as np
@@ -153,24 +154,57 @@ def class_weight_to_sample_weights(y, class_weight):
     tensor([0.5000, 2.0000, 1.0000])
     """
     check_class_weight(class_weight, y)
-    labels = rows_to_tensor(as_rows(y, "y"))
+    rows = as_rows(y, "y")
+    kind = "labels"
+    if len(rows.shape) > 1 and rows.shape[-1] != 1:
+        if not getattr(class_weight, "of_labels", False):
+            kind = _kind_of_targets(rows)
+    weights = [_weights_of_targets(part, kind, class_weight) for part in _tensor_blocks(rows)]
+    return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+
+# Values of an array that are looked at together: whole arrays of targets would need several times
+# their memory for what comes in between.
+_BLOCK_VALUES = 1 << 21
+
+
+def blocks(rows):
+    """Parts of an array along its first axis, each of at most some millions of values.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.data_adapter_utils import blocks
+    >>> [len(part) for part in blocks(np.zeros((3, 1 << 20)))]
+    [2, 1]
+    """
+    values = math.prod(rows.shape[1:])
+    step = max(1, _BLOCK_VALUES // max(values, 1))
+    if not rows.shape or step >= rows.shape[0]:
+        return [rows]
+    return (rows[start : start + step] for start in range(0, rows.shape[0], step))
+
+
+def _tensor_blocks(rows):
+    """`blocks` as tensors, booleans as numbers."""
+    for part in blocks(rows):
+        part = rows_to_tensor(part)
+        yield part.to(torch.uint8) if part.dtype is torch.bool else part
+
+
+def _weights_of_targets(labels, kind, class_weight):
     dtype = to_torch_dtype(config.floatx())
-    if labels.dtype is torch.bool:
-        labels = labels.to(torch.uint8)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels.squeeze(-1)
-    elif labels.ndim > 1 and not getattr(class_weight, "of_labels", False):
-        kind = _kind_of_targets(labels)
-        if kind == "multi-hot":
-            classes = range(labels.shape[-1])
-            weights = [float(class_weight.get(label, 1.0)) for label in classes]
-            weights = torch.tensor(weights, dtype=dtype, device=labels.device)
-            hot = labels.to(dtype)
-            count = hot.sum(-1)
-            mean = (hot * weights).sum(-1) / count.clamp(min=1.0)
-            return torch.where(count > 0, mean, 1.0)
-        if kind == "classes":
-            labels = labels.argmax(-1)
+    elif kind == "multi-hot":
+        classes = range(labels.shape[-1])
+        weights = [float(class_weight.get(label, 1.0)) for label in classes]
+        weights = torch.tensor(weights, dtype=dtype, device=labels.device)
+        hot = labels.to(dtype)
+        count = hot.sum(-1)
+        mean = (hot * weights).sum(-1) / count.clamp(min=1.0)
+        return torch.where(count > 0, mean, 1.0)
+    elif kind == "classes":
+        labels = labels.argmax(-1)
     labels = labels.round().long() if labels.is_floating_point() else labels.long()
     if not class_weight:
         return torch.ones(labels.shape, dtype=dtype, device=labels.device)
@@ -195,13 +229,16 @@ class ClassWeight(dict):
     of_labels = True
 
 
-def _kind_of_targets(y):
+def _kind_of_targets(rows):
     """Whether targets of several axes are `"labels"`, `"classes"` (one a row) or `"multi-hot"`."""
+    found = []
+    for y in _tensor_blocks(rows):
+        is_binary = ((y == 0) | (y == 1)).all()
+        adds_up = ((y.sum(-1, dtype=torch.float64) - 1.0).abs() < 1e-3).all()
+        found.append(torch.stack([is_binary, adds_up, ~(y > 1).any()]))
     # One reading for all of it; where the data is on an accelerator, this waits.
-    is_binary = ((y == 0) | (y == 1)).all()
-    adds_up = ((y.sum(-1, dtype=torch.float64) - 1.0).abs() < 1e-3).all()
-    is_binary, adds_up, above = torch.stack([is_binary, adds_up, (y > 1).any()]).tolist()
-    if above:
+    is_binary, adds_up, none_above = torch.stack(found).all(0).tolist()
+    if not none_above:
         return "labels"
     return "multi-hot" if is_binary and not adds_up else "classes"
 
@@ -497,6 +534,42 @@ def train_validation_split(arrays, validation_split):
 
 
 # ---- tensors and devices --------------------------------------------------------------------
+
+
+def is_mapped(array):
+    """Whether an array or tensor lies in a file that is mapped into memory: a map, or a view of it.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.data_adapter_utils import is_mapped
+    >>> is_mapped(np.ones(2))
+    False
+    """
+    if isinstance(array, torch.Tensor):
+        return array.device.type == "cpu" and array.untyped_storage().filename is not None
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def is_shareable(array):
+    """Whether torch can view the memory of a NumPy array, in the dtype that batches have.
+
+    Example:
+
+    >>> from torchkeras.trainers.data_adapters.data_adapter_utils import is_shareable
+    >>> is_shareable(np.ones(2)), is_shareable(np.ones(2, dtype="uint16"))
+    (True, False)
+    """
+    dtype = array.dtype
+    return (
+        dtype.kind != "V"
+        and dtype.name not in ("bfloat16", "uint16", "uint32", "uint64")
+        and dtype.isnative
+        and all(stride >= 0 for stride in array.strides)
+    )
 
 
 def share_memory(array):
