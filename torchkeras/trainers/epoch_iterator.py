@@ -1,5 +1,7 @@
 """EpochIterator: the batches of one epoch after another, from any kind of data."""
 
+import contextlib
+import copy
 import itertools
 import operator
 import warnings
@@ -297,6 +299,24 @@ class EpochIterator:
         Args:
             position: dict that `position` gave, of the same data and arguments.
         """
+        with self._source_kept():
+            self._go_on(position)
+
+    @contextlib.contextmanager
+    def _source_kept(self):
+        """Inside, an error gives the source of the data the state back that it had, if it can."""
+        adapter = self.data_adapter
+        before = copy.deepcopy((adapter.pass_state(), adapter.source_state()))
+        try:
+            yield
+        except BaseException:
+            self._steps_before = self._steps_in_epoch = 0
+            with contextlib.suppress(Exception):
+                adapter.set_pass_state(before[0])
+                adapter.set_source_state(before[1])
+            raise
+
+    def _go_on(self, position):
         adapter, states = self.data_adapter, get_random_states()
         self._steps_before = self._steps_in_epoch = position["steps"]
         if adapter.one_shot:

@@ -66,6 +66,7 @@ class Trainer(Steps):
             "_replica": None,
             "_replica_of": None,
             "_training_data": None,
+            "_put_back": None,
         }
 
     def __setstate__(self, state):
@@ -328,6 +329,8 @@ class Trainer(Steps):
             if validation is not None:
                 validation.reset()
             self.__dict__.update(_steps_to_come=None, _training_data=None)
+            for left in ("_put_back", "_initial_epoch", "_resumed_loop"):  # by an error
+                self.__dict__.pop(left, None)
             if isinstance(callbacks, CallbackList):
                 callbacks._release()
         return self.history
@@ -343,6 +346,7 @@ class Trainer(Steps):
         if within_epoch:
             callbacks._after_resumed_epoch_begin()
             set_metrics(self, under_way["metrics"], iterator)
+        self.__dict__.pop("_put_back", None)  # from here on what an earlier run had is this one's
         self._running.look_up(self)  # a callback may have frozen layers
         forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)
