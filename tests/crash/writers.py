@@ -280,9 +280,7 @@ class Picture(Writer):
     files = ["image.bmp"]
 
     def write(self, folder, number):
-        keras.utils.save_img(
-            folder / "image.bmp", np.full((256, 256, 3), number), scale=False
-        )
+        keras.utils.save_img(folder / "image.bmp", np.full((256, 256, 3), number), scale=False)
 
     def read(self, folder):
         return numbers_in(np.array(keras.utils.load_img(folder / "image.bmp")))

@@ -169,11 +169,15 @@ class EpochIterator:
             adapter.set_source_state(source)
         return batch
 
-    def enumerate_epoch(self):
+    def enumerate_epoch(self, before_end=None):
         """A generator over one epoch: `(step, batch)`, `step` from 0, `batch` a tuple.
 
         Closed before its end (a `break` in the loop), it ends the epoch there and releases the
         workers; after an error the hook `on_epoch_end` of the data is not called.
+
+        Args:
+            before_end: function that is called after the last batch, while `position` is still
+                that of the end of this epoch; not where the generator is closed.
 
         Example:
 
@@ -188,7 +192,13 @@ class EpochIterator:
             if self.steps_per_epoch is None:
                 yield from self._whole_pass()
             else:
-                yield from self._counted_steps()
+                yield from self._given_steps()
+            if before_end is not None:
+                before_end()
+            if self.steps_per_epoch is None:
+                self._note_whole_pass()
+            else:
+                self._note_given_steps()
         except GeneratorExit:
             self._end_epoch()
             raise
@@ -212,13 +222,15 @@ class EpochIterator:
         for item in enumerate(batches, self._steps_in_epoch):
             self._steps_in_epoch = item[0] + 1
             yield item
+
+    def _note_whole_pass(self):
         self._found_batches = self._steps_in_epoch
         if self.data_adapter.one_shot:
             self.exhausted = True
             if not self._steps_in_epoch:
                 self._warn_exhausted("a further epoch")
 
-    def _counted_steps(self):
+    def _given_steps(self):
         going_on = self._pass is not None
         self._steps_in_epoch, self._steps_before = self._steps_before, 0
         yield from self._steps_of_pass()
@@ -226,6 +238,8 @@ class EpochIterator:
             # The pass had ended with the last epoch, which its unknown length did not show.
             self._drop_pass()
             yield from self._steps_of_pass()
+
+    def _note_given_steps(self):
         done = self._steps_in_epoch
         if done < self.steps_per_epoch:
             self._drop_pass()
