@@ -46,7 +46,8 @@ class Server:
 def _main():
     import torch
 
-    from tests.crash import killing, trainings, writers  # noqa: F401: they import what is slow
+    # What is slow to import, children have then.
+    from tests.crash import killing, trainings, writers  # noqa: F401
     from tests.crash.forks import Child
 
     torch.set_num_threads(1)
