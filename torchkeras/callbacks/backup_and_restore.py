@@ -172,6 +172,9 @@ class BackupAndRestore(SaveFrequency, Callback):
             _, callback_states, random_states = self._restored
             self._restored = None
             set_states(self._callbacks, callback_states)
+            for callback in self._callbacks:
+                if hasattr(callback, "_after_restored"):
+                    callback._after_restored()
             set_random_states(random_states)
 
     def _after_resumed_epoch_begin(self):

@@ -104,6 +104,11 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    def _after_restored(self):
+        """Stop a run that goes on from where an earlier one had stopped, not yet at its end."""
+        if self.stopped_epoch and self.wait >= self.patience:
+            self.model.stop_training = True
+
     def _keep_weights(self, epoch):
         self.best_epoch = epoch
         self.best_weights = [_copy(weight.value) for weight in self.model.weights]

@@ -301,6 +301,8 @@ class Trainer(Steps):
                     initial_epoch = restored or initial_epoch
                     if not iterator.data_adapter.one_shot:
                         iterator.reset()  # a pass begun before has another run's order
+                    if self.stop_training:  # as that run was about to
+                        epochs = initial_epoch
                 under_way = self.__dict__.pop("_resumed_loop", None)
                 if under_way is not None:
                     iterator.go_on(under_way["position"])
@@ -321,7 +323,7 @@ class Trainer(Steps):
                     callbacks.on_epoch_end(epoch, logs)
                     if replica.agree():
                         break
-                if initial_epoch < epochs:
+                if initial_epoch < epochs or restored is not None:
                     finish_optimizer(self)
                 callbacks.on_train_end(logs)
         finally:
