@@ -117,3 +117,17 @@ def test_more_patience_goes_on(tmp_path):
     first = fit(tmp_path, stop(2), epochs=9, ends="order")[1]
     assert fit(tmp_path, stop(2), epochs=9, ends="order")[1] == first
     assert fit(tmp_path, stop(4), epochs=9, ends="order")[1] == list(range(len(first) + 2))
+
+
+class SignalAtBegin(Callback):
+    def on_train_begin(self, logs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signal_before_the_first_step_of_a_run_that_goes_on(tmp_path):
+    expected = fit(tmp_path / "whole")
+    for _ in range(3):
+        with pytest.raises(SystemExit) as end:
+            fit(tmp_path / "b", SignalAtBegin())
+        assert end.value.code == 143
+    assert fit(tmp_path / "b") == expected

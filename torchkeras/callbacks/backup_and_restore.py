@@ -172,9 +172,8 @@ class BackupAndRestore(SaveFrequency, Callback):
             _, callback_states, random_states = self._restored
             self._restored = None
             set_states(self._callbacks, callback_states)
-            for callback in self._callbacks:
-                if hasattr(callback, "_after_restored"):
-                    callback._after_restored()
+            if any(getattr(callback, "_had_stopped", False) for callback in self._callbacks):
+                self.model.__dict__["_is_over"] = True
             set_random_states(random_states)
 
     def _after_resumed_epoch_begin(self):

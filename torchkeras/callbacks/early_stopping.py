@@ -104,10 +104,10 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def _after_restored(self):
-        """Stop a run that goes on from where an earlier one had stopped, not yet at its end."""
-        if self.stopped_epoch and self.wait >= self.patience:
-            self.model.stop_training = True
+    @property
+    def _had_stopped(self):
+        """Whether the run whose state this has was over, but for what comes after epochs."""
+        return self.stopped_epoch > 0 and self.wait >= self.patience
 
     def _keep_weights(self, epoch):
         self.best_epoch = epoch

@@ -301,7 +301,7 @@ class Trainer(Steps):
                     initial_epoch = restored or initial_epoch
                     if not iterator.data_adapter.one_shot:
                         iterator.reset()  # a pass begun before has another run's order
-                    if self.stop_training:  # as that run was about to
+                    if self.__dict__.pop("_is_over", False):  # that run had only to end
                         epochs = initial_epoch
                 under_way = self.__dict__.pop("_resumed_loop", None)
                 if under_way is not None:
@@ -331,7 +331,7 @@ class Trainer(Steps):
             if validation is not None:
                 validation.reset()
             self.__dict__.update(_steps_to_come=None, _training_data=None)
-            for left in ("_put_back", "_initial_epoch", "_resumed_loop"):  # by an error
+            for left in ("_put_back", "_initial_epoch", "_resumed_loop", "_is_over"):  # by an error
                 self.__dict__.pop(left, None)
             if isinstance(callbacks, CallbackList):
                 callbacks._release()
