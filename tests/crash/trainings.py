@@ -274,7 +274,8 @@ def signal_at_random(source, model, folder, seed, number, count, freq=1, epochs=
             code, text = child.wait()
             if text.startswith("be"):
                 break
-            codes.add(code)
+            if os.path.exists(place):
+                codes.add(code)
         if text.startswith("be"):
             found = json.loads(text[2:])
         else:

@@ -29,7 +29,8 @@ class BackupAndRestore(SaveFrequency, Callback):
     epochs. A run that was killed between two epochs and goes on ends bit-equal to one that was
     never interrupted, where data and computation are themselves repeatable; with `save_freq` an
     int one that was killed at any step does, too. A CSVLogger needs `append=True` to keep its
-    lines.
+    lines. A run that was lost after its last epoch, or that EarlyStopping had ended, trains no
+    further.
 
     Within an epoch, and between epochs of `steps_per_epoch` below a whole pass, the file tells
     where the data is. Arrays, a `PyDataset`, a `keras.data.Dataset` and a DataLoader begin their
@@ -63,6 +64,9 @@ class BackupAndRestore(SaveFrequency, Callback):
             the last one is missing or damaged.
         delete_checkpoint: bool, delete the files when `fit` ends in order, early or not, and the
             folder, and those above it that this callback has made, where nothing else is there.
+
+    What the program's own code raises while the state is brought back, in a callback, a data set
+    or an optimizer, leaves the model as it was before `fit`; in several processes it ends the job.
 
     In an epoch that is gone on with, `on_epoch_begin` is called once more, for callbacks that
     prepare something there; what it changes of the state is undone.
