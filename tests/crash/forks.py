@@ -19,7 +19,8 @@ class Child:
     """A function that runs in a child of this process.
 
     Args:
-        function: callable; `tell(letter)` in `arguments` is not needed: see `told`.
+        function: callable that is given a descriptor to tell something by, single bytes, before
+            the arguments. What it returns is told after them, as JSON.
         *arguments: for it.
 
     Attributes:

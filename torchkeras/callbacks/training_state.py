@@ -152,7 +152,7 @@ def keep_state(model):
 
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     >>> put_back = keep_state(model)
-    >>> model.layers[0].bias.assign([5.0])
+    >>> _ = model.layers[0].bias.assign([5.0])
     >>> put_back()
     >>> model.layers[0].bias.numpy()
     array([0.], dtype=float32)

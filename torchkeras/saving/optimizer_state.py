@@ -160,7 +160,7 @@ def keep_optimizer_state(optimizer):
     >>> optimizer = keras.optimizers.SGD(0.1)
     >>> optimizer.build([keras.Variable([1.0])])
     >>> put_back = keep_optimizer_state(optimizer)
-    >>> optimizer.iterations.assign(5)
+    >>> _ = optimizer.iterations.assign(5)
     >>> put_back()
     >>> int(optimizer.iterations)
     0
