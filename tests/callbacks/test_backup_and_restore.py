@@ -435,3 +435,67 @@ def test_killed_process(tmp_path):
     assert code == 0
     assert start(3) == (9, "")
     assert start(-1) == (0, expected)
+
+
+class Stop(Exception):
+    pass
+
+
+def fit_in(folder, crashes=False, **arguments):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), "float32")
+    backup = BackupAndRestore(folder, **arguments)
+
+    def crash(epoch, logs):
+        if crashes and epoch == 1:
+            raise Stop
+
+    look = keras.callbacks.LambdaCallback(on_epoch_begin=crash)
+    model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[backup, look])
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("there", ["", "runs", "runs/1"])
+def test_folders_that_the_callback_made_go_with_the_backup(tmp_path, there, crashes):
+    folder = tmp_path / "runs" / "1" / "backup"
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    if crashes:
+        with pytest.raises(Stop):
+            fit_in(folder, crashes=True)
+        assert (folder / "latest.safetensors").exists()
+    fit_in(folder)  # a run that goes on knows what the one before has made
+    assert not folder.exists()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == [name for name in ("runs", "runs/1") if there.startswith(name)]
+
+
+def test_folders_with_something_else_stay(tmp_path):
+    fit_in(tmp_path / "runs" / "1", double_checkpoint=True, delete_checkpoint=False)
+    assert sorted(os.listdir(tmp_path / "runs" / "1")) == [
+        "latest.safetensors",
+        "latest.safetensors.bkp",
+    ]
+    (tmp_path / "runs" / "mine").touch()
+    fit_in(tmp_path / "runs" / "1")
+    assert os.listdir(tmp_path / "runs") == ["mine"]
+
+
+def test_what_a_killed_run_has_left_goes_with_the_backup(tmp_path):
+    fit_in(tmp_path / "b", delete_checkpoint=False)
+    left = tmp_path / "b" / ".latest.safetensors.0123.torchkeras-tmp"
+    left.mkdir()
+    (left / ".lock").touch()
+    fit_in(tmp_path / "b")  # no epoch is left, so nothing is written
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_backup_keeps_its_permissions(tmp_path):
+    fit_in(tmp_path, delete_checkpoint=False)
+    (tmp_path / "latest.safetensors").chmod(0o600)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), "float32")
+    backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
+    model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=[backup])
+    assert (tmp_path / "latest.safetensors").stat().st_mode & 0o777 == 0o600

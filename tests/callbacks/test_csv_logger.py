@@ -139,3 +139,67 @@ def test_a_file_of_another_kind_is_not_appended_to(tmp_path):
     with pytest.raises(ValueError, match=r"the columns \['a', 'b'\]"):
         written(path, {"loss": 1.0})
     assert path.read_text() == "a,b\n1,2\n"
+
+
+def log_of(path, *epochs, append=True):
+    log = CSVLogger(path, append=append)
+    log.on_train_begin()
+    for epoch in epochs:
+        log.on_epoch_begin(epoch)
+        log.on_epoch_end(epoch, {"loss": epoch / 2})
+    return log
+
+
+@pytest.mark.parametrize(
+    "torn, lines", [("2,", 2), ("2,1.0", 2), ("2,1.0,NA", 3), ("2,1.0,NA\r", 3), ("", 2)]
+)
+def test_a_torn_last_line_is_none(tmp_path, torn, lines):
+    path = tmp_path / "log.csv"
+    log_of(path, 0, 1).on_train_end()
+    with open(path, "a", newline="") as file:
+        file.write(torn)
+    log_of(path, 7).on_train_end()
+    assert [line["epoch"] for line in rows(path)] == [*map(str, range(lines)), "7"]
+    assert all(None not in line.values() for line in rows(path))
+
+
+def test_a_run_that_goes_on_writes_no_line_twice(tmp_path):
+    path = tmp_path / "log.csv"
+    log_of(path, 0, 1).on_train_end()  # of an earlier run, which stays
+    log = log_of(path, 0, 1)
+    state = log.state_dict()
+    log.on_epoch_begin(2)
+    log.on_epoch_end(2, {"loss": 5.0})  # and killed before its backup was written
+    log.on_train_end()
+    again = log_of(path)
+    again.load_state_dict(state)
+    again.on_epoch_end(2, {"loss": 6.0})
+    again.on_train_end()
+    assert [line["epoch"] for line in rows(path)] == ["0", "1", "0", "1", "2"]
+    assert rows(path)[-1]["loss"] == "6.0"
+
+
+@pytest.mark.parametrize("epochs", [(0, 1), (3,), (2, 2)])
+def test_lines_of_others_stay(tmp_path, epochs):
+    path = tmp_path / "log.csv"
+    log = log_of(path, 0, 1)
+    state = log.state_dict()
+    log.on_train_end()
+    log_of(path, *epochs).on_train_end()
+    before = path.read_bytes()
+    again = log_of(path)
+    again.load_state_dict(state)
+    again.on_train_end()
+    assert path.read_bytes() == before
+
+
+def test_permissions_stay_where_columns_are_added(tmp_path):
+    path = tmp_path / "log.csv"
+    log_of(path, 0).on_train_end()
+    path.chmod(0o600)
+    log = log_of(path)
+    log.on_epoch_end(1, {"loss": 1.0, "new": 2.0})
+    log.on_train_end()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert rows(path)[1]["new"] == "2.0"
+    assert os.listdir(tmp_path) == ["log.csv"]

@@ -345,6 +345,19 @@ def test_a_read_only_cache_that_has_the_library_is_used(new_library, csrc, tmp_p
     assert loader.load() is True
 
 
+def test_what_a_killed_compilation_has_left_goes_with_the_next(csrc, new_library):
+    name = new_library().name
+    folder = cache.cached_path(csrc, name).parent
+    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.chmod(0o700)
+    for left in (f".build-{name}-x", ".build-another-x"):  # the other one's has a lock of its own
+        (folder / left).mkdir()
+        (folder / left / "0-dense.cpp.o").touch()
+    path = cache.compile_into_cache(csrc, name)
+    assert path.exists()
+    assert [p.name for p in folder.glob(".build-*")] == [".build-another-x"]
+
+
 def test_nothing_is_run_that_others_could_have_written(new_library, csrc, tmp_path):
     path = cache.compile_into_cache(csrc, new_library().name)
     for part in (path, path.parent, path.parents[1]):

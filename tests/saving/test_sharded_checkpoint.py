@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import pickle
 import random
@@ -518,3 +519,19 @@ def test_boxes_cover_a_tensor_as_counted_element_by_element():
         assert covers_once(shape, boxes) == outcome, (shape, boxes)
         outcomes.add(outcome)
     assert outcomes == {True, False}
+
+
+def test_what_another_job_writes_stays(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    save_sharded(model, tmp_path)
+    lock = atomic.make_locked(tmp_path / "save-another")
+    (tmp_path / "save-killed").mkdir()
+    try:
+        save_sharded(model, tmp_path)
+        names = [name for name in os.listdir(tmp_path) if name.startswith("save-")]
+        assert len(names) == 2 and "save-another" in names and "save-killed" not in names
+    finally:
+        os.close(lock)
+    save_sharded(model, tmp_path)
+    (name,) = [name for name in os.listdir(tmp_path) if name.startswith("save-")]
+    assert all(name.endswith(".safetensors") for name in os.listdir(tmp_path / name))

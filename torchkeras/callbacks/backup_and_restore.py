@@ -9,6 +9,7 @@ from torchkeras.callbacks.callback import Callback, logs_to_floats
 from torchkeras.callbacks.save_frequency import SaveFrequency
 from torchkeras.callbacks.stop_signals import StopSignals, end_by
 from torchkeras.callbacks.training_state import (
+    keep_state,
     load_training_state,
     save_training_state,
     set_states,
@@ -28,7 +29,8 @@ class BackupAndRestore(SaveFrequency, Callback):
     epochs. A run that was killed between two epochs and goes on ends bit-equal to one that was
     never interrupted, where data and computation are themselves repeatable; with `save_freq` an
     int one that was killed at any step does, too. A CSVLogger needs `append=True` to keep its
-    lines.
+    lines. A run that was lost after its last epoch, or that EarlyStopping had ended, trains no
+    further.
 
     Within an epoch, and between epochs of `steps_per_epoch` below a whole pass, the file tells
     where the data is. Arrays, a `PyDataset`, a `keras.data.Dataset` and a DataLoader begin their
@@ -60,7 +62,11 @@ class BackupAndRestore(SaveFrequency, Callback):
             begins that epoch anew, with the weights of then).
         double_checkpoint: bool, keep the state before the last one too, which is read where
             the last one is missing or damaged.
-        delete_checkpoint: bool, delete the files when `fit` ends in order, early or not.
+        delete_checkpoint: bool, delete the files when `fit` ends in order, early or not, and the
+            folder, and those above it that this callback has made, where nothing else is there.
+
+    What the program's own code raises while the state is brought back, in a callback, a data set
+    or an optimizer, leaves the model as it was before `fit`; in several processes it ends the job.
 
     In an epoch that is gone on with, `on_epoch_begin` is called once more, for callbacks that
     prepare something there; what it changes of the state is undone.
@@ -85,7 +91,7 @@ class BackupAndRestore(SaveFrequency, Callback):
     """
 
     _keeps_position = True  # `fit` then notes where the data is
-    _state_names = ("_batches_seen_since_last_saving", "_last_batch_seen")
+    _state_names = ("_batches_seen_since_last_saving", "_last_batch_seen", "_folders_made")
 
     def __init__(
         self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True
@@ -104,6 +110,7 @@ class BackupAndRestore(SaveFrequency, Callback):
         self._path = os.path.join(self.backup_dir, "latest.safetensors")
         self._previous_path = f"{self._path}.bkp"
         self._current_epoch = 0
+        self._folders_made = 0  # the backup's own, and those above it
         self._callbacks = None  # all callbacks of the running fit, where a CallbackList told
         self._companions = ()  # the same, from before it begins
         self._restored = None
@@ -119,7 +126,7 @@ class BackupAndRestore(SaveFrequency, Callback):
                 f"'{self.model.name}', whose shapes only the first batch would tell. Call it on "
                 "a batch, or `build(input_shape)`, first."
             )
-        self._current_epoch = 0
+        self._current_epoch = self._folders_made = 0
         self._last_batch_seen = None
         self._release()
         if getattr(self.model, "_training_data", None) is not None:  # inside `fit`
@@ -146,6 +153,12 @@ class BackupAndRestore(SaveFrequency, Callback):
     def _load(self):
         """The state of an earlier run, set in the model; None if there was no earlier run."""
         there = [p for p in (self._path, self._previous_path) if os.path.lexists(p)]
+        if there and not process_group.is_active() and self.model.__dict__.get("_put_back") is None:
+            # What the program's own code raises, until the first step, `fit` answers by this. In
+            # several processes an error ends the job.
+            put_back = keep_state(self.model)
+            if getattr(self.model, "_training_data", None) is not None:
+                self.model.__dict__["_put_back"] = put_back
         for path in there[:-1]:
             try:
                 return load_training_state(path, self.model, self._companions)
@@ -163,6 +176,8 @@ class BackupAndRestore(SaveFrequency, Callback):
             _, callback_states, random_states = self._restored
             self._restored = None
             set_states(self._callbacks, callback_states)
+            if any(getattr(callback, "_had_stopped", False) for callback in self._callbacks):
+                self.model.__dict__["_is_over"] = True
             set_random_states(random_states)
 
     def _after_resumed_epoch_begin(self):
@@ -219,11 +234,18 @@ class BackupAndRestore(SaveFrequency, Callback):
         self._callbacks, self._companions = None, ()
         if not (self.delete_checkpoint and process_group.is_chief()):
             return
-        for path in (self._path, self._previous_path):
+        from torchkeras.saving.atomic import remove_leftovers
+
+        for path in (self._previous_path, self._path):  # one who is killed here leaves the last
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
+        remove_leftovers(self.backup_dir)
+        folder, folders = os.path.abspath(self.backup_dir), self._folders_made
         with contextlib.suppress(OSError):  # something else is in the folder, which stays then
-            os.rmdir(self.backup_dir)
+            for _ in range(max(folders, 1) if type(folders) is int else 1):
+                os.rmdir(folder)
+                folder = os.path.dirname(folder)
+        self._folders_made = 0
 
     def _loops(self, logs):
         """What each process knows of where its loop is; None outside of `fit`."""
@@ -240,11 +262,19 @@ class BackupAndRestore(SaveFrequency, Callback):
             }
         )
 
+    def _make_folder(self):
+        folder, missing = os.path.abspath(self.backup_dir), 0
+        while not os.path.isdir(folder):
+            folder, missing = os.path.dirname(folder), missing + 1
+        if missing:
+            self._folders_made = missing
+            os.makedirs(self.backup_dir, exist_ok=True)
+
     def _save(self, logs=None):
         from torchkeras.saving.atomic import atomic_write
 
         if process_group.is_chief():
-            os.makedirs(self.backup_dir, exist_ok=True)
+            self._make_folder()
             if self.double_checkpoint and os.path.exists(self._path):
                 with atomic_write(self._previous_path) as temporary:
                     shutil.copyfile(self._path, temporary)

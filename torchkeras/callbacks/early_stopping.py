@@ -104,6 +104,11 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    @property
+    def _had_stopped(self):
+        """Whether the run whose state this has was over, but for what comes after epochs."""
+        return self.stopped_epoch > 0 and self.wait >= self.patience
+
     def _keep_weights(self, epoch):
         self.best_epoch = epoch
         self.best_weights = [_copy(weight.value) for weight in self.model.weights]

@@ -334,6 +334,8 @@ class TensorBoard(Callback):
         from google.protobuf import text_format
         from tensorboard.plugins.projector import ProjectorConfig
 
+        from torchkeras.saving.atomic import atomic_write
+
         config = ProjectorConfig()
         os.makedirs(self._train_dir, exist_ok=True)
         for name, layer in self._embeddings().items():
@@ -341,7 +343,8 @@ class TensorBoard(Callback):
             matrix = layer.weight if matrix is None else matrix
             matrix = _to_numpy(getattr(matrix, "value", matrix))
             file_name = f"embeddings_{name.replace('/', '_')}.tsv"
-            np.savetxt(os.path.join(self._train_dir, file_name), matrix, "%.6g", delimiter="\t")
+            with atomic_write(os.path.join(self._train_dir, file_name)) as temporary:
+                np.savetxt(temporary, matrix, "%.6g", delimiter="\t")
             embedding = config.embeddings.add(tensor_name=name)
             embedding.tensor_shape.extend(matrix.shape)
             embedding.tensor_path = os.path.join("train", file_name)
@@ -349,7 +352,8 @@ class TensorBoard(Callback):
             path = metadata.get(name) if _is_dict(metadata) else metadata
             if path is not None:
                 embedding.metadata_path = os.fsdecode(path)
-        with open(os.path.join(self.log_dir, "projector_config.pbtxt"), "w") as file:
+        path = os.path.join(self.log_dir, "projector_config.pbtxt")
+        with atomic_write(path) as temporary, open(temporary, "w") as file:
             file.write(text_format.MessageToString(config))
 
     # Profile

@@ -11,6 +11,8 @@ A `.safetensors` file, so reading it runs no code:
 | metadata `training` | JSON, all that is not a tensor |
 """
 
+import contextlib
+import copy
 import json
 
 import numpy as np
@@ -63,9 +65,8 @@ def save_training_state(path, model, callbacks, progress):
 
 
 def _write(path, model, callbacks, progress, random_states):
-    from torchkeras.saving.atomic import atomic_write
-    from torchkeras.saving.checksums import save_with_checksums
     from torchkeras.saving.optimizer_state import get_optimizer_state
+    from torchkeras.saving.safetensors_format import write_tensors
 
     optimizer_tensors, frame = get_optimizer_state(model.optimizer, model)
     arrays = []
@@ -88,8 +89,7 @@ def _write(path, model, callbacks, progress, random_states):
         tensors.update({f"{prefix}{i}": value for i, value in enumerate(values)})
     # A copy in plain order on the CPU: safetensors refuses views into one memory.
     tensors = {k: t.detach().to("cpu", copy=True).contiguous() for k, t in tensors.items()}
-    with atomic_write(path) as temporary:
-        save_with_checksums(tensors, temporary, {"training": json.dumps(description)})
+    write_tensors(path, tensors, {"training": json.dumps(description)})
 
 
 def load_training_state(path, model, callbacks=()):
@@ -129,7 +129,7 @@ def load_training_state(path, model, callbacks=()):
     frame, set_optimizer = description["optimizer"], lambda: None
     if model.optimizer is not None and (optimizer_tensors or frame is not None):
         set_optimizer = plan_optimizer_state(model, optimizer_tensors, frame)
-    # From here on nothing can fail.
+    # From here on nothing of the library's can fail; a torch optimizer may be the program's own.
     set_optimizer()
     with torch.no_grad():
         for name, tensor in weights.items():
@@ -138,6 +138,38 @@ def load_training_state(path, model, callbacks=()):
             tensor.copy_(tensors[f"{_SEEDS}{i}"])
     progress = description["progress"]
     return ({**progress, "loops": loops} if loops else progress), callback_states, random_states
+
+
+def keep_state(model):
+    """A function that gives a model, its seeds and its optimizer back what they have now.
+
+    The values are kept on the CPU.
+
+    Args:
+        model: a built model.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> put_back = keep_state(model)
+    >>> _ = model.layers[0].bias.assign([5.0])
+    >>> put_back()
+    >>> model.layers[0].bias.numpy()
+    array([0.], dtype=float32)
+    """
+    from torchkeras.saving.optimizer_state import keep_optimizer_state
+
+    tensors = [*_weights(model).values(), *_seeds(model)]
+    values = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
+    put_back_optimizer = keep_optimizer_state(model.optimizer)
+
+    def put_back():
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+        put_back_optimizer()
+
+    return put_back
 
 
 def _loops_in(description, arrays):
@@ -371,6 +403,8 @@ def _matched(callbacks, states):
 def set_states(callbacks, states):
     """Give callbacks the states of `get_states`: the first of a class the first of that class.
 
+    Where the `load_state_dict` of one raises, those before it get back what they had.
+
     Example:
 
     >>> history = keras.callbacks.History()
@@ -378,13 +412,27 @@ def set_states(callbacks, states):
     >>> history.epoch
     [0]
     """
-    for callback, state in _matched(callbacks, states):
-        if hasattr(callback, "load_state_dict"):
+    matched = list(_matched(callbacks, states))
+    loading = [item for item in matched if hasattr(item[0], "load_state_dict")]
+    # Those of the program first: they may raise, and a file that was cut cannot be put back.
+    loading.sort(key=lambda item: type(item[0]).__module__.startswith("torchkeras."))
+    before = []
+    try:
+        for callback, state in loading:
+            if hasattr(callback, "state_dict"):
+                before.append((callback, copy.deepcopy(callback.state_dict())))
             callback.load_state_dict(state)
-        else:
-            for attribute in getattr(callback, "_state_names", ()):
-                if attribute in state:
-                    setattr(callback, attribute, state[attribute])
+    except BaseException:
+        for callback, state in before:
+            with contextlib.suppress(Exception):
+                callback.load_state_dict(state)
+        raise
+    for callback, state in matched:
+        if hasattr(callback, "load_state_dict"):
+            continue
+        for attribute in getattr(callback, "_state_names", ()):
+            if attribute in state:
+                setattr(callback, attribute, state[attribute])
 
 
 # Structures of numbers, strings and arrays as JSON

@@ -335,7 +335,7 @@ def compile_library(
     deadline = time.monotonic() + timeout
     output = pathlib.Path(output)
     try:
-        work = tempfile.mkdtemp(prefix=".build-", dir=output.parent)
+        work = tempfile.mkdtemp(prefix=f".build-{output.stem}-", dir=output.parent)
     except OSError as error:
         raise BuildError(f"{output.parent} cannot be written ({error.strerror})") from error
     try:

@@ -7,6 +7,7 @@ made for its owner alone, and not used where others can write.
 import contextlib
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -113,6 +114,8 @@ def compile_into_cache(csrc, name, cuda=False, timeout=120):
             file=sys.stderr,
             flush=True,
         )
+        for leftover in path.parent.glob(f".build-{name}-*"):  # no other process compiles it now
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             build.compile_library(
                 path,

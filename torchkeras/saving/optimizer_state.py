@@ -1,6 +1,7 @@
 """The state of an optimizer as a list of tensors and, for torch's, a JSON frame around them."""
 
 import contextlib
+import copy
 import math
 
 import torch
@@ -166,6 +167,43 @@ def optimizer_as_it_was(optimizer):
             optimizer.__dict__.clear()
             optimizer.__dict__.update(attributes)
         raise
+
+
+def keep_optimizer_state(optimizer):
+    """A function that gives an optimizer, or None, the state back that it has now.
+
+    Example:
+
+    >>> optimizer = keras.optimizers.SGD(0.1)
+    >>> optimizer.build([keras.Variable([1.0])])
+    >>> put_back = keep_optimizer_state(optimizer)
+    >>> _ = optimizer.iterations.assign(5)
+    >>> put_back()
+    >>> int(optimizer.iterations)
+    0
+    """
+    if optimizer is None:
+        return lambda: None
+    scale, inner = _without_scale(optimizer)
+    optimizers = [optimizer, inner]
+    attributes = [{k: _copied(v) for k, v in o.__dict__.items()} for o in optimizers]
+    of_torch = isinstance(inner, TorchOptimizer)
+    variables = [] if of_torch or not optimizer.built else list(optimizer.variables)
+    if of_torch and optimizer.built:
+        variables = [*(scale.variables if scale else []), inner.iterations]
+    values = [variable.value.detach().to("cpu", copy=True) for variable in variables]
+    state = copy.deepcopy(inner.optimizer.state_dict()) if of_torch and optimizer.built else None
+
+    def put_back():
+        for one, found in zip(optimizers, attributes, strict=True):
+            one.__dict__.clear()
+            one.__dict__.update(found)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        if state is not None:
+            inner.optimizer.load_state_dict(state)
+
+    return put_back
 
 
 def _copied(value):

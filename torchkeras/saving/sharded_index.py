@@ -43,8 +43,10 @@ def commit(folder, description, files):
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(index, file)
     for name in os.listdir(folder):
-        if name.startswith("save-") and name != description["data"]:
-            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        path = os.path.join(folder, name)
+        # One that is held another job writes at this time.
+        if name.startswith("save-") and name != description["data"] and not atomic.is_held(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def part_checksums(path):

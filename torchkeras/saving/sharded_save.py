@@ -4,6 +4,7 @@
 """
 
 import atexit
+import contextlib
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ import threading
 from torchkeras.core.serialization import serialize_with_sharing
 from torchkeras.core.sharding import is_sharded
 from torchkeras.distribution import process_group
+from torchkeras.saving import atomic
 from torchkeras.saving.safetensors_format import collect_state
 from torchkeras.saving.sharded_index import (
     FORMAT,
@@ -50,7 +52,8 @@ def save_sharded(model, folder, step=None, asynchronous=False):
 
     Raises:
         ValueError: the model is not built.
-        RuntimeError: a process could not write; the checkpoint before is untouched.
+        RuntimeError: a process could not write; the checkpoint before is untouched. It is an
+            OSError too where that was the cause, such as a full disk.
 
     Example:
 
@@ -101,6 +104,10 @@ def wait_for_pending():
         _State.pending.wait()
 
 
+class _DiskError(OSError, RuntimeError):
+    """A process could not write, as its disk is full, say; `errno` tells."""
+
+
 class PendingSave:
     """A checkpoint that is being written; `save_sharded(asynchronous=True)` returns it.
 
@@ -123,7 +130,7 @@ class PendingSave:
     def __init__(self, tensors, folder, description, asynchronous):
         self._error = None
         self._copy_error = None
-        self._writer = None
+        self._writer = self._lock = None
         self._checksums = {}  # of the files that this process has written
         self._tensors = tensors
         self._folder = folder
@@ -170,40 +177,53 @@ class PendingSave:
             self._error = error
         finally:
             self._tensors = self._writer = None
+            self._let_go()
 
     def _together(self, action, group, *arguments):
         """List of what an action gives in each process; where it fails in one, an error in all.
 
         So no process goes on to a message that another one will never send.
         """
-        cause = problem = found = None
+        cause = problem = number = found = None
         try:
             found = action(*arguments)
         except BaseException as error:
             cause, problem = error, f"{type(error).__name__}: {str(error).rstrip('.')}"
             problem = f"for '{self._folder}': {problem}"
+            number = error.errno if isinstance(error, OSError) else None
         try:
-            told = _all_gather_object((problem, found), group)
+            told = _all_gather_object((problem, number, found), group)
         except Exception as error:
             raise RuntimeError(
                 "Every process must write its parts of a checkpoint. Received: nothing from some, "
                 f"for '{self._folder}': {error}. See what they say. The folder holds the "
                 "checkpoint before or, if only the last message is missing, the new one."
             ) from (cause or error)
-        for rank, (problem, _) in enumerate(told):
+        for rank, (problem, number, _) in enumerate(told):
             if problem is not None:
                 remove_unfinished(self._folder, self._description["data"])
-                raise RuntimeError(
+                text = (
                     "Every process must write its parts of a checkpoint. Received: in process "
                     f"{rank}, {problem}. What was there before is unchanged."
+                )
+                raise (
+                    RuntimeError(text) if number is None else _DiskError(number, text)
                 ) from cause
-        return [found for _, found in told]
+        return [found for _, _, found in told]
 
     def _make_folder(self):
         if self._copy_error is not None:
             raise self._copy_error
         if process_group.is_chief():
-            os.makedirs(self._path)
+            os.makedirs(self._folder, exist_ok=True)
+            self._lock = atomic.make_locked(self._path)
+
+    def _let_go(self):
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+            with contextlib.suppress(OSError):  # it went with the folder of a failed save
+                os.remove(os.path.join(self._path, atomic.LOCK))
 
     def _make_writer(self):
         import torch.distributed.checkpoint as dcp

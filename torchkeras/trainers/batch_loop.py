@@ -40,8 +40,15 @@ def run_batches(model, kind, step, iterator, callbacks):
         logs = {"outputs": logs} if predicts else replica.batch_logs(end, logs)
         getattr(callbacks, end)(number, logs)
 
-    logs, done = None, 0
-    with contextlib.closing(iterator.enumerate_epoch()) as batches, written_back(step):
+    def end_short_group():
+        if done:
+            if wants_end:
+                call_end(number + group - done, logs)
+            agree(end, flag)
+
+    logs, done, number = None, 0, 0
+    epoch = iterator.enumerate_epoch(end_short_group)
+    with contextlib.closing(epoch) as batches, written_back(step):
         for number, batch in batches:
             if wants_begin and done == 0:
                 getattr(callbacks, begin)(number)
@@ -57,8 +64,4 @@ def run_batches(model, kind, step, iterator, callbacks):
                     if trains:
                         callbacks._after_stop()
                     break
-        if done:
-            if wants_end:
-                call_end(number + group - done, logs)
-            agree(end, flag)
     return logs

@@ -1,5 +1,7 @@
 """EpochIterator: the batches of one epoch after another, from any kind of data."""
 
+import contextlib
+import copy
 import itertools
 import operator
 import warnings
@@ -167,11 +169,15 @@ class EpochIterator:
             adapter.set_source_state(source)
         return batch
 
-    def enumerate_epoch(self):
+    def enumerate_epoch(self, before_end=None):
         """A generator over one epoch: `(step, batch)`, `step` from 0, `batch` a tuple.
 
         Closed before its end (a `break` in the loop), it ends the epoch there and releases the
         workers; after an error the hook `on_epoch_end` of the data is not called.
+
+        Args:
+            before_end: function that is called after the last batch, while `position` is still
+                that of the end of this epoch; not where the generator is closed.
 
         Example:
 
@@ -186,7 +192,13 @@ class EpochIterator:
             if self.steps_per_epoch is None:
                 yield from self._whole_pass()
             else:
-                yield from self._counted_steps()
+                yield from self._given_steps()
+            if before_end is not None:
+                before_end()
+            if self.steps_per_epoch is None:
+                self._note_whole_pass()
+            else:
+                self._note_given_steps()
         except GeneratorExit:
             self._end_epoch()
             raise
@@ -210,13 +222,15 @@ class EpochIterator:
         for item in enumerate(batches, self._steps_in_epoch):
             self._steps_in_epoch = item[0] + 1
             yield item
+
+    def _note_whole_pass(self):
         self._found_batches = self._steps_in_epoch
         if self.data_adapter.one_shot:
             self.exhausted = True
             if not self._steps_in_epoch:
                 self._warn_exhausted("a further epoch")
 
-    def _counted_steps(self):
+    def _given_steps(self):
         going_on = self._pass is not None
         self._steps_in_epoch, self._steps_before = self._steps_before, 0
         yield from self._steps_of_pass()
@@ -224,6 +238,8 @@ class EpochIterator:
             # The pass had ended with the last epoch, which its unknown length did not show.
             self._drop_pass()
             yield from self._steps_of_pass()
+
+    def _note_given_steps(self):
         done = self._steps_in_epoch
         if done < self.steps_per_epoch:
             self._drop_pass()
@@ -297,6 +313,24 @@ class EpochIterator:
         Args:
             position: dict that `position` gave, of the same data and arguments.
         """
+        with self._source_kept():
+            self._go_on(position)
+
+    @contextlib.contextmanager
+    def _source_kept(self):
+        """Inside, an error gives the source of the data the state back that it had, if it can."""
+        adapter = self.data_adapter
+        before = copy.deepcopy((adapter.pass_state(), adapter.source_state()))
+        try:
+            yield
+        except BaseException:
+            self._steps_before = self._steps_in_epoch = 0
+            with contextlib.suppress(Exception):
+                adapter.set_pass_state(before[0])
+                adapter.set_source_state(before[1])
+            raise
+
+    def _go_on(self, position):
         adapter, states = self.data_adapter, get_random_states()
         self._steps_before = self._steps_in_epoch = position["steps"]
         if adapter.one_shot:

@@ -68,6 +68,7 @@ class Trainer(Steps):
             "_replica": None,
             "_replica_of": None,
             "_training_data": None,
+            "_put_back": None,
         }
 
     def __setstate__(self, state):
@@ -302,6 +303,8 @@ class Trainer(Steps):
                     initial_epoch = restored or initial_epoch
                     if not iterator.data_adapter.one_shot:
                         iterator.reset()  # a pass begun before has another run's order
+                    if self.__dict__.pop("_is_over", False):  # that run had only to end
+                        epochs = initial_epoch
                 under_way = self.__dict__.pop("_resumed_loop", None)
                 if under_way is not None:
                     iterator.go_on(under_way["position"])
@@ -322,7 +325,7 @@ class Trainer(Steps):
                     callbacks.on_epoch_end(epoch, logs)
                     if replica.agree():
                         break
-                if initial_epoch < epochs:
+                if initial_epoch < epochs or restored is not None:
                     finish_optimizer(self)
                 callbacks.on_train_end(logs)
         finally:
@@ -330,6 +333,8 @@ class Trainer(Steps):
             if validation is not None:
                 validation.reset()
             self.__dict__.update(_steps_to_come=None, _training_data=None)
+            for left in ("_put_back", "_initial_epoch", "_resumed_loop", "_is_over"):  # by an error
+                self.__dict__.pop(left, None)
             if isinstance(callbacks, CallbackList):
                 callbacks._release()
         return self.history
@@ -345,6 +350,7 @@ class Trainer(Steps):
         if within_epoch:
             callbacks._after_resumed_epoch_begin()
             set_metrics(self, under_way["metrics"], iterator)
+        self.__dict__.pop("_put_back", None)  # from here on what an earlier run had is this one's
         self._running.look_up(self)  # a callback may have frozen layers
         forget_frozen(self)
         train_on = self._step_function("train_step", self._train_on)

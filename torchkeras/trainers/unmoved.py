@@ -25,6 +25,9 @@ def unmoved_on_error(model, draws_data=True):
     generators. Nothing is waited for. In one of several processes errors end the job, and nothing
     is put back.
 
+    Where a callback has set the state of an earlier run, an error before the first step undoes
+    that too: it has left in the model's `_put_back` how.
+
     Args:
         model: a built Trainer.
         draws_data: bool, whether data is shuffled inside, so that Python's and NumPy's generators
@@ -49,8 +52,12 @@ def unmoved_on_error(model, draws_data=True):
     states = get_random_states() if draws_data else get_torch_states()
     try:
         yield
-    except Exception:
-        if _updates(model, trained) == count:
+    except BaseException as error:
+        put_back = model.__dict__.pop("_put_back", None)
+        if put_back is not None:  # a backup was set, and no step taken
+            put_back()
+        is_unmoved = isinstance(error, Exception) and _updates(model, trained) == count
+        if put_back is not None or is_unmoved:
             with torch.no_grad():
                 for variable, value in kept:
                     variable.assign(value)

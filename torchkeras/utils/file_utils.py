@@ -15,13 +15,13 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from torchkeras.core.files import check_regular
+from torchkeras.saving.atomic import atomic_write, scratch_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -395,24 +395,19 @@ def _download(origin, path, file_hash, algorithm, refused):
         if os.path.lexists(local):  # what is not there is told with the way out, below
             check_regular(local)
     folder, name = os.path.split(path)
-    part = f"{path}.{uuid.uuid4().hex}.part"
     hasher = _hasher(algorithm)
     try:
-        # Not tempfile: its files are private to the user, and caches are shared.
-        with open(part, "xb") as file:
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
             for chunk in _read_url(origin, name):
                 hasher.update(chunk)
                 file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        found = hasher.hexdigest()
-        if file_hash is not None and found != file_hash.lower():
-            raise ValueError(
-                f"The file downloaded from {origin} must have the {algorithm} {file_hash}. "
-                f"Received: {algorithm} {found}. It was removed; try again, and if the hash "
-                "stays the same, the file at that URL has changed: do not trust it unchecked."
-            )
-        os.replace(part, path)
+            found = hasher.hexdigest()
+            if file_hash is not None and found != file_hash.lower():
+                raise ValueError(
+                    f"The file downloaded from {origin} must have the {algorithm} {file_hash}. "
+                    f"Received: {algorithm} {found}. It was removed; try again, and if the hash "
+                    "stays the same, the file at that URL has changed: do not trust it unchecked."
+                )
     except _Unreachable as error:
         expected = f" with the {algorithm} {file_hash}" if file_hash is not None else ""
         home = os.environ.get("KERAS_HOME")
@@ -423,9 +418,6 @@ def _download(origin, path, file_hash, algorithm, refused):
             f"variable KERAS_HOME to a folder whose '{os.path.basename(folder)}' folder has it "
             f"(KERAS_HOME is {'set to ' + home if home else 'not set'})."
         ) from None
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
 
 
 @dataclass
@@ -624,16 +616,13 @@ def _write_entries(entries, folder, archive_path):
     for name, entry in by_name.items():
         if entry.kind == "folder":
             os.makedirs(os.path.join(root, *name.split("/")), exist_ok=True)
-    for path, file in files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = f"{path}.{uuid.uuid4().hex}.part"
-        try:
-            with file.open() as source, open(part, "xb") as copy:
+    with scratch_folder(root, os.path.basename(archive_path)) as scratch:
+        part = os.path.join(scratch, "part")
+        for path, file in files.items():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with file.open() as source, open(part, "wb") as copy:
                 shutil.copyfileobj(source, copy)
             os.replace(part, path)
-        finally:
-            if os.path.exists(part):
-                os.remove(part)
 
 
 def _regular_file(entry, by_name, archive_path):

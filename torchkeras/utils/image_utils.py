@@ -10,6 +10,7 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
+from torchkeras.saving.atomic import atomic_write
 from torchkeras.utils.image_resizing import check_interpolation, resize_images
 from torchkeras.utils.regular_files import open_regular
 
@@ -95,7 +96,7 @@ def img_to_array(img, data_format=None, dtype=None):
 
 
 def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
-    """Write an array to an image file.
+    """Write an array to an image file, which is replaced only once the new one is whole.
 
     Args:
         path: path, whose ending says the format, or a file object.
@@ -122,7 +123,11 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
             stacklevel=2,
         )
         img = img.convert("RGB")
-    img.save(path, format=file_format, **kwargs)
+    if isinstance(path, (str, os.PathLike)) and not kwargs.get("append"):
+        with atomic_write(path) as temporary:
+            img.save(temporary, format=file_format, **kwargs)
+    else:
+        img.save(path, format=file_format, **kwargs)
 
 
 def load_img(

@@ -1,10 +1,12 @@
 """Galleries: images side by side, as a figure of matplotlib that is shown or saved."""
 
 import math
+import os
 
 import numpy as np
 
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.saving.atomic import atomic_write
 from torchkeras.visualization.bounding_boxes import draw_bounding_boxes
 from torchkeras.visualization.image_arrays import as_batch, imported
 from torchkeras.visualization.segmentation_masks import draw_segmentation_masks
@@ -87,7 +89,12 @@ def plot_image_gallery(
             axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray")
             axis.set_title(_title(index, labels, label_map), fontsize=8)
     if path is not None:
-        figure.savefig(path, pad_inches=0, bbox_inches="tight", transparent=transparent, dpi=dpi)
+        options = {"bbox_inches": "tight", "transparent": transparent, "dpi": dpi}
+        if isinstance(path, (str, os.PathLike)) and os.path.splitext(path)[1]:
+            with atomic_write(path) as temporary:
+                figure.savefig(temporary, pad_inches=0, **options)
+        else:  # an open file, or a name to which matplotlib adds an ending
+            figure.savefig(path, pad_inches=0, **options)
     elif shows:
         pyplot.show()
         pyplot.close(figure)

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import random
 import threading
 import time
 
@@ -220,3 +221,23 @@ def test_missing_methods_are_errors():
 def test_empty_dataset_is_an_error():
     with pytest.raises(ValueError, match="Received: a Numbers of length 0"):
         PyDatasetAdapter(Numbers(count=0))
+
+
+class Draws(PyDataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return np.array([random.random(), np.random.rand(), float(torch.rand(()))])
+
+
+def test_what_processes_draw_depends_on_the_pass_and_the_batch_alone():
+    def read(workers, begin=0):
+        torch.manual_seed(3)
+        adapter = PyDatasetAdapter(Draws(workers=workers, use_multiprocessing=True))
+        found = list(adapter.resumed(begin, None) if begin else adapter.batches())
+        return torch.stack([batch for (batch,) in found]), torch.rand(())
+
+    (whole, after), (rest, later) = read(2), read(1, begin=4)
+    assert torch.equal(whole[4:], rest) and torch.equal(after, later)
+    assert len(whole.unique()) == 18  # no two batches draw the same

@@ -3,11 +3,13 @@
 import collections
 import concurrent.futures
 import itertools
+import random
 import warnings
 
+import numpy as np
 import torch
 
-from torchkeras.distribution.random_state import agreed_generator
+from torchkeras.distribution.random_state import agreed_generator, mixed_seed
 from torchkeras.trainers.data_adapters import data_adapter_utils as utils
 from torchkeras.trainers.data_adapters.data_adapter import DataAdapter
 
@@ -198,13 +200,14 @@ class PyDatasetAdapter(DataAdapter):
     def _batches_from(self, position):
         self.close()
         count = self.num_batches
-        return self._read_in(None if count is None else self._order(count), count, position)
+        order = None if count is None else self._order(count)
+        return self._read_in(order, count, position, _seed_of_pass(self._dataset))
 
-    def _read_in(self, order, count, position):
+    def _read_in(self, order, count, position, seed):
         while count is None or position < count:
             if self._reader is None:
                 rest = itertools.count(position) if order is None else order[position:]
-                self._reader = _read(self._dataset, rest)
+                self._reader = _read(self._dataset, rest, seed)
             batch = next(self._reader)
             position += 1
             yield self._convert(batch)
@@ -227,11 +230,18 @@ class PyDatasetAdapter(DataAdapter):
         return batch if device is None else utils.to_device(batch, device)
 
 
-def _read(dataset, indices):
+def _seed_of_pass(dataset):
+    """What processes that read are to draw by, from the default generator; else None."""
+    if not (dataset.use_multiprocessing and dataset.workers):
+        return None
+    return int(torch.empty((), dtype=torch.int64, device="cpu").random_())
+
+
+def _read(dataset, indices, seed):
     """A generator of `dataset[i]` for `i` in `indices`, in order; closing it ends its workers."""
     workers = dataset.workers or 0
     if workers > 0 and dataset.use_multiprocessing:
-        return _read_by_processes(dataset, indices, workers)
+        return _read_by_processes(dataset, indices, workers, seed)
     if workers > 1:
         return _read_by_threads(dataset, indices, workers)
     return (dataset[index] for index in indices)
@@ -253,10 +263,11 @@ def _read_by_threads(dataset, indices, workers):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_by_processes(dataset, indices, workers):
+def _read_by_processes(dataset, indices, workers, seed):
     # torch's own loader does it all: order, shared memory, tracebacks, the death of a worker.
     loader = torch.utils.data.DataLoader(
-        _ItemsOnly(dataset),
+        _ItemsOnly(dataset, seed),
+        generator=torch.Generator(),  # the default one must not tell where a pass was begun
         batch_size=None,
         sampler=indices,
         num_workers=workers,
@@ -271,10 +282,20 @@ def _read_by_processes(dataset, indices, workers):
 
 
 class _ItemsOnly(torch.utils.data.Dataset):
-    """`dataset` without its own `__iter__` and `__len__`, which a DataLoader would ask."""
+    """`dataset` without its own `__iter__` and `__len__`, which a DataLoader would ask.
 
-    def __init__(self, dataset):
+    What a batch draws at random is a function of the pass and its index alone: whichever process
+    reads it, and wherever in the pass reading was begun.
+    """
+
+    def __init__(self, dataset, seed):
         self._dataset = dataset
+        self._seed = seed
 
     def __getitem__(self, index):
+        if self._seed is not None:
+            seed = mixed_seed(self._seed, index + 1)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
         return self._dataset[index]
