@@ -55,7 +55,7 @@ class Model(Trainer, Layer):
     takes_text = True  # it hands it on to its layers
     _recomputes_whole = False  # in a RematScope its layers recompute
 
-    _plain_attributes = Layer._plain_attributes | {"_layer_keys"}
+    _plain_attributes = Layer._plain_attributes | {"_layer_keys", "_layer_numbers"}
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and _is_functional_call(args, kwargs):
@@ -89,6 +89,9 @@ class Model(Trainer, Layer):
     call._is_default = True
 
     def __setattr__(self, name, value):
+        if name in self._plain_attributes:
+            super().__setattr__(name, value)
+            return
         # Only models made of a graph or a stack have such keys.
         keys = self.__dict__.get("_layer_keys", ())
         if keys and isinstance(value, nn.Module):
@@ -109,7 +112,7 @@ class Model(Trainer, Layer):
             )
         # An attribute of the user's own: the layer makes way and takes another key.
         del self._modules[name]
-        self._layer_keys = [key for key in keys if key != name]
+        self._layer_keys = dict.fromkeys(key for key in keys if key != name)
         super().__setattr__(name, value)
         register_layers(self, self._graph_layers())
 
@@ -413,7 +416,7 @@ def register_layers(model, layers):
     # An automatic name makes way for a given one, wherever that stands.
     names = [_key_of(type(layer).__name__, layer.name) for layer in layers]
     given = {key for key, is_automatic in names if not is_automatic}
-    keys, numbers = [], {}
+    keys, numbers = {}, {}  # keys in order, to be found at once
     for layer, (base, is_automatic) in zip(layers, names, strict=True):
         if id(layer) in attributes:
             continue
@@ -425,8 +428,37 @@ def register_layers(model, layers):
         model._hand_down_mode(layer)
         modules[key] = layer
         taken.add(key)
-        keys.append(key)
-    model._layer_keys = keys
+        keys[key] = None
+    model._layer_keys, model._layer_numbers = keys, (numbers, given)
+
+
+def register_next_layer(model, layer):
+    """Make `layer`, the last of a model's graph, a child like those before it, which are already.
+
+    The names are those that `register_layers` gives, in the time of one layer where it can be.
+    """
+    keys, modules = model.__dict__.get("_layer_keys", ()), model._modules
+    base, is_automatic = _key_of(type(layer).__name__, layer.name)
+    # Where some are attributes, or an automatic name makes way, all are looked at.
+    if len(keys) != len(modules) or (not is_automatic and base in modules):
+        register_layers(model, model._graph_layers())
+        return
+    numbers, given = model._layer_numbers
+    key, number = base, numbers.get(base, 0)
+    while (
+        key in modules
+        or key in model._parameters
+        or key in model._buffers
+        or (is_automatic and key in given)
+    ):
+        number += 1
+        key = f"{base}_{number}"
+    numbers[base] = number
+    if not is_automatic:
+        given.add(base)
+    model._hand_down_mode(layer)
+    modules[key] = layer
+    keys[key] = None
 
 
 @functools.lru_cache(maxsize=4096)
