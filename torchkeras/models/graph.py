@@ -50,6 +50,7 @@ class Graph:
             operation: [node for node in operation._inbound_nodes if node in own]
             for operation in self.operations
         }
+        self._numbers = {node: i for calls in self.calls.values() for i, node in enumerate(calls)}
         self.steps = self._in_recorded_order(found)
         starts = dict.fromkeys(self.starts)  # each once
         self.nodes = [*(start._inbound_nodes[0] for start in starts), *self.steps]
@@ -72,6 +73,7 @@ class Graph:
             self._functions.append(_callable(node.operation))
         self.operations.append(node.operation)
         self.calls[node.operation] = [node]
+        self._numbers[node] = 0
         self.steps.append(node)
         self.nodes.append(node)
         self.outputs = list(node.outputs)
@@ -97,8 +99,7 @@ class Graph:
         node = self.node_of(symbol)
         if id(symbol) in self._places:
             return node.operation, 0, 0
-        place = [id(call) for call in self.calls[node.operation]].index(id(node))
-        return node.operation, place, symbol._keras_history.tensor_index
+        return node.operation, self._numbers[node], symbol._keras_history.tensor_index
 
     def _sort_nodes(self):
         """Nodes, parents before children, and the order in which operations were met."""
