@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import torchkeras as keras
+from tests.saved_files import write_index
 from torchkeras.distribution import consolidate, load_sharded, save_sharded
 from torchkeras.saving import atomic, sharded_save
 from torchkeras.saving.sharded_index import covers_once
@@ -295,6 +296,82 @@ def test_damaged_checkpoints_are_refused(model, tmp_path):
     _assert_equal(scenarios.outcome(model), before)
 
 
+def test_a_changed_bit_is_an_error_and_changes_nothing(model, tmp_path):
+    save_sharded(model, tmp_path)
+    other = scenarios.classifier()
+    before = {**scenarios.outcome(other), **scenarios.state_of(other)}
+    index = json.loads((tmp_path / "checkpoint.json").read_text())
+    (name,) = index["files"]
+    rng = random.Random(3)
+    for path in (tmp_path / index["data"] / name, tmp_path / "checkpoint.json"):
+        whole = path.read_bytes()
+        for _ in range(40):
+            bit = rng.randrange(8 * len(whole))
+            changed = bytearray(whole)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            with pytest.raises(ValueError):
+                load_sharded(other, tmp_path)
+        path.write_bytes(whole)
+    _assert_equal({**scenarios.outcome(other), **scenarios.state_of(other)}, before)
+    load_sharded(other, tmp_path)
+    _assert_equal(scenarios.outcome(other), scenarios.outcome(model))
+
+
+def test_a_damaged_tensor_is_named(model, tmp_path):
+    save_sharded(model, tmp_path)
+    index = json.loads((tmp_path / "checkpoint.json").read_text())
+    (name,) = index["files"]
+    path = tmp_path / index["data"] / name
+    content = bytearray(path.read_bytes())
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    start = len(content) - max(e["data_offsets"][1] for n, e in header.items() if n[0] != "_")
+    content[start + header["optimizer/3"]["data_offsets"][0]] ^= 1
+    path.write_bytes(content)
+    for load in (
+        lambda: load_sharded(model, tmp_path),
+        lambda: consolidate(tmp_path, tmp_path / "whole.safetensors"),
+    ):
+        with pytest.raises(ValueError, match="'optimizer/3' has other bytes.*damaged"):
+            load()
+    assert not (tmp_path / "whole.safetensors").exists()
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("after", [0, 5, 12])
+def test_a_disk_error_while_reading_changes_nothing(model, tmp_path, monkeypatch, after, built):
+    from torch.distributed import checkpoint as dcp
+
+    save_sharded(model, tmp_path)
+    other = scenarios.classifier()
+    if built:
+        other.fit(scenarios.X, scenarios.LABELS, verbose=0)
+    before = {**scenarios.outcome(other), **(scenarios.state_of(other) if built else {})}
+    read, count = dcp.HuggingFaceStorageReader._process_read_request, []
+
+    def fail(self, *arguments):
+        if len(count) == after:
+            raise OSError(5, "Input/output error")
+        count.append(1)
+        read(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(dcp.HuggingFaceStorageReader, "_process_read_request", fail)
+        load_sharded(other, tmp_path)
+    assert len(count) == after and other.optimizer.built is built
+    now = {**scenarios.outcome(other), **(scenarios.state_of(other) if built else {})}
+    _assert_equal(now, before)
+    load_sharded(other, tmp_path)
+    _assert_equal(scenarios.outcome(other), scenarios.outcome(model))
+
+
+def test_the_index_of_an_earlier_version_is_read(model, tmp_path):
+    save_sharded(model, tmp_path, step=2)
+    index = json.loads((tmp_path / "checkpoint.json").read_text())
+    write_index(tmp_path / "checkpoint.json", index)
+    assert load_sharded(scenarios.classifier(), tmp_path) == {"step": 2}
+
+
 def test_another_model_is_refused(model, tmp_path):
     save_sharded(model, tmp_path)
     other = keras.Sequential([keras.Input((5,)), keras.layers.Dense(7, name="dense")])
@@ -340,7 +417,7 @@ def _rewrite(folder, name, parts):
         path = folder / index["data"] / f"part-{number}.safetensors" if number else path
         save_file(found, path, {**metadata, "DCP_SHARDING_INFO": json.dumps(places)})
         index["files"][path.name] = path.stat().st_size
-    (folder / "checkpoint.json").write_text(json.dumps(index))
+    write_index(folder / "checkpoint.json", index)
 
 
 PARTS = {

@@ -16,7 +16,6 @@ import json
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from torchkeras.core.files import open_regular
 from torchkeras.distribution import process_group
@@ -65,6 +64,7 @@ def save_training_state(path, model, callbacks, progress):
 
 def _write(path, model, callbacks, progress, random_states):
     from torchkeras.saving.atomic import atomic_write
+    from torchkeras.saving.checksums import save_with_checksums
     from torchkeras.saving.optimizer_state import get_optimizer_state
 
     optimizer_tensors, frame = get_optimizer_state(model.optimizer, model)
@@ -89,7 +89,7 @@ def _write(path, model, callbacks, progress, random_states):
     # A copy in plain order on the CPU: safetensors refuses views into one memory.
     tensors = {k: t.detach().to("cpu", copy=True).contiguous() for k, t in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"training": json.dumps(description)})
+        save_with_checksums(tensors, temporary, {"training": json.dumps(description)})
 
 
 def load_training_state(path, model, callbacks=()):
@@ -170,17 +170,22 @@ _MAX_DESCRIPTION_BYTES = 32 * 2**20
 
 def _read(path, weights, seeds):
     """`(description, tensors)` of a file, whose names, shapes and dtypes fit the model."""
+    from torchkeras.saving.checksums import check_tensor, read_checksums
+
     try:
         with open_regular(path, most_bytes=None) as file:
             size = int.from_bytes(file.read(8), "little")
-        if size > _MAX_DESCRIPTION_BYTES:
-            raise ValueError(f"its header has {size} bytes, above {_MAX_DESCRIPTION_BYTES}")
+            if size > _MAX_DESCRIPTION_BYTES:
+                raise ValueError(f"its header has {size} bytes, above {_MAX_DESCRIPTION_BYTES}")
+            checksums = read_checksums(json.loads(file.read(size)), path)
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["training"])
             _check_description(description)
             slices = {name: file.get_slice(name) for name in file.keys()}
             _check_fits(path, slices, weights, seeds)
             tensors = {name: file.get_tensor(name) for name in slices}
+            for name, tensor in tensors.items():
+                check_tensor(tensor, name, checksums, path)
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:

@@ -243,14 +243,17 @@ class Model(Trainer, Layer):
         """
         saving_api.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, **kwargs):
-        """Save the weights to one file.
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None, **kwargs):
+        """Save the weights to one file, or to several of limited size.
 
         Args:
             filepath: str or path. With the ending `.safetensors` the weights stand under their
                 `state_dict` names; with `.weights.h5`, which needs h5py, in Keras's own layout,
-                and the optimizer's state with them.
+                and the optimizer's state with them. With `max_shard_size` an index, which ends in
+                `.safetensors.index.json` or `.weights.json`.
             overwrite: bool, whether an existing file may be replaced.
+            max_shard_size: float, GB that one of several files may hold; None for one file.
+            **kwargs: `names`: see `keras.saving.save_weights`.
 
         Example:
 
@@ -261,16 +264,18 @@ class Model(Trainer, Layer):
         >>> os.path.exists(path)
         True
         """
-        saving_api.save_weights(self, filepath, overwrite=overwrite, **kwargs)
+        saving_api.save_weights(self, filepath, overwrite, max_shard_size, **kwargs)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Load weights from a file; all fit or none is changed.
 
         Args:
             filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`, of weights
-                or of a whole model, written here or by Keras 3; or in `.h5`, of Keras 2.
+                or of a whole model, written here or by Keras 3; in `.safetensors.index.json` or
+                `.weights.json`, of several files; or in `.h5`, of Keras 2.
             skip_mismatch: bool, load what fits and warn about the rest.
-            **kwargs: `by_name=True`, of a `.h5` file: see `keras.saving.load_weights`.
+            **kwargs: `prefix`, for a part of a file; `names`, for other names and orders of axes;
+                `by_name=True`, of a `.h5` file: see `keras.saving.load_weights`.
 
         Raises:
             ValueError: the model is not built, the file is damaged, or names or shapes differ.

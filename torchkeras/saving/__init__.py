@@ -10,6 +10,7 @@ from torchkeras.core.serialization import (
 )
 from torchkeras.core.serialization import serialize_keras_object as serialize_keras_object
 from torchkeras.saving.file_editor import KerasFileEditor as KerasFileEditor
+from torchkeras.saving.name_maps import torch_names as torch_names
 from torchkeras.saving.saving_api import load_model as load_model
 from torchkeras.saving.saving_api import load_optimizer_state as load_optimizer_state
 from torchkeras.saving.saving_api import load_weights as load_weights

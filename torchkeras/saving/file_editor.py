@@ -61,7 +61,7 @@ class KerasFileEditor:
         elif self.filepath.endswith(".keras"):
             self._read_archive()
         elif self.filepath.endswith(".safetensors"):
-            with safetensors_format._open(self.filepath) as file:
+            with safetensors_format.OpenFile(self.filepath) as file:
                 self._read_safetensors(file)
         else:
             raise ValueError(
@@ -90,7 +90,8 @@ class KerasFileEditor:
                 if parts and parts[-1] == _VARS:
                     parts.pop()
                 for name, dataset in datasets.items():
-                    value = read_tensor(dataset, f"{path}/{name}", self.filepath)
+                    inner = f"{path}/{name}"
+                    value = read_tensor(dataset, inner, self.filepath, groups.checksums)
                     _inside(self.weights_dict, parts)[name] = _as_array(value)
                 about = _name_of_group(datasets)
                 if about is not None:

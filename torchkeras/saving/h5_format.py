@@ -7,13 +7,16 @@
 | `torchkeras/seeds/vars/<name>` | states of seed generators, which Keras does not save |
 | `torchkeras/optimizer/vars/0`, ... | tensors of the state of a `torch.optim` optimizer |
 | `torchkeras/optimizer/vars/frame` | the rest of that state: JSON as bytes |
+| attributes `torchkeras.checksums0`, ... | JSON: names, dtypes, shapes and checksums of arrays |
 
-Keras passes over the last three. The same file is a member of `.keras` archives.
+Keras passes over the last four. The same file is a member of `.keras` archives, which have
+checksums of their own. Who changes an array in place must delete those attributes.
 """
 
 import contextlib
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -22,13 +25,22 @@ import torch
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.layers.core.quantizable import Quantizable
 from torchkeras.layers.tracked_module import TrackedModule
+from torchkeras.saving import weight_sets
 from torchkeras.saving.atomic import atomic_write
-from torchkeras.saving.h5_reader import import_h5py, open_h5, read_tensor
+from torchkeras.saving.checksums import checksum
+from torchkeras.saving.h5_reader import (
+    Groups,
+    import_h5py,
+    open_h5,
+    read_tensor,
+    write_checksums,
+)
 from torchkeras.saving.keras_layout import parts_by_path, torch_module
-from torchkeras.saving.messages import clipped, json_object, unreadable
+from torchkeras.saving.messages import clipped, json_object, listed, unreadable
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
+    optimizer_as_it_was,
     prepare_optimizer,
     set_optimizer_state,
 )
@@ -58,7 +70,56 @@ def write_groups(path, groups):
     h5py = import_h5py()
     with atomic_write(path) as temporary, _write_errors(path):
         with h5py.File(temporary, "w") as file:
-            _write(file, groups)
+            write_checksums(file, _write(file, groups))
+
+
+def save_weight_set(model, path, most_bytes):
+    """Write what `save_weights` does to several files and an index, as Keras does."""
+    h5py = import_h5py()
+    groups = _collect(model, include_optimizer=True)
+    sizes = {
+        (group, name): value.nbytes if hasattr(value, "nbytes") else np.asarray(value).nbytes
+        for group, (_, values) in groups.items()
+        for name, value in values.items()
+    }
+    for (group, name), size in sizes.items():
+        if size > most_bytes:
+            raise ValueError(
+                "`max_shard_size` must leave room for the largest weight. Received: "
+                f"{most_bytes / 2**30:g} GB for '{group}/{name}' of {size / 2**30:g} GB. Give "
+                "more, or choose the ending .safetensors.index.json: there a file may be larger."
+            )
+
+    def write(temporary, part):
+        found = {}
+        for group, name in part:
+            about, values = groups[group]
+            found.setdefault(group, (about, {}))[1][name] = values[name]
+        with h5py.File(temporary, "w") as file:
+            return write_checksums(file, _write(file, found))
+
+    def weight_map(files):
+        places = {}
+        for file, part in files.items():
+            for group, _ in part:
+                names = places.setdefault(f"/{group}", [])
+                names += [] if file in names else [file]
+        return {group: names if len(names) > 1 else names[0] for group, names in places.items()}
+
+    metadata = {"total_size": sum(sizes.values())}
+    with _write_errors(path):
+        parts = weight_sets.divide(sizes, most_bytes)
+        weight_sets.write_set(weight_sets.KERAS, path, parts, write, weight_map, metadata)
+        _put_first_file(h5py, path)
+
+
+def _put_first_file(h5py, path):
+    """Keras opens the file of number 0 whatever it is called in the index."""
+    base = os.path.abspath(path).removesuffix(weight_sets.KERAS.ending)
+    first = weight_sets.KERAS.name(base, 0, 1, "")
+    if not os.path.lexists(first):
+        with atomic_write(first) as temporary:
+            h5py.File(temporary, "w").close()
 
 
 def to_bytes(model, path, include_optimizer=True):
@@ -100,6 +161,8 @@ def _collect(model, include_optimizer):
 
 
 def _write(file, groups):
+    """Write groups; returns what `write_checksums` takes."""
+    arrays = {}
     for path, (name, values) in groups.items():
         if not values and name is None:
             continue
@@ -107,14 +170,16 @@ def _write(file, groups):
         if name is not None:
             group.attrs["name"] = name
         for key, value in values.items():
-            _put(group, key, value)
+            arrays[f"{path}/{key}"] = _put(group, key, value)
+    return arrays
 
 
 def _put(group, name, value):
+    """Write an array; returns its dtype in the file, its shape and its checksum."""
     if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
         array = value.detach().cpu().contiguous().view(torch.int16).numpy().view("V2")
         group.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
-        return
+        return array.dtype, array.shape, checksum(array)
     array = np.asarray(convert_to_numpy(value))
     if array.dtype.kind not in "biufc":
         raise ValueError(
@@ -122,6 +187,7 @@ def _put(group, name, value):
             f"'{name}' in '{group.name}'. Let `save_own_variables` put numbers there."
         )
     group[name] = array
+    return array.dtype, array.shape, checksum(array)
 
 
 # What a part owns
@@ -160,19 +226,67 @@ def open_weights(path, data=None):
         yield Weights(groups, path)
 
 
+@contextlib.contextmanager
+def open_weight_set(path):
+    """The reader of the weights in the files of an index."""
+    weight_map, _, files = weight_sets.read_index(weight_sets.KERAS, path)
+    merged = Groups()
+    merged.checksums = {}
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for name, (file, seal) in files.items():
+            opened[name] = stack.enter_context(open_h5(file))
+            weight_sets.check_same_set(opened[name].seal, seal, file)
+            merged.checksums.update(opened[name].checksums)
+        for place, names in weight_map.items():
+            group = place.strip("/")
+            for name in names:
+                datasets = opened[name].get(group)
+                if datasets is None or set(datasets) & set(merged.get(group, ())):
+                    problem = "lacks, or has as another one does, what its index tells: "
+                    raise unreadable(files[name][0], f"it {problem}'{clipped(group)}'", "HDF5")
+                merged.setdefault(group, {}).update(datasets)
+        yield Weights(merged, path)
+
+
 class Weights:
     """The weights, seeds and optimizer state in an open file.
 
     Args:
         groups: dict from `open_h5`.
         path: str.
+        prefix: str, what stands before the names in the file.
     """
 
-    def __init__(self, groups, path):
+    def __init__(self, groups, path, prefix=""):
         self._path = path
+        self._prefix = prefix
+        self._checksums = groups.checksums
+        self._optimizer_tensors = {}
         self._groups = {
             path: datasets for path, datasets in groups.items() if path.split("/")[-1] == "vars"
         }
+
+    def under(self, prefix):
+        """The reader of the weights in a group; their paths there are theirs here."""
+        start = f"{prefix.strip('/')}/"
+        found = Groups(
+            {k.removeprefix(start): v for k, v in self._groups.items() if k.startswith(start)}
+        )
+        if not found:
+            raise ValueError(
+                f"`prefix` must name a group with weights in '{self._path}'. Received: "
+                f"prefix={prefix!r}. {listed('It has', list(self._groups))}"
+            )
+        found.checksums = self._checksums
+        return Weights(found, self._path, f"{self._prefix}{start}")
+
+    def named(self, model, names):
+        raise ValueError(
+            "`names` is for files of Hugging Face's kind, which end in .safetensors. Received: "
+            f"names={clipped(repr(names))} for '{self._path}'. Leave it out: HDF5 files go by the "
+            "structure of the model."
+        )
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
@@ -252,6 +366,12 @@ class Weights:
                 f"`load_own_variables` of one refuses ({type(error).__name__}: {clipped(error)})."
             ) from error
 
+    def check_optimizer(self):
+        """Raise where the state of an optimizer is not as it was written; it is kept for later."""
+        for group in (_OPTIMIZER, _TORCH_OPTIMIZER):
+            for name in self._groups.get(group, {}):
+                self._optimizer_tensors[group, name] = self._tensor(group, name)
+
     def assign_optimizer(self, model):
         """Set the optimizer's state; False where the file has none."""
         frame = self._groups.get(_TORCH_OPTIMIZER, {}).get("frame")
@@ -270,9 +390,10 @@ class Weights:
             text = self._tensor(group, "frame").to(torch.uint8).numpy().tobytes()
             frame = json_object(text, self._path, "HDF5", frame.id.get_storage_size())
         shapes = [tuple(stored[str(index)].shape) for index in range(count)]
-        prepare_optimizer(model, shapes, frame)
-        tensors = [self._tensor(group, str(index)) for index in range(count)]
-        set_optimizer_state(model, tensors, frame)
+        with optimizer_as_it_was(model.optimizer):
+            prepare_optimizer(model, shapes, frame)
+            tensors = [self._tensor(group, str(index)) for index in range(count)]
+            set_optimizer_state(model, tensors, frame)
         return True
 
     def _check_numbered(self, stored, count):
@@ -298,7 +419,11 @@ class Weights:
         ]
 
     def _tensor(self, group, name):
-        return read_tensor(self._groups[group][name], f"{group}/{name}", self._path)
+        if (group, name) in self._optimizer_tensors:
+            return self._optimizer_tensors[group, name]
+        dataset = self._groups[group][name]
+        name = f"{self._prefix}{group}/{name}"
+        return read_tensor(dataset, name, self._path, self._checksums)
 
 
 def _group(path):

@@ -7,6 +7,7 @@ refused before anything is read, wherever they stand in the file.
 import contextlib
 import functools
 import io
+import json
 import math
 import mmap
 
@@ -14,7 +15,16 @@ import numpy as np
 import torch
 
 from torchkeras.core.files import check_regular
-from torchkeras.saving.messages import clipped, no_file, unreadable
+from torchkeras.saving.checksums import (
+    DamagedFileError,
+    check_tensor,
+    checksum_of_json,
+    damaged,
+)
+from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
+
+_CHECKSUMS = "torchkeras.checksums"  # and a number: attributes of our own files; see `checksums`
+_ATTRIBUTE_BYTES = 60_000  # HDF5 keeps less than 64 KiB in one
 
 _MAX_OBJECTS = 200_000
 _MAX_DEPTH = 64
@@ -42,14 +52,15 @@ def open_h5(path, data=None):
     """`{path of a group: {name: dataset}}` of a file, checked as a whole; open inside.
 
     The dict's `names(path, attribute)` gives a list of names that an attribute of a group holds,
-    or None where the group has no such attribute.
+    or None where the group has no such attribute. `checksums` are those of the arrays, for
+    `read_tensor`; where the file has them, its groups and arrays are the ones that were written.
 
     Args:
         path: str, for messages, and the file where `data` is None.
         data: bytes of the file, or None.
 
     Raises:
-        ValueError: not an HDF5 file of plain groups and arrays.
+        ValueError: not an HDF5 file of plain groups and arrays, or a damaged one.
         FileNotFoundError: there is no such file.
         ImportError: h5py is not installed.
     """
@@ -65,16 +76,21 @@ def open_h5(path, data=None):
     with file:
         size = file.id.get_filesize()
         try:
-            groups = _Groups(_Inspection(h5py, size).groups(file))
+            groups = Groups(_Inspection(h5py, size).groups(file))
+            groups.checksums, groups.seal = _read_checksums(file, groups, path)
+        except DamagedFileError:
+            raise
         except _HARD_ERRORS as error:
             raise unreadable(path, error, "HDF5") from error
         groups.file, groups.path = file, path
         yield groups
 
 
-class _Groups(dict):
+class Groups(dict):
     """What `open_h5` gives."""
 
+    checksums = {}
+    seal = None  # the checksum of the checksums
     _names_bytes = 0  # what the names read so far may take, at most
 
     def names(self, path, attribute):
@@ -191,13 +207,67 @@ class _Inspection:
             raise ValueError(f"its arrays store more than the file holds, '{path}' for one")
 
 
-def read_tensor(dataset, name, path):
-    """The tensor of a dataset that `open_h5` gave; Keras keeps bfloat16 as two opaque bytes."""
+def write_checksums(file, arrays):
+    """Tell in attributes of a file which arrays it holds: names, dtypes, shapes and checksums.
+
+    Args:
+        file: h5py.File, open for writing.
+        arrays: dict of paths to `(dtype, shape, checksum)`.
+
+    Returns:
+        str, the checksum of all this, which stands for the arrays too.
+    """
+    told = {name: [dtype.str, list(shape), sum_] for name, (dtype, shape, sum_) in arrays.items()}
+    seal = checksum_of_json(told)
+    text = json.dumps({"arrays": told, "checksum": seal}).encode()
+    for number, start in enumerate(range(0, len(text), _ATTRIBUTE_BYTES)):
+        part = np.frombuffer(text[start : start + _ATTRIBUTE_BYTES], np.uint8)
+        file.attrs[f"{_CHECKSUMS}{number}"] = part
+    return seal
+
+
+def _read_checksums(file, groups, path):
+    """`({name: checksum}, that of this)` of the arrays, which must be those that the file tells."""
+    parts = []
+    while (name := f"{_CHECKSUMS}{len(parts)}") in file.attrs:
+        held = file.attrs.get_id(name)
+        if held.dtype != np.uint8 or math.prod(held.shape or ()) > _ATTRIBUTE_BYTES:
+            raise damaged(path, f"the attribute '{name}'", "another type or size")
+        parts.append(np.asarray(file.attrs[name]).tobytes())
+    if not parts:
+        return {}, None
+    told = json_object(b"".join(parts), path, "HDF5")
+    arrays = told.get("arrays")
+    if not isinstance(arrays, dict) or checksum_of_json(arrays) != told.get("checksum"):
+        raise damaged(path, f"the attribute '{_CHECKSUMS}0'")
+    found = {
+        f"{group}/{name}" if group else name: [dataset.dtype.str, list(dataset.shape)]
+        for group, datasets in groups.items()
+        for name, dataset in datasets.items()
+    }
+    for name in {**arrays, **found}:
+        if name not in arrays or arrays[name][:2] != found.get(name):
+            raise damaged(path, f"'{name}'", "another name, shape or dtype than was written")
+    return {name: checksum for name, (*_, checksum) in arrays.items()}, told["checksum"]
+
+
+def read_tensor(dataset, name, path, checksums):
+    """The tensor of a dataset that `open_h5` gave; Keras keeps bfloat16 as two opaque bytes.
+
+    Args:
+        dataset: h5py.Dataset.
+        name: str, its path in the file.
+        path: str, the file.
+        checksums: dict that `open_h5` gave.
+    """
     try:
         array = dataset[()]
         if dataset.dtype == np.dtype("V2"):
-            return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
-        # A copy only where it must be: numbers of other byte orders, and scalars.
-        return torch.from_numpy(np.asarray(array, dtype=dataset.dtype.newbyteorder("=")))
+            tensor = torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
+        else:
+            # A copy only where it must be: numbers of other byte orders, and scalars.
+            tensor = torch.from_numpy(np.asarray(array, dtype=dataset.dtype.newbyteorder("=")))
     except _HARD_ERRORS as error:
         raise unreadable(path, f"'{clipped(name)}': {error}", "HDF5") from error
+    check_tensor(tensor, name, checksums, path)
+    return tensor

@@ -83,7 +83,7 @@ class Weights:
         # All are read before the first is set: a file that breaks off changes nothing.
         slots = [variable._store[variable._key] for variable, _, _ in fitting]
         values = [
-            as_weight(read_tensor(dataset, path, self._path), slot, path, self._path)
+            as_weight(read_tensor(dataset, path, self._path, {}), slot, path, self._path)
             for slot, (_, path, dataset) in zip(slots, fitting, strict=True)
         ]
         with torch.no_grad():

@@ -9,6 +9,7 @@ from torchkeras.core import tree
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object, sharing_scope
 from torchkeras.core.user_warnings import warn_user
+from torchkeras.saving.checksums import DamagedFileError
 from torchkeras.saving.memory_limit import MemoryLimit
 from torchkeras.saving.messages import clipped
 
@@ -47,6 +48,8 @@ def assign_optimizer_or_warn(model, weights, path):
     """Load the optimizer's state; one that does not fit is left out, with a warning."""
     try:
         weights.assign_optimizer(model)
+    except DamagedFileError:
+        raise
     except ValueError as error:
         warn_user(
             f"The optimizer state in '{path}' does not fit the optimizer of '{model.name}' and "

@@ -77,7 +77,7 @@ def prepare_optimizer(model, shapes, frame):
             f"{'torch' if of_torch else 'torchkeras'} optimizer for {optimizer!r}. Compile "
             "with the optimizer that was saved."
         )
-    with _as_it_was(model.optimizer, optimizer):
+    with optimizer_as_it_was(model.optimizer):
         _build_on(model, (frame or {}).get("variables"), None if of_torch else shapes)
         if not of_torch:
             _check_shapes(scale or optimizer, shapes)
@@ -118,7 +118,7 @@ def plan_optimizer_state(model, tensors, frame):
     built.
     """
     scale, optimizer = _without_scale(model.optimizer)
-    with _as_it_was(model.optimizer, optimizer):
+    with optimizer_as_it_was(model.optimizer):
         prepare_optimizer(model, [tuple(tensor.shape) for tensor in tensors], frame)
         own = (scale or optimizer).variables if frame is None or "class_name" not in frame else []
         own = scale.variables if scale and not own else own
@@ -139,8 +139,25 @@ def plan_optimizer_state(model, tensors, frame):
 
 
 @contextlib.contextmanager
-def _as_it_was(*optimizers):
-    """After an error inside, optimizers have the attributes that they had, built or not."""
+def optimizer_as_it_was(optimizer):
+    """After an error inside, an optimizer has the attributes that it had, built or not.
+
+    Args:
+        optimizer: Optimizer, TorchOptimizer or None.
+
+    Example:
+
+    >>> from torchkeras.saving.optimizer_state import optimizer_as_it_was
+    >>> optimizer = keras.optimizers.SGD()
+    >>> try:
+    ...     with optimizer_as_it_was(optimizer):
+    ...         optimizer.build([keras.Variable([1.0])])
+    ...         raise OSError
+    ... except OSError:
+    ...     optimizer.built
+    False
+    """
+    optimizers = [] if optimizer is None else {optimizer, _without_scale(optimizer)[1]}
     before = [{k: _copied(v) for k, v in o.__dict__.items()} for o in optimizers]
     try:
         yield

@@ -9,9 +9,10 @@
 | metadata `config` | the model's config and compile arguments as JSON |
 | metadata `aliases` | JSON, further names of tensors that stand under one name only |
 | metadata `optimizer` | JSON, what of a torch optimizer's state is not a tensor |
+| metadata `torchkeras.checksums`, ... | see `checksums` |
 
 Reading it runs no code: tensors are read by safetensors, the rest is JSON. A `.keras` archive
-holds the same file, without the config.
+holds the same file, without the config and without checksums: it has its own.
 """
 
 import contextlib
@@ -22,17 +23,24 @@ import re
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
-from safetensors.torch import save_file
 
 from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import custom_object_scope, serialize_with_sharing
-from torchkeras.saving import assets
+from torchkeras.saving import assets, weight_sets
 from torchkeras.saving.assets import by_module, collect_assets
 from torchkeras.saving.atomic import atomic_write
-from torchkeras.saving.messages import clipped, json_object, no_file, unreadable
+from torchkeras.saving.checksums import (
+    check_tensor,
+    header_checksum,
+    read_checksums,
+    save_with_checksums,
+)
+from torchkeras.saving.messages import clipped, json_object, listed, no_file, unreadable
 from torchkeras.saving.model_config import check_built, rebuild_model
+from torchkeras.saving.name_maps import RenamedFile, places_of, renamed_tensors
 from torchkeras.saving.optimizer_state import (
     get_optimizer_state,
+    optimizer_as_it_was,
     prepare_optimizer,
     set_optimizer_state,
 )
@@ -50,10 +58,29 @@ _MAX_HEADER_BYTES = 32 * 2**20  # room for a config of thousands of layers; boun
 # Writing
 
 
-def save_weights(model, path):
-    """Write the `state_dict` alone."""
-    tensors, aliases = _state(model)
+def save_weights(model, path, names=None):
+    """Write the `state_dict` alone, under its own names or those of a map."""
+    tensors, aliases = _named_state(model, names)
     write_tensors(path, tensors, {"aliases": json.dumps(aliases)})
+
+
+def save_weight_set(model, path, most_bytes, names=None):
+    """Write the `state_dict` to several files and an index, as Hugging Face does."""
+    tensors, aliases = _named_state(model, names)
+    tensors = _distinct(tensors)
+    parts = weight_sets.divide({name: t.nbytes for name, t in tensors.items()}, most_bytes)
+
+    def write(temporary, part):
+        return save_with_checksums({n: tensors[n] for n in part}, temporary, {"format": "pt"})
+
+    def weight_map(files):
+        return {name: file for file, part in files.items() for name in part}
+
+    metadata = {"total_size": sum(tensor.nbytes for tensor in tensors.values())}
+    if aliases:
+        metadata["aliases"] = json.dumps(aliases)
+    with _write_errors(path, tensors):
+        weight_sets.write_set(weight_sets.HUGGING_FACE, path, parts, write, weight_map, metadata)
 
 
 def save_model(model, path, include_optimizer=True):
@@ -106,18 +133,23 @@ def _state(model):
     return tensors, aliases
 
 
+def _named_state(model, names):
+    tensors, aliases = _state(model)
+    return (tensors, aliases) if names is None else (renamed_tensors(tensors, names), {})
+
+
 def write_tensors(path, tensors, metadata):
     """Write a file of tensors by their names, and a dict of strings, as a whole or not at all."""
     tensors = _distinct(tensors)
     with atomic_write(path) as temporary, _write_errors(path, tensors):
-        save_file(tensors, temporary, metadata={"format": "pt", **metadata})
+        save_with_checksums(tensors, temporary, {"format": "pt", **metadata})
 
 
 def _distinct(tensors):
     """The tensors, each with memory of its own, as safetensors wants them."""
     distinct, storages = {}, set()
     for name, tensor in tensors.items():
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
         place = (tensor.untyped_storage().data_ptr(), tensor.device)
         if place in storages and tensor.numel():
             tensor = tensor.clone()
@@ -147,7 +179,7 @@ def _write_errors(path, tensors):
 
 def load_model(path, custom_objects=None, compile=True):
     """Make the model that the file describes, with its weights and its optimizer's state."""
-    with _open(path) as file, custom_object_scope(custom_objects or {}):
+    with OpenFile(path) as file, custom_object_scope(custom_objects or {}):
         metadata = file.metadata() or {}
         if "config" not in metadata:
             raise ValueError(
@@ -161,19 +193,53 @@ def load_model(path, custom_objects=None, compile=True):
 @contextlib.contextmanager
 def open_weights(path):
     """The reader of the weights in a file."""
-    with _open(path) as file:
+    with OpenFile(path) as file:
         yield Weights(file, path)
 
 
-def _open(path):
-    try:
-        with open_regular(path, most_bytes=None) as file:
-            check_header(file, path)
-        return safe_open(path, framework="pt")
-    except FileNotFoundError:
-        raise no_file(path) from None
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, error) from error
+class OpenFile:
+    """An open `.safetensors` file; a tensor is compared with its checksum when it is read.
+
+    Args:
+        path: str.
+
+    Raises:
+        ValueError: it is no such file, or its header is damaged.
+        FileNotFoundError: there is none.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        try:
+            with open_regular(path, most_bytes=None) as file:
+                self.header = check_header(file, path)
+            self._checksums = read_checksums(self.header, path)
+            self._file = safe_open(path, framework="pt")
+        except FileNotFoundError:
+            raise no_file(path) from None
+        except (SafetensorError, OSError) as error:
+            raise unreadable(path, error) from error
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self._file.__exit__(*error)
+
+    def keys(self):
+        return list(self._file.keys())
+
+    def metadata(self):
+        return self._file.metadata()
+
+    def get_shape(self, name):
+        return tuple(self._file.get_slice(name).get_shape())
+
+    def get_tensor(self, name):
+        tensor = self._file.get_tensor(name)
+        check_tensor(tensor, name, self._checksums, self._path)
+        return tensor
 
 
 def check_header(file, path):
@@ -182,6 +248,43 @@ def check_header(file, path):
     if size > _MAX_HEADER_BYTES:
         raise unreadable(path, f"its header has {size} bytes, above {_MAX_HEADER_BYTES}")
     return json_object(file.read(size), path)
+
+
+@contextlib.contextmanager
+def open_weight_set(path):
+    """The reader of the weights in the files of an index."""
+    weight_map, metadata, files = weight_sets.read_index(weight_sets.HUGGING_FACE, path)
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for name, (file, seal) in files.items():
+            opened[name] = stack.enter_context(OpenFile(file))
+            weight_sets.check_same_set(header_checksum(opened[name].header), seal, file)
+        held = {name: set(file.keys()) for name, file in opened.items()}
+        for tensor, (name, *more) in weight_map.items():
+            if more or tensor not in held[name]:
+                raise unreadable(path, f"'{clipped(tensor)}' is not in '{clipped(name)}'", "index")
+        places = {tensor: opened[name] for tensor, (name,) in weight_map.items()}
+        yield Weights(_FileSet(places, metadata), path)
+
+
+class _FileSet:
+    """Several open files, with the methods of one."""
+
+    def __init__(self, places, metadata):
+        self._places = places
+        self._metadata = {k: v for k, v in metadata.items() if isinstance(v, str)}
+
+    def keys(self):
+        return list(self._places)
+
+    def metadata(self):
+        return self._metadata
+
+    def get_shape(self, name):
+        return self._places[name].get_shape(name)
+
+    def get_tensor(self, name):
+        return self._places[name].get_tensor(name)
 
 
 class FileInMemory:
@@ -216,7 +319,7 @@ class Weights:
     """The weights, seeds and optimizer state in an open `.safetensors` file.
 
     Args:
-        file: what `safe_open` gave, or a `FileInMemory`.
+        file: an `OpenFile`, or a `FileInMemory`.
         path: str.
     """
 
@@ -224,8 +327,34 @@ class Weights:
         self._file = file
         self._path = path
         self._stored = set(file.keys())
+        self._optional = set()
         beside = (OPTIMIZER, SEEDS, assets.PREFIX)
         self._names = [n for n in file.keys() if not n.startswith(beside)]
+
+    def under(self, prefix):
+        """The reader of the weights whose names begin so; the rest of the name is theirs here."""
+        aliases = json_object((self._file.metadata() or {}).get("aliases", "{}"), self._path)
+        places = {name: name for name in self._names}
+        tied = {k: v for k, v in aliases.items() if isinstance(v, str) and v in places}
+        found = {n: p for n, p in places.items() if n.startswith(prefix)}
+        inner = {n: v for n, v in tied.items() if n.startswith(prefix) and v in found}
+        found.update({n: v for n, v in tied.items() if n.startswith(prefix) and v not in found})
+        if not found:
+            raise ValueError(
+                f"`prefix` must begin the names of some weights in '{self._path}'. Received: "
+                f"prefix={prefix!r}. {listed('It has', self._names)}"
+            )
+        start = len(prefix)
+        aliases = {name[start:]: first[start:] for name, first in inner.items()}
+        found = {name[start:]: (place, None) for name, place in found.items()}
+        return Weights(RenamedFile(self._file, found, aliases), self._path)
+
+    def named(self, model, names):
+        """The reader that finds the weights of a model under the names of a map."""
+        places, optional = places_of(model, names, self._names)
+        weights = Weights(RenamedFile(self._file, places), self._path)
+        weights._optional = optional
+        return weights
 
     def lacks_place(self, model):
         """Whether some of the weights belong to no weight of the model."""
@@ -258,7 +387,7 @@ class Weights:
         own = model.state_dict(keep_vars=True)
         sources = self._sources(own)
         found = {own_name: self._shape(name) for own_name, name in sources.items()}
-        missing = [name for name in own if name not in sources]
+        missing = [n for n in own if n not in sources and n not in self._optional]
         extra = [name for name in self._names if name not in own]
         shapes = {name: tuple(own[name].shape) for name in found}
         wrong = {n: (shape, shapes[n]) for n, shape in found.items() if shape != shapes[n]}
@@ -281,9 +410,10 @@ class Weights:
             return False
         frame = None if frame is None else json_object(frame, self._path)
         shapes = [self._shape(f"{OPTIMIZER}{i}") for i in range(count)]
-        prepare_optimizer(model, shapes, frame)
-        tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
-        set_optimizer_state(model, tensors, frame)
+        with optimizer_as_it_was(model.optimizer):
+            prepare_optimizer(model, shapes, frame)
+            tensors = [self._tensor(f"{OPTIMIZER}{i}") for i in range(count)]
+            set_optimizer_state(model, tensors, frame)
         return True
 
     def _sources(self, own):
@@ -302,10 +432,8 @@ class Weights:
         return sources
 
     def _shape(self, name):
-        if isinstance(self._file, FileInMemory):
-            return self._file.get_shape(name)
         with self._read_errors(name):
-            return tuple(self._file.get_slice(name).get_shape())
+            return self._file.get_shape(name)
 
     def _tensor(self, name, like=None):
         """The tensor of a name, in the dtype of `like` and fit to be copied into it."""

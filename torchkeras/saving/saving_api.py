@@ -1,15 +1,24 @@
 """Saving and loading of models, weights and optimizer state: the format by the file's ending."""
 
+import functools
 import os
 
-from torchkeras.core.checks import as_path, check_custom_objects, check_switch
+from torchkeras.core.checks import as_path, check_custom_objects, check_real, check_switch
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.distribution.sharding import whole_state
-from torchkeras.saving import h5_format, keras_format, legacy_h5_format, safetensors_format
+from torchkeras.saving import (
+    h5_format,
+    keras_format,
+    legacy_h5_format,
+    safetensors_format,
+    weight_sets,
+)
 from torchkeras.saving.model_config import assign_optimizer_or_warn, check_built, is_model
 from torchkeras.saving.one_writer import one_writer
 
 _MODELS = {".safetensors": safetensors_format, ".keras": keras_format}
 _WEIGHTS = {".safetensors": safetensors_format, ".weights.h5": h5_format}
+_SETS = {weight_sets.HUGGING_FACE.ending: safetensors_format, weight_sets.KERAS.ending: h5_format}
 _LEGACY = {".h5": legacy_h5_format, ".hdf5": legacy_h5_format}
 
 
@@ -114,17 +123,26 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     return format.load_model(filepath, custom_objects=custom_objects, compile=compile)
 
 
-def save_weights(model, filepath, overwrite=True):
+def save_weights(model, filepath, overwrite=True, max_shard_size=None, names=None):
     """Save the weights; see `Model.save_weights`.
 
     Args:
         model: a built model.
         filepath: str or path ending in `.safetensors`, for the names of the `state_dict`, or in
-            `.weights.h5`, for Keras's layout, which holds the optimizer's state too.
+            `.weights.h5`, for Keras's layout, which holds the optimizer's state too. With
+            `max_shard_size` that of an index: `.safetensors.index.json`, as Hugging Face has it, or
+            `.weights.json`, as Keras has it. The files lie beside it, and its name is made of a
+            path with one of the endings above, with a warning.
         overwrite: bool, whether an existing file may be replaced.
+        max_shard_size: float, in GB of 2^30 bytes, what one of several files may hold; None for one
+            file. Those of an older index are removed when the new one is in its place.
+        names: dict or function, of a `.safetensors` file: the name in the file of each weight, or
+            `(name, axes)` to store `weight.permute(axes)`, or None to leave it out. See
+            `torch_names`.
 
     Raises:
-        ValueError, TypeError, ImportError, FileExistsError, OSError: as `save_model`.
+        ValueError, TypeError, ImportError, FileExistsError, OSError: as `save_model`; or a weight
+            is larger than a file of Keras's kind may be.
 
     Example:
 
@@ -136,15 +154,42 @@ def save_weights(model, filepath, overwrite=True):
     >>> model.load_state_dict(load_file(path))
     <All keys matched successfully>
     """
-    filepath, format = _check("save_weights", model, filepath, _WEIGHTS)
+    if max_shard_size is None:
+        filepath, format = _check("save_weights", model, filepath, _WEIGHTS, _SETS)
+        write = format.save_weights
+    else:
+        check_real("max_shard_size", max_shard_size, least=0, cure="Give a number of GB.")
+        filepath = _as_index(as_path("filepath", filepath))
+        filepath, format = _check("save_weights", model, filepath, _SETS)
+        write = functools.partial(format.save_weight_set, most_bytes=max_shard_size * 2**30)
     check_switch("overwrite", overwrite)
+    if names is not None:
+        if format is not safetensors_format:
+            raise ValueError(
+                "`names` is for files of Hugging Face's kind, which end in .safetensors. "
+                f"Received: filepath={filepath!r}. Choose that ending, or leave `names` out."
+            )
+        write = functools.partial(write, names=names)
     with whole_state(model), one_writer(filepath) as writes:
         if writes:
             _check_overwrite(filepath, overwrite)
-            format.save_weights(model, filepath)
+            write(model, filepath)
 
 
-def load_weights(model, filepath, skip_mismatch=False, by_name=None):
+def _as_index(filepath):
+    """The path of the index, where that of one file is given."""
+    for ending, index in ((".safetensors", ".safetensors.index.json"), (".h5", ".json")):
+        if filepath.endswith(ending):
+            changed = filepath.removesuffix(ending) + index
+            warn_user(
+                f"Weights in several files are found by an index. Received: filepath={filepath!r} "
+                f"with `max_shard_size`. The index is written to {changed!r}."
+            )
+            return changed
+    return filepath
+
+
+def load_weights(model, filepath, skip_mismatch=False, by_name=None, prefix=None, names=None):
     """Load weights into a built model; see `Model.load_weights`.
 
     All weights are set, or none. They are converted to the dtypes and devices of the model's own.
@@ -153,12 +198,20 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=None):
     Args:
         model: a built model.
         filepath: str or path ending in `.safetensors`, `.weights.h5` or `.keras`; a file of
-            weights or of a whole model, ours or Keras 3's. Or one ending in `.h5` or `.hdf5`, in
-            the layout of Keras 2, as Keras publishes its applications; see `by_name`.
+            weights or of a whole model, ours or Keras 3's. Or an index of several files, ending in
+            `.safetensors.index.json` or `.weights.json`, ours, Hugging Face's or Keras 3's. Or one
+            ending in `.h5` or `.hdf5`, in the layout of Keras 2, as Keras publishes its
+            applications; see `by_name`.
         skip_mismatch: bool, load what fits and warn about the rest.
         by_name: bool, of a `.h5` file: whether layers take the weights of those of their name,
             and others keep their own. By default the layers with weights are those of the file
             in their order, whatever their names.
+        prefix: str, what the names in the file begin with, for a model that is a part of the one
+            in the file: `"encoder."`, or `"layers/encoder"` in HDF5. Other weights of the file are
+            left alone.
+        names: dict or function, of a `.safetensors` file: the name in the file of each weight, or
+            `(name, axes)` for a tensor that is `weight.permute(axes)`, or None for a weight that
+            keeps its value. Other tensors of the file are left alone. See `torch_names`.
 
     Raises:
         ValueError: names or shapes differ, the file is damaged, the model is not built, or
@@ -174,7 +227,8 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=None):
     >>> keras.saving.save_weights(model, path)
     >>> keras.saving.load_weights(model, path)
     """
-    filepath, format = _check("load_weights", model, filepath, _MODELS | _WEIGHTS | _LEGACY)
+    formats = _MODELS | _WEIGHTS | _SETS | _LEGACY
+    filepath, format = _check("load_weights", model, filepath, formats)
     check_switch("skip_mismatch", skip_mismatch)
     check_built(model, "to load into")
     if by_name is not None and format is not legacy_h5_format:
@@ -182,11 +236,40 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=None):
             "`by_name` is for files of Keras 2, which end in '.h5' or '.hdf5'. Received: "
             f"by_name={by_name!r}, filepath={filepath!r}. Leave it out: other files name weights."
         )
+    _check_choice(prefix, names, filepath, format)
     options = {"by_name": by_name} if by_name else {}
-    with format.open_weights(filepath) as weights:
+    with _open_weights(format, filepath) as weights:
+        if prefix is not None:
+            weights = weights.under(prefix)
+        if names is not None:
+            weights = weights.named(model, names)
+        has_optimizer = format is h5_format and model.optimizer is not None and prefix is None
+        has_optimizer = has_optimizer and model.optimizer.built
+        if has_optimizer:
+            weights.check_optimizer()
         weights.assign_weights(model, skip_mismatch, **options)
-        if format is h5_format and model.optimizer is not None and model.optimizer.built:
+        if has_optimizer:
             assign_optimizer_or_warn(model, weights, filepath)
+
+
+def _check_choice(prefix, names, filepath, format):
+    if prefix is not None and not isinstance(prefix, str):
+        raise TypeError(
+            "`prefix` must be the begin of names, a string. Received: "
+            f"prefix={prefix!r}. Give such as 'encoder.'."
+        )
+    given = prefix is not None or names is not None
+    if (given and format is legacy_h5_format) or (prefix is not None and names is not None):
+        raise ValueError(
+            "`prefix` or `names` chooses weights, one of them, in files that name these. Received: "
+            f"prefix={prefix!r}, names={names!r}, filepath={filepath!r}. Leave one out; of a file "
+            "of Keras 2 both."
+        )
+
+
+def _open_weights(format, filepath):
+    is_set = filepath.endswith(tuple(_SETS))
+    return (format.open_weight_set if is_set else format.open_weights)(filepath)
 
 
 def load_optimizer_state(model, filepath):
@@ -198,7 +281,7 @@ def load_optimizer_state(model, filepath):
     Args:
         model: a built and compiled model.
         filepath: str or path ending in `.safetensors` or `.keras`, written by `save_model`, or
-            in `.weights.h5`.
+            in `.weights.h5` or `.weights.json`.
 
     Raises:
         ValueError: the file has no such state, it does not fit, or the model is not ready.
@@ -219,14 +302,15 @@ def load_optimizer_state(model, filepath):
     >>> int(again.optimizer.iterations)
     1
     """
-    filepath, format = _check("load_optimizer_state", model, filepath, _MODELS | _WEIGHTS)
+    formats = _MODELS | _WEIGHTS | {weight_sets.KERAS.ending: h5_format}
+    filepath, format = _check("load_optimizer_state", model, filepath, formats)
     check_built(model, "to optimize")
     if model.optimizer is None:
         raise ValueError(
             f"An optimizer is needed to load its state. Received: '{model.name}', which has none. "
             "Call `compile` first."
         )
-    with format.open_weights(filepath) as weights:
+    with _open_weights(format, filepath) as weights:
         if not weights.assign_optimizer(model):
             raise ValueError(
                 "A file with the state of an optimizer was expected. Received: "
@@ -235,21 +319,26 @@ def load_optimizer_state(model, filepath):
             )
 
 
-def _check(function, model, filepath, formats):
+def _check(function, model, filepath, formats, with_size=()):
     if not is_model(model):
         raise TypeError(
             f"`{function}` takes a model first. Received: {model!r} of type "
             f"{type(model).__name__}. Give a keras Model."
         )
-    return _check_path(function, filepath, formats)
+    return _check_path(function, filepath, formats, with_size)
 
 
-def _check_path(function, filepath, formats):
+def _check_path(function, filepath, formats, with_size=()):
     """The path as a string, and the module for its ending."""
     filepath = as_path("filepath", filepath)
     for ending, format in formats.items():
         if filepath.endswith(ending):
             return filepath, format
+    if filepath.endswith(tuple(with_size)):
+        raise ValueError(
+            f"An index is of files of some size. Received: filepath={filepath!r} without "
+            "`max_shard_size`. Give that, in GB, or the path of one file."
+        )
     *endings, last = [f"'{ending}'" for ending in formats]
     raise ValueError(
         f"`{function}` works with files that end in {', '.join(endings)} or {last}. Received: "

@@ -2,7 +2,7 @@
 
 | in the folder | what |
 | --- | --- |
-| `checkpoint.json` | where the data is, its files and their sizes, the config of the model |
+| `checkpoint.json` | where the data is, its files, sizes and checksums, the model's config |
 | `save-.../*.safetensors` | tensors and parts of tensors, under the names of a model file |
 
 The data of a save lies in a folder of its own, and `checkpoint.json` is replaced when all of it is
@@ -18,11 +18,12 @@ import os
 import shutil
 import warnings
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from torchkeras.core.files import open_regular
 from torchkeras.distribution import process_group
 from torchkeras.saving import atomic
+from torchkeras.saving.checksums import check_tensor, checksum, checksum_of_json, damaged
 from torchkeras.saving.messages import clipped, json_object, unreadable
 from torchkeras.saving.safetensors_format import check_header
 
@@ -37,12 +38,44 @@ def commit(folder, description, files):
     atomic.flush_folder(os.path.join(folder, description["data"]))
     atomic.flush_folder(folder)
     index = {**description, "processes": process_group.world_size(), "files": files}
+    index["checksum"] = checksum_of_json(index)
     with atomic.atomic_write(os.path.join(folder, _INDEX)) as temporary:
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(index, file)
     for name in os.listdir(folder):
         if name.startswith("save-") and name != description["data"]:
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def part_checksums(path):
+    """`[that of the header, {name: that of the tensor}]` of a file of a checkpoint."""
+    with open(path, "rb") as file:
+        header = check_header(file, path)
+    with safe_open(path, framework="pt") as file:
+        return [
+            checksum_of_json(header),
+            {name: checksum(file.get_tensor(name)) for name in file.keys()},
+        ]
+
+
+def check_parts(folder, index, files):
+    """Raise where the tensors in some files of a checkpoint are not as they were written.
+
+    The index of an earlier version has no checksums: nothing is compared.
+
+    Raises:
+        DamagedFileError: a tensor is another one.
+        ValueError: a file cannot be read.
+    """
+    for name in files:
+        path = os.path.join(folder, index["data"], name)
+        try:
+            _, checksums = index.get("checksums", {}).get(name, (None, {}))
+            with safe_open(path, framework="pt") as file:
+                for tensor in checksums:
+                    check_tensor(file.get_tensor(tensor), tensor, checksums, path)
+        except (SafetensorError, OSError, LookupError, RuntimeError) as error:
+            raise unreadable(path, error) from error
 
 
 def remove_unfinished(folder, data):
@@ -64,12 +97,17 @@ def read_index(folder):
     try:
         with open_regular(path, _MAX_INDEX_BYTES) as file:
             index = json_object(file.read(), path, "checkpoint.json")
+        if "checksum" in index or "checksums" in index:
+            if index.pop("checksum", None) != checksum_of_json(index):
+                raise damaged(path, "its text")
         _check_index(index, path)
         data = os.path.join(folder, index["data"])
-        sizes = {}
+        sizes, checksums = {}, index.get("checksums", {})
         for name in index["files"]:
             with open_regular(os.path.join(data, name), most_bytes=None) as file:
-                check_header(file, os.path.join(data, name))
+                header = check_header(file, os.path.join(data, name))
+                if name in checksums and checksums[name][0] != checksum_of_json(header):
+                    raise damaged(os.path.join(data, name), "the header")
                 sizes[name] = os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
         if os.path.exists(path):
@@ -101,9 +139,17 @@ def _check_index(index, path):
     for name, size in files.items():
         if not (_is_name(name) and name.endswith(".safetensors") and type(size) is int):
             raise unreadable(path, f"it names the file {clipped(repr(name))}", "checkpoint.json")
+    checksums = index.get("checksums", dict.fromkeys(files, ["", {}]))
+    fitting = isinstance(checksums, dict) and set(checksums) == set(files)
+    if not fitting or not all(map(_is_pair, checksums.values())):
+        raise unreadable(path, "its checksums are not those of its files", "checkpoint.json")
     for name, text in metadata.items():
         if not isinstance(text, str):
             raise unreadable(path, f"'{clipped(name)}' in it is no text", "checkpoint.json")
+
+
+def _is_pair(value):
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict)
 
 
 def _is_name(name):

@@ -3,20 +3,31 @@
 `torch.distributed.checkpoint` reads them, on any number of processes, and runs no code doing so.
 """
 
+import contextlib
 import functools
 import os
 
 import torch
+from safetensors import SafetensorError
 
 from torchkeras.core.sharding import is_sharded, shard_like
 from torchkeras.distribution import process_group
 from torchkeras.distribution.fully_shard import ShardedReplica
-from torchkeras.saving.messages import clipped, json_object
+from torchkeras.saving.messages import clipped, json_object, unreadable
 from torchkeras.saving.model_config import check_built
 from torchkeras.saving.one_writer import one_writer
-from torchkeras.saving.optimizer_state import plan_optimizer_state, prepare_optimizer
+from torchkeras.saving.optimizer_state import (
+    optimizer_as_it_was,
+    plan_optimizer_state,
+    prepare_optimizer,
+)
 from torchkeras.saving.safetensors_format import OPTIMIZER, SEEDS, write_tensors
-from torchkeras.saving.sharded_index import no_warning_of_one_process, read_index, storage_reader
+from torchkeras.saving.sharded_index import (
+    check_parts,
+    no_warning_of_one_process,
+    read_index,
+    storage_reader,
+)
 from torchkeras.saving.sharded_save import wait_for_pending
 from torchkeras.saving.weight_checks import (
     check_differences,
@@ -31,7 +42,9 @@ def load_sharded(model, folder):
     """Set a model, its optimizer's state and its seeds from what `save_sharded` wrote.
 
     Every process must call it, and reads the parts it holds; the checkpoint may come from another
-    number of processes. Names, shapes and sizes of files are compared before anything is set.
+    number of processes. Names, shapes and checksums are compared before anything is set, each
+    file by one process. Until all is read, each process keeps a copy of what it had, in the memory
+    of its host: after an error, also one of a disk, model and optimizer are as they were.
 
     Args:
         model: a built model; the state of an optimizer is loaded where it is compiled with one.
@@ -43,6 +56,8 @@ def load_sharded(model, folder):
     Raises:
         FileNotFoundError: there is no such folder, or no whole checkpoint in it.
         ValueError: the checkpoint is damaged, or that of another model.
+        OSError: a file could not be read.
+        RuntimeError: another process could not read its part.
 
     Example:
 
@@ -66,11 +81,54 @@ def load_sharded(model, folder):
         replica.prepare_inference(first_only=True)  # what is divided needs only its parts
     targets = _weights_and_seeds(model, index, folder, shapes)
     read = functools.partial(_read_parts, os.path.join(folder, index["data"]), index["files"])
-    set_optimizer = _prepare_optimizer(model, index, folder, shapes, targets, read)
-    # From here on only a disk can fail: all that the files say was checked.
-    read(targets)
-    set_optimizer()
+    with optimizer_as_it_was(model.optimizer):
+        files = sorted(index["files"])
+        own_share = files[process_group.rank() :: process_group.world_size()]
+        _together(lambda: check_parts(folder, index, own_share), folder)
+        set_optimizer = _prepare_optimizer(model, index, folder, shapes, targets, read)
+        # From here on only a disk can fail: all that the files say was checked.
+        with _as_they_were(targets.values()):
+            read(targets)
+            set_optimizer()
     return {"step": index["step"]}
+
+
+def _together(action, folder):
+    """Do something in each process; where it fails in one, it is an error in all."""
+    own = None
+    try:
+        action()
+    except Exception as error:
+        own = error
+    problems = [own]
+    if process_group.is_active():
+        problems = process_group.all_gather_object(None if own is None else str(own))
+    if own is not None:
+        raise own
+    for rank, problem in enumerate(problems):
+        if problem is not None:
+            raise _failed_elsewhere(folder, rank, problem)
+
+
+def _failed_elsewhere(folder, rank, problem):
+    return RuntimeError(
+        f"Every process must read its part of a checkpoint. Received: in process {rank}, for "
+        f"'{folder}': {clipped(problem)} The model is as it was."
+    )
+
+
+@contextlib.contextmanager
+def _as_they_were(tensors):
+    """After an error inside, tensors have the values that they had."""
+    own = [tensor.to_local() if is_sharded(tensor) else tensor for tensor in tensors]
+    before = [tensor.to("cpu", copy=True) for tensor in own]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, values in zip(own, before, strict=True):
+                tensor.copy_(values)
+        raise
 
 
 def consolidate(folder, filepath):
@@ -107,6 +165,7 @@ def consolidate(folder, filepath):
         if not writes:
             return
         index, shapes = read_index(folder)
+        check_parts(folder, index, index["files"])
         tensors = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
         _read_parts(os.path.join(folder, index["data"]), index["files"], tensors, alone=True)
         write_tensors(filepath, tensors, index["metadata"])
@@ -183,9 +242,18 @@ def _prepare_optimizer(model, index, folder, shapes, targets, read):
 def _read_parts(data, files, targets, alone=False):
     import torch.distributed.checkpoint as dcp
 
-    with no_warning_of_one_process():
-        dcp.load(
-            targets,
-            storage_reader=storage_reader(data, files),
-            no_dist=alone or not process_group.is_active(),
-        )
+    try:
+        with no_warning_of_one_process():
+            dcp.load(
+                targets,
+                storage_reader=storage_reader(data, files),
+                no_dist=alone or not process_group.is_active(),
+            )
+    except dcp.CheckpointException as error:  # torch tells all of the errors of each
+        own = error.failures.get(0 if alone else process_group.rank())
+        if own is not None:
+            raise (
+                unreadable(data, own[0]) if isinstance(own[0], SafetensorError) else own[0]
+            ) from None
+        rank, (problem, _) = next(iter(error.failures.items()))
+        raise _failed_elsewhere(data, rank, f"{type(problem).__name__}: {problem}") from None

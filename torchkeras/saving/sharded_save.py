@@ -18,6 +18,7 @@ from torchkeras.saving.sharded_index import (
     FORMAT,
     commit,
     no_warning_of_one_process,
+    part_checksums,
     remove_unfinished,
 )
 
@@ -123,6 +124,7 @@ class PendingSave:
         self._error = None
         self._copy_error = None
         self._writer = None
+        self._checksums = {}  # of the files that this process has written
         self._tensors = tensors
         self._folder = folder
         self._description = description
@@ -162,7 +164,8 @@ class PendingSave:
             self._together(self._make_folder, group)
             self._together(self._make_writer, group)
             files = self._together(self._write_parts, group, group)
-            self._together(self._commit, group, files)
+            checksums = self._together(lambda: self._checksums, group)
+            self._together(self._commit, group, files, checksums)
         except Exception as error:  # wait() raises it
             self._error = error
         finally:
@@ -217,11 +220,13 @@ class PendingSave:
 
     def _write_parts(self, group):
         names = _write_parts(self._tensors, self._writer, group)
+        self._checksums = {name: part_checksums(os.path.join(self._path, name)) for name in names}
         return {name: os.path.getsize(os.path.join(self._path, name)) for name in names}
 
-    def _commit(self, files):
+    def _commit(self, files, checksums):
         if process_group.is_chief():
             _check_seen(self._path, files)
+            self._description["checksums"] = {k: v for f in checksums for k, v in f.items()}
             commit(self._folder, self._description, {k: v for f in files for k, v in f.items()})
 
 
