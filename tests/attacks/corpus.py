@@ -8,9 +8,8 @@ import inspect
 import json
 import warnings
 
-
 import torchkeras as keras
-from tests.ops.test_symbolic import CASES, Symbol, replace
+from tests.ops.test_symbolic import CASES, replace
 from torchkeras.core import serialization
 from torchkeras.models.torch_functions import torch_functions
 

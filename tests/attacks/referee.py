@@ -82,7 +82,8 @@ def spring(make, folder):
     before, start = peak_bytes(), time.process_time()
     told = {"outcome": "accepted", "error": ""}
     try:
-        attack()
+        result = attack()
+        told["result"] = result if isinstance(result, str) else ""
     except Exception as error:
         # An error of the package's own is what it is a kind of.
         known = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")

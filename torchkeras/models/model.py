@@ -359,6 +359,7 @@ def model_from_json(json_string, custom_objects=None):
 
     Raises:
         ValueError: the text is no JSON, or describes nothing that is known.
+        TypeError: it gives an object arguments that it does not take.
 
     Example:
 
@@ -390,8 +391,11 @@ def model_from_json(json_string, custom_objects=None):
     if isinstance(config, dict):
         try:
             model = deserialize_keras_object(config, custom_objects=custom_objects)
-        except RecursionError as error:
-            raise ValueError(nested) from error
+        except NotImplementedError as error:
+            raise ValueError(
+                "`json_string` must be what `model.to_json()` returned. Received: "
+                f"{_short(json_string)}, which describes no whole model: {error}"
+            ) from error
     if not isinstance(model, Model):
         raise ValueError(
             "`json_string` must be what `model.to_json()` returned. Received: "

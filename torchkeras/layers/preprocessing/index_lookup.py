@@ -1,6 +1,7 @@
 """IndexLookup: what StringLookup and IntegerLookup share."""
 
 import collections
+import io
 import os
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import is_deserializing
 from torchkeras.core.strings import is_text
 from torchkeras.layers.built_at_init import mark_built
@@ -420,13 +422,14 @@ def _lines(path):
     if is_deserializing():
         refuse_path(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().removesuffix("\n").split("\n")
-    except OSError as error:
+        with open_regular(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8").read()
+    except (OSError, UnicodeError) as error:
         raise ValueError(
-            f"`vocabulary` must be a list, or a file that can be read. Received: vocabulary="
-            f"{path!r} ({error.strerror})."
+            "`vocabulary` must be a list, or a text file in UTF-8 with a token in each line. "
+            f"Received: vocabulary={path!r} ({getattr(error, 'strerror', None) or error})."
         ) from error
+    return text.removesuffix("\n").split("\n")
 
 
 def refuse_path(path):
