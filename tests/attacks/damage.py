@@ -2,7 +2,7 @@
 
 `FORMATS` has for each format a function that makes good files in a folder, and one that returns the
 call that reads them; the call returns what it read, as a string, which must not be another one.
-`python -m tests.attacks.damage FOLDER FLIPS CUTS FORMAT ...` tells of each damage as the referee does.
+`python -m tests.attacks.damage FOLDER FLIPS CUTS FORMAT ...` tells of each as the referee does.
 """
 
 import hashlib
@@ -342,12 +342,15 @@ def main(folder, flips, cuts, *names):
         for number, (words, path, data) in enumerate(made):
             whole = path.read_bytes()
             path.write_bytes(data)
-            told = referee.judge(
-                words, lambda _, kind=kind, good=good: kind.read(good), folder / f"{name} {number}"
-            )
+            told = judge(words, kind, good, folder / f"{name} {number}")
             path.write_bytes(whole)
             told |= {"format": name, "is_other": told.get("result") != expected}
             print(json.dumps(told), flush=True)
+
+
+def judge(words, kind, good, folder):
+    """What the referee tells of the files in `good`, one of which is damaged."""
+    return referee.judge(words, lambda _: kind.read(good), folder)
 
 
 if __name__ == "__main__":

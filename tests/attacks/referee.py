@@ -136,7 +136,7 @@ def _virtual_bytes():
 def main(folder, names):
     import torch
 
-    from tests.attacks import arsenal
+    from tests.attacks import arsenal, arsenal_costs  # noqa: F401
 
     torch.set_num_threads(1)
     arsenal.warm_up(pathlib.Path(folder))

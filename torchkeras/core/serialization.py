@@ -430,7 +430,7 @@ def _make(cls, config, inner):
 
 
 # What a config that is not as it should be leads to, where nobody looked.
-_MISFITS = (LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError, AssertionError)
+_MISFITS = (LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 
 @contextlib.contextmanager
