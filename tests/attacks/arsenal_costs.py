@@ -8,7 +8,6 @@ import numpy as np
 import torchkeras as keras
 from tests.attacks.arsenal import (
     _READERS,
-    ATTACKS,
     _special,
     attack,
     config,
@@ -74,7 +73,7 @@ _SIZED = {
 }
 for _name, _layer in _SIZED.items():
     for _n in _MANY:
-        _put(f"size {_n}: {_name}", lambda f, l=_layer, n=_n: stack(f, l(n), name="good.keras"))
+        _put(f"size {_n}: {_name}", lambda f, m=_layer, n=_n: stack(f, m(n), name="good.keras"))
 
 
 # The same in a text alone: what has no weights must not cost

@@ -12,6 +12,7 @@ from torch import nn
 
 from torchkeras.core import naming, tree
 from torchkeras.core.checks import check_custom_objects
+from torchkeras.core.claims import ClaimLimit
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import (
     custom_object_scope,
@@ -350,6 +351,9 @@ def _symbols(shape):
     return [_symbols(item) for item in shape]
 
 
+_FREE_BYTES = 96 * 2**20  # of lists and tables that a description may ask for beside its length
+
+
 def model_from_json(json_string, custom_objects=None):
     """The model that `to_json` described, with fresh weights.
 
@@ -390,7 +394,8 @@ def model_from_json(json_string, custom_objects=None):
     model = None
     if isinstance(config, dict):
         try:
-            model = deserialize_keras_object(config, custom_objects=custom_objects)
+            with ClaimLimit(_FREE_BYTES + 16 * len(json_string)):
+                model = deserialize_keras_object(config, custom_objects=custom_objects)
         except NotImplementedError as error:
             raise ValueError(
                 "`json_string` must be what `model.to_json()` returned. Received: "

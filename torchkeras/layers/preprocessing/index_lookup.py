@@ -7,6 +7,7 @@ import os
 import numpy as np
 import torch
 
+from torchkeras.core.claims import claim_memory
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
 from torchkeras.core.files import open_regular
@@ -24,6 +25,8 @@ from torchkeras.layers.preprocessing.category_vectors import (
 )
 from torchkeras.layers.preprocessing.tables import Tables
 from torchkeras.layers.preprocessing.vocabulary_files import VocabularyFiles
+
+_BYTES_OF_TOKEN = 1024  # in lists and tables, and for the time that these take
 
 
 class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
@@ -61,6 +64,7 @@ class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
     ):
         output_mode = check_mode(output_mode, (*MODES, "tf_idf"))
         _check_int("num_oov_indices", num_oov_indices, 0)
+        claim_memory(_BYTES_OF_TOKEN * num_oov_indices)
         if max_tokens is not None:
             _check_int("max_tokens", max_tokens, 2)
         elif pad_to_max_tokens:
