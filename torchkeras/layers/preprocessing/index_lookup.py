@@ -426,8 +426,8 @@ def _lines(path):
     if is_deserializing():
         refuse_path(path)
     try:
-        with open_regular(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8").read()
+        with open_regular(path) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
+            text = lines.read()
     except (OSError, UnicodeError) as error:
         raise ValueError(
             "`vocabulary` must be a list, or a text file in UTF-8 with a token in each line. "
