@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import statistics
 import time
 
@@ -79,22 +80,28 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
-def interleave(contestants, arguments, device=None, number=None, timing_s=0.004):
+def interleave(
+    contestants, arguments, device=None, number=None, timing_s=0.004, timing=None, warm_up=2
+):
     """Time each contestant once a round, some calls at a time.
 
     Args:
-        contestants: dict of names to functions without arguments.
+        contestants: dict of names to functions without arguments, or to what `timing` takes.
         arguments: options; `rounds` of them count, after some to warm up.
         device: torch device to synchronize, or None.
-        number: int, calls in one timing; None for as many as take about `timing_s` seconds.
+        number: int, calls in one timing, or a dict of names to such; None for as many as take
+            about `timing_s` seconds.
         timing_s: float.
+        timing: function of a contestant and a number of calls that makes them and returns seconds
+            a call, for contestants that measure themselves; None to measure them here.
+        warm_up: int, rounds before those that count.
 
     Returns:
         dict of names to lists of seconds a call, one for each round.
     """
     clock = time.process_time if arguments.cpu_time else time.perf_counter
 
-    def timing(function, count):
+    def measure(function, count):
         synchronize(device)
         begin = clock()
         for _ in range(count):
@@ -102,8 +109,9 @@ def interleave(contestants, arguments, device=None, number=None, timing_s=0.004)
         synchronize(device)
         return (clock() - begin) / count
 
+    timing = timing or measure
     names = list(contestants)
-    numbers = dict.fromkeys(names, number)
+    numbers = number if isinstance(number, dict) else dict.fromkeys(names, number)
     if number is None:
         for name, function in contestants.items():
             fastest = min(timing(function, 20) for _ in range(5))
@@ -112,10 +120,9 @@ def interleave(contestants, arguments, device=None, number=None, timing_s=0.004)
     gc.collect()
     gc.disable()
     try:
-        for turn in range(-2, arguments.rounds):
-            # Another one goes first each round: whoever follows finds caches used by another.
-            start = turn % len(names)
-            for name in names[start:] + names[:start]:
+        for turn in range(-warm_up, arguments.rounds):
+            # In another order each round: whoever follows finds caches used by another.
+            for name in random.Random(turn).sample(names, len(names)):
                 value = timing(contestants[name], numbers[name])
                 if turn >= 0:
                     seconds[name].append(value)
@@ -176,10 +183,10 @@ def show(title, results, baseline):
     print(f"  ratios and differences: to '{baseline}', median of the rounds (quartiles)")
 
 
-def environment(arguments):
-    """Versions, machine and options, for the head of a report."""
+def environment(arguments, packages=()):
+    """Versions (of more packages, where they are named), machine, options: a report's head."""
     versions = {"python": platform.python_version()}
-    for package in ("torch", "numpy", "keras"):
+    for package in ("torch", "numpy", "keras", *packages):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     import torchkeras

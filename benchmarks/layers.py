@@ -11,96 +11,10 @@ Run: python benchmarks/layers.py [--case cnn lstm gru encoder] [--cpu-time] [--j
 import common
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
+from torch_nets import Convolutions, Encoder, Recurrent
 
 import torchkeras
-
-
-class Recurrent(nn.Module):
-    """The last output of a recurrent layer of torch, through a Linear."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-        self.head = nn.Linear(layer.hidden_size, 1)
-
-    def forward(self, x):
-        return self.head(self.layer(x)[0][:, -1])
-
-    def load(self, kernel, recurrent_kernel, bias, head_kernel, head_bias):
-        """Take the weights of a model of Keras's; a GRU's gates have another order there."""
-        layer = self.layer
-        if isinstance(layer, nn.GRU):
-            kernel, recurrent_kernel, bias = map(_reset_first, (kernel, recurrent_kernel, bias))
-        biases = [bias, np.zeros_like(bias)] if bias.ndim == 1 else bias
-        layer.weight_ih_l0.copy_(torch.from_numpy(kernel.T.copy()))
-        layer.weight_hh_l0.copy_(torch.from_numpy(recurrent_kernel.T.copy()))
-        layer.bias_ih_l0.copy_(torch.from_numpy(biases[0]))
-        layer.bias_hh_l0.copy_(torch.from_numpy(biases[1]))
-        self.head.weight.copy_(torch.from_numpy(head_kernel.T.copy()))
-        self.head.bias.copy_(torch.from_numpy(head_bias))
-
-
-def _reset_first(array):
-    update, reset, new = np.split(array, 3, axis=-1)
-    return np.concatenate([reset, update, new], axis=-1)
-
-
-class Convolutions(nn.Module):
-    """Three convolutions with poolings between them, channels first, as torch has them."""
-
-    def __init__(self):
-        super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(*sizes, 3) for sizes in ((1, 32), (32, 64), (64, 64))
-        )
-        self.head = nn.Linear(64, 1)
-
-    def forward(self, x):
-        x = x.permute(0, 3, 1, 2)  # the data has its channels last in all loops
-        first, second, third = self.convolutions
-        x = F.max_pool2d(first(x).relu(), 2)
-        x = F.max_pool2d(second(x).relu(), 2)
-        return self.head(third(x).relu().mean((2, 3)))
-
-    def load(self, *weights):
-        """Take the weights of a model of Keras's, whose kernels have their channels last."""
-        for layer, kernel, bias in zip(
-            self.convolutions, weights[::2], weights[1::2], strict=False
-        ):
-            layer.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
-            layer.bias.copy_(torch.from_numpy(bias))
-        self.head.weight.copy_(torch.from_numpy(weights[-2].T.copy()))
-        self.head.bias.copy_(torch.from_numpy(weights[-1]))
-
-
-class Encoder(nn.Module):
-    """torch's own block of a Transformer's encoder, the mean over its tokens, and a Linear."""
-
-    def __init__(self):
-        super().__init__()
-        self.block = nn.TransformerEncoderLayer(
-            WIDTH, HEADS, 4 * WIDTH, dropout=0.0, layer_norm_eps=1e-5, batch_first=True
-        )
-        self.head = nn.Linear(WIDTH, 1)
-
-    def forward(self, x):
-        return self.head(self.block(x).mean(1))
-
-    def load(self, *weights):
-        """Take the weights of a model of Keras's: projections by head there, in one here."""
-        block, arrays = self.block, [torch.from_numpy(np.array(w)) for w in weights]
-        projections, rest = arrays[:8], arrays[8:]
-        kernels = [w.reshape(WIDTH, WIDTH).T for w in projections[:6:2]]
-        block.self_attn.in_proj_weight.copy_(torch.cat(kernels))
-        block.self_attn.in_proj_bias.copy_(torch.cat([b.reshape(-1) for b in projections[1:6:2]]))
-        block.self_attn.out_proj.weight.copy_(projections[6].reshape(WIDTH, WIDTH).T)
-        block.self_attn.out_proj.bias.copy_(projections[7])
-        parts = [block.norm1, block.linear1, block.linear2, block.norm2, self.head]
-        for part, weight, bias in zip(parts, rest[::2], rest[1::2], strict=True):
-            part.weight.copy_(weight.T if weight.dim() == 2 else weight)
-            part.bias.copy_(bias)
 
 
 def convolutions(layers, x):
@@ -130,28 +44,28 @@ CASES = {
         "title": "three Conv2D (32, 64, 64) on (28, 28, 1), then Dense(1)",
         "shapes": ((28, 28, 1), (1,)),
         "batch_size": 64,
-        "net": Convolutions,
+        "net": lambda: Convolutions((32, 64, 64)),
         "layers": convolutions,
     },
     "lstm": {
         "title": f"LSTM({UNITS}) on ({STEPS}, {FEATURES}), then Dense(1)",
         "shapes": ((STEPS, FEATURES), (1,)),
         "batch_size": 64,
-        "net": lambda: Recurrent(nn.LSTM(FEATURES, UNITS, batch_first=True)),
+        "net": lambda: Recurrent("LSTM", FEATURES, UNITS),
         "layers": lambda layers, x: layers.Dense(1)(layers.LSTM(UNITS)(x)),
     },
     "gru": {
         "title": f"GRU({UNITS}) on ({STEPS}, {FEATURES}), then Dense(1)",
         "shapes": ((STEPS, FEATURES), (1,)),
         "batch_size": 64,
-        "net": lambda: Recurrent(nn.GRU(FEATURES, UNITS, batch_first=True)),
+        "net": lambda: Recurrent("GRU", FEATURES, UNITS),
         "layers": lambda layers, x: layers.Dense(1)(layers.GRU(UNITS)(x)),
     },
     "encoder": {
         "title": f"a Transformer's encoder block, {WIDTH} wide, on {TOKENS} tokens, then Dense(1)",
         "shapes": ((TOKENS, WIDTH), (1,)),
         "batch_size": 32,
-        "net": Encoder,
+        "net": lambda: Encoder(WIDTH, HEADS, 4 * WIDTH),
         "layers": encoder,
     },
 }

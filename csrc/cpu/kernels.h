@@ -33,6 +33,47 @@ inline int64_t tiles(int64_t rows, int64_t cols) {
   return (rows + each - 1) / each * tiles_per_row(cols);
 }
 
+// An LSTM or a GRU over the steps of a sequence. Each unit has four sums: an LSTM's gates i, f, g, o,
+// or a GRU's z and r and the two products whose sum, the first one times r, makes n: that with the
+// state and that with the input.
+struct Recurrence {
+  DType dtype;  // float32 or float64
+  bool is_lstm;
+  bool zero_output;  // whether outputs of steps left out are zero, not those of the step before
+  int64_t batch, steps, features, units;
+  const uint8_t* mask;   // (batch, steps), 0 for steps to leave out; or null
+  const int64_t* first;  // (batch), the first step that is not left out; null without a mask
+};
+
+// Of a row of `inputs`: the input, the state before, and a 1, by which the product of all rows with
+// the gradients of the sums has the gradients of both kernels and of the biases.
+inline int64_t input_width(const Recurrence& r) { return r.features + r.units + 1; }
+
+// What the forward pass reads and writes. Where `gates` is null nothing is kept for the gradient,
+// and `inputs` and `cells` have room for two steps.
+struct RecurrentForward {
+  const void* packed;
+  const void *h, *c;  // (batch, units); c of an LSTM alone, as all named after cells
+  const void* x;
+  int64_t x_batch_stride, x_step_stride;
+  void* inputs;   // (steps, batch, input_width)
+  void* cells;    // (steps, batch, units), before
+  void* gates;    // (steps, batch, 4, units), what the sums became; a GRU's third is the product
+  void* outputs;  // (batch, steps, units), or null
+  void *last_h, *last_c;
+};
+
+// And the backward pass. `grad_h` and `grad_c` hold the gradients of the last states at first, and
+// those of the first states in the end.
+struct RecurrentBackward {
+  const void* packed;
+  const void *inputs, *cells, *gates;
+  const void* grad_outputs;  // or null
+  int64_t outputs_batch_stride, outputs_step_stride;
+  void* sums;  // (steps, batch, 4, units), the gradients of the sums
+  void *grad_h, *grad_c;
+};
+
 struct Kernels {
   const char* name;
 
@@ -57,6 +98,16 @@ struct Kernels {
   // The 16-bit numbers of `blocks` blocks, 8 each; room for 16 blocks more than that is needed.
   void (*random_halves)(uint64_t seed, uint32_t draw, uint64_t first_block, int64_t blocks,
                         uint16_t* out);
+
+  // Of recurrent.inl; null where registers are small. The units rounded up to whole registers; the
+  // kernels as they are read, (width, 4, features + units + 1) numbers forward and (width, blocks,
+  // units) backward, of which either may be null; and both passes for the rows [begin, end).
+  int64_t (*recurrent_width)(const Recurrence&);
+  void (*pack_recurrent)(const Recurrence&, const void* kernel, const void* recurrent,
+                         const void* bias, void* forward, void* backward);
+  void (*recurrent_forward)(const Recurrence&, const RecurrentForward&, int64_t begin, int64_t end);
+  void (*recurrent_backward)(const Recurrence&, const RecurrentBackward&, int64_t begin,
+                             int64_t end);
 };
 
 extern const Kernels kBaseKernels;

@@ -22,6 +22,7 @@ struct Lanes {
   // For narrow.inl: how many sums are kept in registers.
   static constexpr int kNarrowRows = 4;
   static constexpr int kStrips = 2, kColumns = 6;
+  static constexpr int kSums = 12;  // for recurrent.inl, likewise
   using Vector = __m256i;
 
   static inline Vector load(const uint32_t* from) {
@@ -72,9 +73,12 @@ struct Lanes {
 
 #include "kernels.inl"
 #include "narrow.inl"
+#include "recurrent.inl"
 
 namespace torchkeras {
-const Kernels kAvx2Kernels = {"avx2", forward, backward, matmul_narrow, random_halves};
+const Kernels kAvx2Kernels = {
+    "avx2",      forward,         backward,       matmul_narrow,     random_halves,
+    recurrent_width, pack_recurrent, recurrent_forward, recurrent_backward};
 }
 
 TK_TARGET_END

@@ -32,6 +32,7 @@ struct Lanes {
   // For narrow.inl: how many sums are kept in registers.
   static constexpr int kNarrowRows = 8;
   static constexpr int kStrips = 2, kColumns = 12;
+  static constexpr int kSums = 24;  // for recurrent.inl, likewise
   using Vector = __m512i;
 
   static inline Vector load(const uint32_t* from) { return _mm512_loadu_si512(from); }
@@ -79,9 +80,12 @@ struct Lanes {
 
 #include "kernels.inl"
 #include "narrow.inl"
+#include "recurrent.inl"
 
 namespace torchkeras {
-const Kernels kAvx512Kernels = {"avx512", forward, backward, matmul_narrow, random_halves};
+const Kernels kAvx512Kernels = {
+    "avx512",      forward,         backward,       matmul_narrow,     random_halves,
+    recurrent_width, pack_recurrent, recurrent_forward, recurrent_backward};
 }
 
 TK_TARGET_END

@@ -59,5 +59,6 @@ struct Lanes {
 #include "kernels.inl"
 
 namespace torchkeras {
-const Kernels kBaseKernels = {"base", forward, backward, nullptr, random_halves};
+const Kernels kBaseKernels = {"base", forward, backward, nullptr, random_halves,
+                              nullptr, nullptr, nullptr, nullptr};
 }

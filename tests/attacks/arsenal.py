@@ -589,6 +589,8 @@ _READERS = {
     "load_model .safetensors": ("m.safetensors", load),
     "load_weights .safetensors": ("m.safetensors", _weights_into),
     "load_weights .weights.h5": ("m.weights.h5", _weights_into),
+    "an index of weights": ("m.safetensors.index.json", _weights_into),
+    "Keras's index of weights": ("m.weights.json", _weights_into),
     "load_optimizer_state": ("m.safetensors", _optimizer_into),
     "a backup": ("latest.safetensors", lambda path: resume(path.parent)),
     "an index": ("checkpoint.json", lambda path: sharded_into(path.parent)),
@@ -604,6 +606,42 @@ for _reader, (_file, _call) in _READERS.items():
             quick=_kind == "pipe",
             may_pass=False,
         )
+
+
+# Weights in several files
+
+
+def _place_in_index(place, ending=".safetensors"):
+    """An index that names something else than a file beside it, if that is there."""
+
+    def make(folder):
+        inner = folder / "inner"
+        inner.mkdir()
+        small().save_weights(inner / f"m{ending}")
+        small().save_weights(folder / f"real{ending}")
+        os.mkfifo(folder / f"pipe{ending}")
+        (folder / f"folder{ending}").mkdir()
+        name = "d.kernel" if ending == ".safetensors" else "/layers/dense/vars"
+        index = {"metadata": {}, "weight_map": {name: f"{place}{ending}"}}
+        form = ".safetensors.index.json" if ending == ".safetensors" else ".weights.json"
+        (inner / f"x{form}").write_text(json.dumps(index))
+        return _weights_into(inner / f"x{form}")
+
+    return make
+
+
+for _place in ("../real", "/proc/self/root/etc", "../pipe", "../folder", "..", "", "m\0", "absent"):
+    for _ending in (".safetensors", ".weights.h5"):
+        ATTACKS[f"set of weights{_ending}: {_place!r}"] = Attack(
+            _place_in_index(_place, _ending), quick=_place == "../real", may_pass=False
+        )
+
+
+@attack("set of weights: a hundred thousand files")
+def _(folder):
+    places = {f"w{i}": f"m-{i}.safetensors" for i in range(10**5)}
+    (folder / "x.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return _weights_into(folder / "x.safetensors.index.json")
 
 
 # Backups

@@ -468,6 +468,60 @@ def failed_save(folder):
     return expected
 
 
+def failed_load(folder):
+    """A process whose disk fails, or that meets a damaged part: all hear of it, nothing is set."""
+    divide()
+    model = classifier()
+    model.fit(X, LABELS, batch_size=7, epochs=1, verbose=0)
+    place, last = folder / "failed_load", process_group.world_size() - 1
+    keras.distribution.save_sharded(model, place, step=1)
+    saved = outcome(model, **state_of(model))
+    model.fit(X, LABELS, batch_size=7, epochs=1, verbose=0)
+    expected = outcome(model, **state_of(model))
+    read, calls = dcp.HuggingFaceStorageReader._process_read_request, []
+
+    def fail(self, *arguments):
+        if process_group.rank() == last and len(calls) == 3:
+            raise OSError(5, "Input/output error")
+        calls.append(arguments)
+        read(self, *arguments)
+
+    with mock.patch.object(dcp.HuggingFaceStorageReader, "_process_read_request", fail):
+        refused_load(model, place, "Input/output error", (OSError, RuntimeError), last)
+    same_as(model, expected)
+    part = sorted(place.glob("save-*/*.safetensors"))[-1]
+    whole = part.read_bytes()
+    process_group.barrier()
+    if process_group.is_chief():
+        part.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    process_group.barrier()
+    refused_load(model, place, "has other bytes than were", (ValueError, RuntimeError), last)
+    same_as(model, expected)
+    process_group.barrier()
+    if process_group.is_chief():
+        part.write_bytes(whole)
+    process_group.barrier()
+    assert keras.distribution.load_sharded(model, place)["step"] == 1
+    same_as(model, saved)
+    return saved
+
+
+def refused_load(model, place, problem, kinds, number):
+    """A load with a fault in the process of a number."""
+    try:
+        keras.distribution.load_sharded(model, place)
+    except kinds as error:
+        own, told = process_group.rank() == number, f"in process {number}, for" in str(error)
+        assert problem in str(error) and own is not told, error
+    else:
+        raise AssertionError(f"a load that failed was silent: {problem}")
+
+
+def same_as(model, expected):
+    for name, value in outcome(model, **state_of(model)).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
 def refused_save(model, place, problem, fault, number, asynchronous=False):
     """A save with a fault in the process of a number."""
     before, start = sorted(place.iterdir()), time.monotonic()

@@ -1,5 +1,6 @@
 """Damaged files are errors that name what is damaged, and change nothing."""
 
+import io
 import random
 import zlib
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import torchkeras as keras
 from tests.saved_files import without_checksums
 from torchkeras.callbacks import training_state
-from torchkeras.saving.checksums import checksum
+from torchkeras.saving.checksums import checksum, checksum_of_file
 
 
 def make(seed=1, compiled=True):
@@ -60,6 +61,14 @@ def test_checksum_is_that_of_the_formula(size):
     assert checksum(data[::-1]) == formula(data[::-1].tobytes())
     if size % 8 == 0:
         assert checksum(torch.from_numpy(data.view(np.float64))) == formula(data.tobytes())
+
+
+def test_checksum_of_a_file_is_that_of_its_bytes():
+    data = np.random.default_rng(0).bytes(2**21 + 4096 + 77)
+    for size in (0, 100, 4096, 2**20, 2**20 + 1, len(data)):
+        assert checksum_of_file(io.BytesIO(data), size) == formula(data[:size])
+    with pytest.raises(OSError, match="too early"):
+        checksum_of_file(io.BytesIO(data), len(data) + 1)
 
 
 def test_scalars_and_narrow_elements_have_checksums():

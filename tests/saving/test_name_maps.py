@@ -123,6 +123,17 @@ def test_a_tied_weight_is_found_where_it_is_stored_under_its_other_name(tmp_path
     assert torch.equal(part.weight, model.a.weight) and torch.equal(part.bias, model.b.bias)
 
 
+def test_tied_weights_and_maps(tmp_path):
+    model, other, path = Tied(), Tied(), tmp_path / "m.safetensors"
+    model(torch.ones(1, 3)), other(torch.ones(1, 3))
+    names = {name: f"x.{name}" for name in model.state_dict()}
+    assert len(names) == 4
+    model.save_weights(path, names=names)
+    assert sorted(load_file(path)) == ["x.a.bias", "x.a.weight", "x.b.bias"]
+    other.load_weights(path, names=names)
+    assert same(model, other) and other.a.weight is other.b.weight
+
+
 class Linears(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -644,7 +644,8 @@ def test_other_endings(tmp_path, name):
         model.save: "'.safetensors' or '.keras'",
         keras.saving.load_model: "'.safetensors' or '.keras'",
         model.save_weights: "'.safetensors' or '.weights.h5'",
-        model.load_weights: "'.safetensors', '.keras', '.weights.h5', '.h5' or '.hdf5'",
+        model.load_weights: "'.safetensors', '.keras', '.weights.h5', '.safetensors.index.json', "
+        "'.weights.json', '.h5' or '.hdf5'",
     }
     for call, known in endings.items():
         with pytest.raises(ValueError, match=rf"end in {known}. Received: filepath=.*"):

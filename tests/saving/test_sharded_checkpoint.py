@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 import torchkeras as keras
 from tests.saved_files import write_index
 from torchkeras.distribution import consolidate, load_sharded, save_sharded
-from torchkeras.saving import atomic, sharded_save
+from torchkeras.saving import atomic, sharded_index, sharded_save
+from torchkeras.saving.checksums import checksum_of_file
 from torchkeras.saving.sharded_index import covers_once
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "distribution"
@@ -27,6 +28,7 @@ NAMES = [
     "saved_in_parts",
     "torch_optimizer_in_parts",
     "failed_save",
+    "failed_load",
     "time_limits",
     "first_alone_then_all",
     "left_pending",
@@ -123,6 +125,10 @@ def test_model_checkpoint_writes_one_file(saved, folder):
 
 def test_failed_and_torch_saves_agree_in_all_processes(saved):
     assert saved["failed_save"] and saved["torch_optimizer_in_parts"]
+
+
+def test_a_load_that_fails_in_one_process_changes_nothing_in_any(saved):
+    assert saved["failed_load"]
 
 
 def test_groups_wait_as_long_as_the_job_says(saved):
@@ -363,6 +369,24 @@ def test_a_disk_error_while_reading_changes_nothing(model, tmp_path, monkeypatch
     _assert_equal(now, before)
     load_sharded(other, tmp_path)
     _assert_equal(scenarios.outcome(other), scenarios.outcome(model))
+
+
+def test_a_disk_error_while_comparing_changes_nothing(model, tmp_path, monkeypatch):
+    save_sharded(model, tmp_path)
+    other = scenarios.classifier()
+    before = scenarios.outcome(other)
+
+    def fail(file, size, count=[]):  # noqa: B006
+        count.append(size)
+        if len(count) == 4:
+            raise OSError(5, "Input/output error")
+        return checksum_of_file(file, size)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(sharded_index, "checksum_of_file", fail)
+        load_sharded(other, tmp_path)
+    _assert_equal(scenarios.outcome(other), before)
+    assert not other.optimizer.built
 
 
 def test_the_index_of_an_earlier_version_is_read(model, tmp_path):

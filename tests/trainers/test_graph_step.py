@@ -1,12 +1,14 @@
 """jit_compile=True: a step as one graph gives what the step gives without."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
 import torchkeras as keras
 from torchkeras import layers
-from torchkeras.trainers import graph, graph_step
+from torchkeras.trainers import graph, graph_step, predictions
 
 pytestmark = pytest.mark.skipif(
     not graph.can_trace_gradients(), reason="this torch traces no gradients"
@@ -304,6 +306,88 @@ def test_a_weight_in_another_tensor_counts():
     assert model.predict(X, batch_size=11, verbose=0).dtype == np.float64
 
 
+def test_memory_that_changes_within_an_epoch_counts():
+    """A Parameter stays the same object while its `.data` becomes another tensor."""
+
+    class Swap(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            if batch == 1:
+                weight = self.model.layers[-1].kernel.value
+                weight.data = torch.zeros_like(weight, dtype=torch.float64)
+
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    found = model.predict(np.tile(X, (2, 1)), batch_size=11, verbose=0, callbacks=[Swap()])
+    assert np.abs(found[:22] - 1 / 3).min() > 1e-4
+    np.testing.assert_allclose(found[22:], 1 / 3, rtol=1e-6)
+
+
+def test_a_short_prediction_at_once_makes_no_graph(monkeypatch):
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    expected = model(X).detach().numpy()
+    for _ in range(5):
+        np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-6)
+    assert not model._graph_steps
+    monkeypatch.setattr(predictions, "_LONG_S", 0)
+    for _ in range(3):
+        np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5)
+    assert list(model._graph_steps) == ["predict_step"]
+
+
+def test_a_wish_to_stop_leaves_the_graph(monkeypatch):
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 5
+
+    calls, dynamo = [], graph.Graph.__call__
+    monkeypatch.setattr(graph.Graph, "__call__", lambda *a: calls.append(1) or dynamo(*a))
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    model.fit(np.tile(X, (4, 1)), np.tile(LABELS, 4), batch_size=11, verbose=0, callbacks=[Watch()])
+    assert int(model.optimizer.iterations) == 6 and len(calls) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Model 'functional' expects inputs in the structure")
+def test_data_in_another_structure_has_a_graph_of_its_own():
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    model = keras.Model({"a": a, "b": b}, layers.Subtract()([a, b]))
+    model.compile("sgd", "mse", jit_compile=True)
+    ones, zeros = np.ones((3, 2), "float32"), np.zeros((3, 2), "float32")
+
+    def batches():
+        for _ in range(3):
+            yield ({"a": ones, "b": zeros},)
+            yield ([ones, zeros],)
+            yield ({"b": ones, "a": zeros},)
+
+    found = model.predict(batches(), verbose=0).reshape(-1, 6)
+    assert found.tolist() == [[1] * 6, [1] * 6, [-1] * 6] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own modules
+def test_what_inductor_makes_in_python_only_is_made_there(monkeypatch):
+    from torch._inductor import compile_fx as inductor
+
+    compile_fx, tries = inductor.compile_fx, []
+
+    def no_wrapper(module, inputs, config_patches=None, **options):
+        if config_patches is not None:  # else it is its own call of itself
+            tries.append(config_patches.get("cpp_wrapper", False))
+            if tries[-1]:
+                raise NotImplementedError("in C++")
+        return compile_fx(module, inputs, config_patches=config_patches, **options)
+
+    monkeypatch.setattr(inductor, "compile_fx", no_wrapper)
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    expected = model.predict_on_batch(X[:11])
+    found = model.predict(X, batch_size=11, verbose=0)
+    np.testing.assert_allclose(found[:11], expected, rtol=1e-5)
+    assert tries == [True, False] and not model._graph_steps["predict_step"].failure
+
+
 def test_what_has_no_graph_runs_eagerly_and_says_why():
     class Branching(UserModel):
         def call(self, x):
@@ -318,6 +402,27 @@ def test_what_has_no_graph_runs_eagerly_and_says_why():
     texts = {str(each.message) for each in caught if "without a graph" in str(each.message)}
     assert len(texts) == 3 and all("user_model" in text or "branching" in text for text in texts)
     assert all(step.failure for step in model._graph_steps.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_metrics_of_any_dtype_see_each_batch(dtype):
+    """AOTAutograd of torch 2.13 drops what is added to a scalar of float64 on a CPU."""
+
+    def results(jit_compile):
+        keras.utils.set_random_seed(0)
+        model = mlp()
+        metric = keras.metrics.SparseCategoricalAccuracy(dtype=dtype)
+        model.compile("sgd", SPARSE["loss"], metrics=[metric], jit_compile=jit_compile)
+        arguments = {"batch_size": 11, "verbose": 0}
+        histories = [model.fit(X, LABELS, shuffle=False, **arguments).history for _ in range(2)]
+        evaluated = [model.evaluate(X, LABELS, **arguments) for _ in range(2)]
+        return [list(history.values()) for history in histories], evaluated
+
+    loses = dtype == "float64" and torch.__version__ < (2, 14)
+    with pytest.warns(UserWarning, match="scalar of float64") if loses else nullcontext():
+        graphs = results(True)
+    for found, expected in zip(graphs, results(False), strict=True):
+        np.testing.assert_allclose(np.ravel(found), np.ravel(expected), rtol=1e-5)
 
 
 def test_wrong_data_is_told_as_without_a_graph():

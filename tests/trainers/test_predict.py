@@ -195,7 +195,7 @@ X1 = np.ones((4, 3), "float32")
         "steps": 1,
         "callback": 1,
         "own_step": 1,
-        "jit_compile": 1,
+        "jit_compile": 0,
         "part_in_training": 1,
     }.items(),
 )

@@ -165,19 +165,14 @@ def _loops_in(description, arrays):
     return loops
 
 
-_MAX_DESCRIPTION_BYTES = 32 * 2**20
-
-
 def _read(path, weights, seeds):
     """`(description, tensors)` of a file, whose names, shapes and dtypes fit the model."""
     from torchkeras.saving.checksums import check_tensor, read_checksums
+    from torchkeras.saving.safetensors_format import check_header
 
     try:
         with open_regular(path, most_bytes=None) as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > _MAX_DESCRIPTION_BYTES:
-                raise ValueError(f"its header has {size} bytes, above {_MAX_DESCRIPTION_BYTES}")
-            checksums = read_checksums(json.loads(file.read(size)), path)
+            checksums = read_checksums(check_header(file, path), path)
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["training"])
             _check_description(description)

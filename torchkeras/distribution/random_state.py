@@ -122,7 +122,7 @@ def own_streams():
     rank = process_group.rank()
     states = process_group.broadcast_object(None if rank else get_random_states())
     if rank:
-        _set_torch_states(states)
+        set_torch_states(states)
         if alike:
             _set_host_states(states)
 
@@ -154,7 +154,7 @@ def get_random_states():
     >>> torch.equal(torch.rand(2), x)
     True
     """
-    return {**_host_states(), **_torch_states()}
+    return {**_host_states(), **get_torch_states()}
 
 
 def gather_random_states():
@@ -282,7 +282,7 @@ def _is_bytes(x):
 
 def _set_states(states):
     _set_host_states(states)
-    _set_torch_states(states)
+    set_torch_states(states)
 
 
 def _host_states():
@@ -294,11 +294,13 @@ def _set_host_states(states):
     np.random.set_state(states["numpy"])
 
 
-def _torch_states():
+def get_torch_states():
+    """States of torch's default generators, of this process, on the CPU and on its devices."""
     return {"cpu": torch.get_rng_state(), "devices": [read() for read, _ in _devices()]}
 
 
-def _set_torch_states(states):
+def set_torch_states(states):
+    """Set torch's default generators to what `get_torch_states` gave."""
     torch.set_rng_state(states["cpu"])
     for (_, write), state in zip(_devices(), states["devices"], strict=False):
         write(state)

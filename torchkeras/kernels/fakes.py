@@ -49,6 +49,47 @@ def dropout(x, rate, seed):
     return x.new_empty(x.shape)
 
 
+def recurrent_steps(x, h, c, kernel, recurrent_kernel, bias, mask, zero_output, keeps):
+    _check_device("x", x, h, c, kernel, recurrent_kernel, bias, mask)
+    (batch, steps, features), units = x.shape, recurrent_kernel.shape[0]
+    new, rows = kernel.new_empty, batch * steps
+    is_lstm = c is not None
+    shapes = ((rows, features + units + 1), (rows if is_lstm else 0, units), (rows, 4 * units))
+    return (
+        new(batch, steps, units),
+        new(batch, units),
+        new(batch if is_lstm else 0, units),
+        *(new(shape if keeps else 0) for shape in shapes),
+    )
+
+
+def recurrent_steps_backward(
+    grad_outputs,
+    grad_h,
+    grad_c,
+    kernel,
+    recurrent_kernel,
+    mask,
+    inputs,
+    cells,
+    gates,
+    steps,
+    zero_output,
+    need_x,
+):
+    others = grad_outputs, grad_h, grad_c, recurrent_kernel, mask, inputs, cells, gates
+    _check_device("kernel", kernel, *others)
+    (rows, width), (features, columns) = inputs.shape, kernel.shape
+    new, units = kernel.new_empty, recurrent_kernel.shape[0]
+    batch = rows // steps
+    return (
+        new((rows, features) if need_x else 0),
+        new(batch, units),
+        new(batch if columns == 4 * units else 0, units),
+        new(width, 4 * units),
+    )
+
+
 def _check_device(name, model, *others):
     # One tensor without content brings the dispatcher here; the others may have theirs.
     for other in others:
@@ -73,5 +114,7 @@ FUNCTIONS = {
         bias_act_dropout,
         bias_act_dropout_backward,
         dropout,
+        recurrent_steps,
+        recurrent_steps_backward,
     )
 }

@@ -23,11 +23,13 @@ OPS = (
     "bias_act_dropout",
     "bias_act_dropout_backward",
     "dropout",
+    "recurrent_steps",
+    "recurrent_steps_backward",
     "flush_denormals",
     "version",
     "cpu",
 )
-VERSION = 3
+VERSION = 4
 _ISAS = ("base", "avx2", "avx512")
 
 

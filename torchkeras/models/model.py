@@ -56,7 +56,14 @@ class Model(Trainer, Layer):
     takes_text = True  # it hands it on to its layers
     _recomputes_whole = False  # in a RematScope its layers recompute
 
-    _plain_attributes = Layer._plain_attributes | {"_layer_keys", "_layer_numbers"}
+    _plain_attributes = Layer._plain_attributes | {
+        "_layer_keys",
+        "_layer_numbers",
+        # Callbacks may set them after each batch, and no graph depends on them.
+        "stop_training",
+        "stop_evaluating",
+        "stop_predicting",
+    }
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and _is_functional_call(args, kwargs):

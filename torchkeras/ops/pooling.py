@@ -4,11 +4,12 @@ import torch.nn.functional as F
 
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.operation import op, op_names
+from torchkeras.kernels.max_pool import max_pool as max_pool_node
 from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.geometry import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, zeros_around
 from torchkeras.ops.operands import to_float
 
-_MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_MAX = {1: max_pool_node, 2: max_pool_node, 3: F.max_pool3d}
 _AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 _ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 _ADAPTIVE_AVERAGE = {
@@ -47,7 +48,7 @@ def _largest(inputs, windows, strides, sides):
     pool = _MAX[len(windows)]
     if _is_even(sides):
         return pool(inputs, windows, strides, [before for before, after in sides])
-    return pool(_padded(inputs, sides, float("-inf")), windows, strides)
+    return pool(_padded(inputs, sides, float("-inf")), windows, strides, [0] * len(sides))
 
 
 def _mean(inputs, windows, strides, sides):

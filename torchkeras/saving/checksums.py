@@ -25,6 +25,7 @@ from torchkeras.saving.messages import clipped
 
 _SUMS, _SEAL = "torchkeras.checksums", "torchkeras.checksum"
 _PAGE_BYTES = 4096
+_READ_BYTES = 2**20  # whole pages, which stay in the cache of the processor
 _NO_SEAL = "0" * 8
 
 
@@ -56,15 +57,49 @@ def checksum(tensor):
         array = np.require(tensor, requirements=["C", "W"])  # a copy where torch would warn
         tensor = torch.from_numpy(array.reshape(-1).view(np.uint8))
     data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu()
+    return f"{_crc(data, 0):08x}"
+
+
+def _crc(data, crc):
+    """The CRC of the sums of pages, and of the bytes after the last one, begun with `crc`."""
     whole = data.numel() // _PAGE_BYTES * _PAGE_BYTES
-    crc = 0
     if whole:
         pages = data[:whole]
         if pages.storage_offset() % 8:
             pages = pages.clone()
         sums = pages.view(torch.int64).view(-1, _PAGE_BYTES // 8).sum(1)
-        crc = zlib.crc32(sums.numpy())
-    return f"{zlib.crc32(data[whole:].numpy(), crc):08x}"
+        crc = zlib.crc32(sums.numpy(), crc)
+    return zlib.crc32(data[whole:].numpy(), crc)
+
+
+def checksum_of_file(file, size):
+    """The `checksum` of the next bytes of an open file, which are read and not mapped.
+
+    A disk that fails is an OSError so, where a mapped file would end the program.
+
+    Args:
+        file: file of bytes.
+        size: int, how many.
+
+    Raises:
+        OSError: they cannot be read.
+
+    Example:
+
+    >>> import io
+    >>> from torchkeras.saving.checksums import checksum, checksum_of_file
+    >>> checksum_of_file(io.BytesIO(bytes(5000)), 5000) == checksum(torch.zeros(1250))
+    True
+    """
+    buffer = torch.empty(min(size, _READ_BYTES), dtype=torch.uint8)
+    view, crc = memoryview(buffer.numpy()), 0
+    while size:
+        count = min(size, _READ_BYTES)
+        if file.readinto(view[:count]) != count:
+            raise OSError(f"the file ends {size} bytes too early")
+        crc = _crc(buffer[:count], crc)
+        size -= count
+    return f"{crc:08x}"
 
 
 def checksum_of_json(value):

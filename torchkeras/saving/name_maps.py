@@ -64,8 +64,16 @@ def _rules(layer):
     return {}
 
 
-def renamed_tensors(tensors, names):
-    """Tensors of a model by the names that a map gives them, in its order of axes."""
+def renamed_tensors(tensors, names, further=()):
+    """Tensors of a model by the names that a map gives them, in its order of axes.
+
+    Args:
+        tensors: dict of the `state_dict`, shared tensors once.
+        names: a map.
+        further: names of tensors that stand under another one; the map may have them.
+    """
+    if isinstance(names, dict):
+        names = {name: value for name, value in names.items() if name not in further}
     found = {}
     for name, (place, axes) in _resolved(tensors, names).items():
         if place is None:

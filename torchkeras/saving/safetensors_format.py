@@ -135,7 +135,9 @@ def _state(model):
 
 def _named_state(model, names):
     tensors, aliases = _state(model)
-    return (tensors, aliases) if names is None else (renamed_tensors(tensors, names), {})
+    if names is None:
+        return tensors, aliases
+    return renamed_tensors(tensors, names, aliases), {}
 
 
 def write_tensors(path, tensors, metadata):
@@ -212,8 +214,10 @@ class OpenFile:
         self._path = path
         try:
             with open_regular(path, most_bytes=None) as file:
-                self.header = check_header(file, path)
-            self._checksums = read_checksums(self.header, path)
+                header = check_header(file, path)
+            self._checksums = read_checksums(header, path)
+            self.seal = header_checksum(header)
+            del header  # of very many names, before it is read once more
             self._file = safe_open(path, framework="pt")
         except FileNotFoundError:
             raise no_file(path) from None
@@ -258,7 +262,7 @@ def open_weight_set(path):
         opened = {}
         for name, (file, seal) in files.items():
             opened[name] = stack.enter_context(OpenFile(file))
-            weight_sets.check_same_set(header_checksum(opened[name].header), seal, file)
+            weight_sets.check_same_set(opened[name].seal, seal, file)
         held = {name: set(file.keys()) for name, file in opened.items()}
         for tensor, (name, *more) in weight_map.items():
             if more or tensor not in held[name]:

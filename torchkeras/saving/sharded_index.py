@@ -18,12 +18,12 @@ import os
 import shutil
 import warnings
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from torchkeras.core.files import open_regular
 from torchkeras.distribution import process_group
 from torchkeras.saving import atomic
-from torchkeras.saving.checksums import check_tensor, checksum, checksum_of_json, damaged
+from torchkeras.saving.checksums import checksum_of_file, checksum_of_json, damaged
 from torchkeras.saving.messages import clipped, json_object, unreadable
 from torchkeras.saving.safetensors_format import check_header
 
@@ -49,13 +49,15 @@ def commit(folder, description, files):
 
 def part_checksums(path):
     """`[that of the header, {name: that of the tensor}]` of a file of a checkpoint."""
-    with open(path, "rb") as file:
+    with open_regular(path, most_bytes=None) as file:
         header = check_header(file, path)
-    with safe_open(path, framework="pt") as file:
-        return [
-            checksum_of_json(header),
-            {name: checksum(file.get_tensor(name)) for name in file.keys()},
-        ]
+        start, found = file.tell(), {}
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                file.seek(start + begin)
+                found[name] = checksum_of_file(file, end - begin)
+        return [checksum_of_json(header), found]
 
 
 def check_parts(folder, index, files):
@@ -65,17 +67,19 @@ def check_parts(folder, index, files):
 
     Raises:
         DamagedFileError: a tensor is another one.
-        ValueError: a file cannot be read.
+        OSError: a file cannot be read.
+        ValueError: it is no file of a checkpoint.
     """
-    for name in files:
-        path = os.path.join(folder, index["data"], name)
+    for file in files if "checksums" in index else ():
+        path = os.path.join(folder, index["data"], file)
         try:
-            _, checksums = index.get("checksums", {}).get(name, (None, {}))
-            with safe_open(path, framework="pt") as file:
-                for tensor in checksums:
-                    check_tensor(file.get_tensor(tensor), tensor, checksums, path)
-        except (SafetensorError, OSError, LookupError, RuntimeError) as error:
+            _, found = part_checksums(path)
+        except (LookupError, TypeError) as error:
             raise unreadable(path, error) from error
+        _, expected = index["checksums"][file]
+        for name in {**expected, **found}:
+            if found.get(name) != expected.get(name):
+                raise damaged(path, f"'{clipped(name)}'")
 
 
 def remove_unfinished(folder, data):

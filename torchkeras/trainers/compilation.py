@@ -122,6 +122,7 @@ class Compilation:
             _compile_metrics=compile_metrics,
             _loss_tracker=metrics_module.Mean(name="loss"),
             _graph_steps={},
+            _calls_s=[],
             _compiled_call_impl=None,  # where `nn.Module.__call__` looks for a compiled call
             _compile_config={
                 "optimizer": optimizer,

@@ -13,6 +13,7 @@ from torchkeras.trainers.known_code import is_known
 
 # Batches of so many shapes get a graph each; those of further ones run without.
 _MOST_GRAPHS = 8
+_ONE_TENSOR = {torch.Tensor}
 
 
 class GraphStep:
@@ -45,12 +46,15 @@ class GraphStep:
         self.failure = self.news = None
 
     def __call__(self, data):
-        graph = None if self.failure else self._graph(data)
+        is_flat = type(data) is tuple and set(map(type, data)) == _ONE_TENSOR
+        leaves = data if is_flat else tree.flatten(data)
+        structure = None if is_flat else repr(tree.map_structure(lambda _: 0, data))
+        graph = None if self.failure else self._graph(leaves, structure)
         if graph is None:
             return self._run_eagerly(data)
         direct = graph.ready()
         if direct is not None:
-            return self._finish(data, direct(data))
+            return self._finish(data, direct(leaves))
         self._model._clear_losses()  # of a step before: a trace would look at them
         start = time.perf_counter()
         try:
@@ -76,8 +80,8 @@ class GraphStep:
             if isinstance(graph, Graph):
                 graph.check()
 
-    def _graph(self, data):
-        key = _form_of(data)
+    def _graph(self, leaves, structure):
+        key = _form_of(leaves, structure)
         found = self._graphs.get(key, 0)
         if isinstance(found, Graph):
             return found
@@ -87,6 +91,8 @@ class GraphStep:
             return None
         if self._variables is None:
             self._look_up()
+            if self.failure:
+                return None
         graph = Graph(self._function(), self._variables, self._known, self._model.jit_options)
         self._graphs[key] = graph
         return graph
@@ -95,6 +101,11 @@ class GraphStep:
         model = self._model
         self._variables = [*model.variables, *model.metrics_variables]
         self._known = is_known(model)
+        if self.writes and any(map(_loses_writes, self._variables)):
+            self._refuse(
+                "torch before 2.14 loses what a graph writes to a scalar of float64 on a CPU, such "
+                "as the total of a metric"
+            )
 
     def _refuse(self, error):
         self.failure = _first_line(error)
@@ -107,6 +118,7 @@ class GraphStep:
     # What differs between the kinds
 
     what = "step"
+    writes = True  # whether it changes variables: metrics, at least
 
     def _run_eagerly(self, data):
         """The step without a graph."""
@@ -151,12 +163,12 @@ class TrainGraph(GraphStep):
                 found = torch.autograd.grad(scaled, tensors, allow_unused=True)
             outputs = model._note_batch(x, y, y_pred, sample_weight, loss.detach(), running)
             model._clear_losses()
-            return list(found), outputs
+            return list(found) if outputs is None else (list(found), outputs)
 
         return gradients
 
     def _finish(self, data, results):
-        gradients, outputs = results
+        gradients, outputs = results if type(results) is tuple else (results, None)
         self._model.optimizer.apply(gradients, self._trainable)
         return self._logs(data, outputs)
 
@@ -191,6 +203,7 @@ class PredictGraph(GraphStep):
     """A step of a prediction: outputs."""
 
     what = "prediction"
+    writes = False
 
     def _run_eagerly(self, data):
         return self._model.predict_step(data)
@@ -214,10 +227,10 @@ def _rules(running):
     return running.adds_losses, running.own_metrics, running.old_compute_loss
 
 
-def _form_of(data):
-    """What a graph is made for: shapes, dtypes, places of the leaves; None if one is no tensor."""
-    form = []
-    for leaf in tree.flatten(data):
+def _form_of(leaves, structure):
+    """What a graph is made for: structure, shapes, dtypes, places; None if a leaf is no tensor."""
+    form = [structure]
+    for leaf in leaves:
         if leaf is None:
             form.append(None)
         elif type(leaf) is torch.Tensor:
@@ -225,6 +238,13 @@ def _form_of(data):
         else:
             return None
     return tuple(form)
+
+
+def _loses_writes(variable):
+    """Whether torch's AOTAutograd drops a graph's in-place changes of it, without a word."""
+    tensor = variable._store[variable._key]
+    is_scalar = tensor.dim() == 0 and tensor.dtype is torch.float64 and tensor.device.type == "cpu"
+    return is_scalar and torch.__version__ < (2, 14)
 
 
 def _first_line(error):

@@ -1,5 +1,7 @@
 """Predictions: outputs of batch after batch, on their way to arrays."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -9,6 +11,11 @@ from torchkeras.core.scopes import SCOPE
 from torchkeras.distribution import process_group
 from torchkeras.distribution.share import Share
 from torchkeras.trainers.data_adapters.array_data_adapter import whole_rows
+
+# A call at once that takes so long, in each of the first ones, is left to a graph: less than that
+# Dynamo takes to look at what the graph depends on, 0.4 ms, and the loop.
+_CALLS = 3
+_LONG_S = 2e-3
 
 
 class Predictions:
@@ -71,7 +78,8 @@ def predict_at_once(model, x, batch_size):
 
     Returns:
         Structure of NumPy arrays; None where the loop is to see to it: more data, or of another
-        kind, or a model that is not built, or a part of which is in training mode.
+        kind, or a model that is not built, or a part of which is in training mode, or one with
+        `jit_compile=True` whose call takes long.
 
     Example:
 
@@ -89,12 +97,19 @@ def predict_at_once(model, x, batch_size):
         return None  # it has not looked at its layers yet
     if any(module.training for module in model.modules()):
         return None
+    calls = model._calls_s
+    if model.jit_compile and len(calls) == _CALLS and min(calls) >= _LONG_S:
+        return None
     torch.clear_autocast_cache()  # weights may have been set since they were cast
+    begin = time.perf_counter()
     with torch.no_grad():
         outputs = model(whole_rows(x).to(model._device()))
     predictions = Predictions()
     predictions.add(outputs)
-    return predictions.join()
+    results = predictions.join()
+    if len(calls) < _CALLS:
+        calls.append(time.perf_counter() - begin)
+    return results
 
 
 def _is_one(x, batch_size):

@@ -30,6 +30,7 @@ class Steps(Compilation):
         super().__init__()
         self.__dict__["_running"] = None  # what the loop that runs has looked up once
         self.__dict__["_graph_steps"] = {}  # by the name of the step
+        self.__dict__["_calls_s"] = []  # seconds of the first calls by `predict_at_once`
         self.__dict__["_steps_to_come"] = None  # in this call of `fit`, where that is known
         self.__dict__["_loop_mode"] = None  # the LoopMode of the innermost loop that runs
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import operator
+import sys
 
 import torch
 
@@ -63,6 +64,7 @@ class Trainer(Steps):
             "_loop_mode": None,
             "_compiled_call_impl": None,
             "_graph_steps": {},
+            "_calls_s": [],
             "_replica": None,
             "_replica_of": None,
             "_training_data": None,
@@ -501,7 +503,6 @@ class Trainer(Steps):
         """Whether `predict` is a call of the model, and nothing else."""
         return (
             isinstance(self._replica, OneProcess)
-            and not self.jit_compile
             and not overrides(self, "predict_step")
             and self._loop_mode is None
         )
@@ -540,7 +541,7 @@ class Trainer(Steps):
         self._assert_compiled("train_on_batch")
         replica = self._join_job()
         data, iterator = self._one_batch(x, y, sample_weight, class_weight)
-        with unmoved_on_error(self), self._mode(True):
+        with unmoved_on_error(self, draws_data=False), self._mode(True):
             self._prepare_training(first_only=True)
             self.reset_metrics()
             self._clear_gradients()
@@ -573,6 +574,9 @@ class Trainer(Steps):
             x: array, or structure of arrays.
         """
         replica = self._join_job()
+        outputs = predict_at_once(self, x, sys.maxsize) if self._predicts_plainly() else None
+        if outputs is not None:
+            return outputs
         data, iterator = self._one_batch(x)
         predictions = _predictions(replica, iterator)
         replica.prepare_inference(first_only=True)

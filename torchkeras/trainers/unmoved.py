@@ -5,7 +5,12 @@ import contextlib
 import torch
 
 from torchkeras.distribution.one_process import OneProcess
-from torchkeras.distribution.random_state import get_random_states, set_random_states
+from torchkeras.distribution.random_state import (
+    get_random_states,
+    get_torch_states,
+    set_random_states,
+    set_torch_states,
+)
 from torchkeras.layers.tracked_module import CHANGES
 
 # Statistics are smaller; what is larger is a frozen weight, which no step moves.
@@ -13,7 +18,7 @@ _LARGEST = 1 << 16
 
 
 @contextlib.contextmanager
-def unmoved_on_error(model):
+def unmoved_on_error(model, draws_data=True):
     """Inside, an error before the optimizer's first update puts back what a step moves before it.
 
     That is the statistics of layers, the seeds of random layers, metrics, and the global random
@@ -22,6 +27,8 @@ def unmoved_on_error(model):
 
     Args:
         model: a built Trainer.
+        draws_data: bool, whether data is shuffled inside, so that Python's and NumPy's generators
+            may move as well. To read their states takes longer than a small step.
 
     Example:
 
@@ -39,7 +46,7 @@ def unmoved_on_error(model):
     moving, trained = _parts(model)
     count = _updates(model, trained)
     kept = [(v, v.value.detach().clone()) for v in moving]
-    states = get_random_states()
+    states = get_random_states() if draws_data else get_torch_states()
     try:
         yield
     except Exception:
@@ -47,7 +54,7 @@ def unmoved_on_error(model):
             with torch.no_grad():
                 for variable, value in kept:
                     variable.assign(value)
-            set_random_states(states)
+            (set_random_states if draws_data else set_torch_states)(states)
         raise
 
 

@@ -8,6 +8,7 @@ import torch
 import torchkeras as keras
 from tests.layers.rnn.sequences import data
 from tests.testing import assert_close
+from torchkeras.kernels import recurrent
 from torchkeras.layers.rnn import one_node, steps
 
 LAYERS = {"LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}
@@ -157,20 +158,21 @@ def test_transforms_inside_of_a_compiled_function_get_the_loop(name):
 @pytest.mark.parametrize("mask", ["none", "any"])
 def test_compiled_layer_has_one_node_for_all_steps(name, mask):
     layer, other = pair(name, return_sequences=True, return_state=True)
-    graphs = []
+    x, graphs = data(2, 5, 4), []
+    own = recurrent.takes(x, layer.weights[0].value)  # and loads it, which a trace does not
 
     def backend(graph, inputs):
         graphs.append([str(node.target) for node in graph.graph.nodes])
         return graph.forward
 
     compiled = torch.compile(layer, fullgraph=True, backend=backend)
-    x = data(2, 5, 4)
     assert_close(
         results(_Like(layer, compiled), x, mask=MASKS[mask]),
         results(other, x, mask=MASKS[mask]),
     )
     (targets,) = graphs
-    assert targets.count(f"torchkeras.{name.lower()}") == 1
+    # The compiled op in its autograd.Function, or torch's functions as one op where it is not had.
+    assert targets.count("autograd_function_apply" if own else f"torchkeras.{name.lower()}") == 1
     assert len(targets) < 60  # 5 steps in single calls are more
     torch._dynamo.reset()
 

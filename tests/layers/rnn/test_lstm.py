@@ -256,3 +256,17 @@ def test_inputs_that_do_not_fit_are_errors():
     for states in ([torch.ones(2, 3)], [torch.ones(2, 4)] * 2, torch.ones(2, 2, 3)):
         with pytest.raises(ValueError, match="must be a list of tensors of the shapes"):
             keras.layers.LSTM(3)(torch.ones(2, 4, 5), initial_state=states)
+
+
+@pytest.mark.skipif(not keras.kernels.load(), reason="torch's fused LSTM has none")
+def test_second_derivatives_are_those_of_the_loop():
+    found = []
+    for fused in ("auto", False):
+        layer = keras.layers.LSTM(3, use_cudnn=fused, dtype="float64")
+        layer.build((2, 4, 5))
+        layer.set_weights([data(*w.shape, seed=3).double() for w in layer.weights])
+        x = data(2, 4, 5).double().requires_grad_()
+        (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        weights = [w.value for w in layer.weights]
+        found.append(torch.autograd.grad(slope.square().sum(), [x, *weights]))
+    torch.testing.assert_close(*found)

@@ -1,7 +1,6 @@
 """MaxPooling1D: the largest value of each window of sequences."""
 
-import torch
-
+from torchkeras.kernels.max_pool import max_pool
 from torchkeras.layers.pooling.base_pooling import BasePooling
 
 
@@ -43,4 +42,4 @@ class MaxPooling1D(BasePooling):
     rank = 1
 
     def _pooled(self, inputs, padding, ceil_mode):
-        return torch.max_pool1d(inputs, self.pool_size, self.strides, padding, 1, ceil_mode)
+        return max_pool(inputs, self.pool_size, self.strides, padding, ceil_mode)

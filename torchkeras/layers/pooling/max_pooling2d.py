@@ -1,7 +1,6 @@
 """MaxPooling2D: the largest value of each window of images."""
 
-import torch
-
+from torchkeras.kernels.max_pool import max_pool
 from torchkeras.layers.pooling.base_pooling import BasePooling
 
 
@@ -42,4 +41,4 @@ class MaxPooling2D(BasePooling):
     rank = 2
 
     def _pooled(self, inputs, padding, ceil_mode):
-        return torch.max_pool2d(inputs, self.pool_size, self.strides, padding, 1, ceil_mode)
+        return max_pool(inputs, self.pool_size, self.strides, padding, ceil_mode)

@@ -1,15 +1,17 @@
-"""Whole sequences through LSTM and GRU by one call: torch's fused functions, masks included.
+"""Whole sequences through LSTM and GRU by one call, masks included.
 
-A mask needs no look at its values. A step to leave out gets an input of zeros and one feature
-more, which is 1 there and has a kernel that shuts the gates: an LSTM then keeps its carry, a GRU
-its state, exactly. An LSTM has no gate that keeps its output; its steps that count are moved to
-the front, and the outputs back to their places.
+That is the compiled op, which takes masks, or else one of torch's fused functions. There a mask
+needs no look at its values: a step to leave out gets an input of zeros and one feature more, which
+is 1 there and has a kernel that shuts the gates: an LSTM then keeps its carry, a GRU its state,
+exactly. An LSTM has no gate that keeps its output; its steps that count are moved to the front, and
+the outputs back to their places.
 """
 
 import torch
 from torch.autograd import forward_ad
 
 from torchkeras import activations
+from torchkeras.kernels import recurrent
 from torchkeras.kernels.eligibility import is_plain_tensor
 from torchkeras.layers.rnn import one_node
 from torchkeras.ops.activations import sigmoid as ops_sigmoid
@@ -64,6 +66,9 @@ def lstm(sequences, h, c, mask, kernel, recurrent_kernel, bias, zero_output=Fals
     >>> outputs.shape, bool((outputs[:, -1] == h).all())
     (torch.Size([2, 5, 4]), True)
     """
+    if recurrent.takes(sequences, h, c, kernel, recurrent_kernel, bias):
+        weights = kernel, recurrent_kernel, bias
+        return recurrent.lstm(sequences, h, c, mask, *weights, zero_output)
     if mask is None:
         return one_node.lstm(sequences, h, c, kernel, recurrent_kernel, bias)
     units = h.shape[1]
@@ -102,6 +107,8 @@ def gru(sequences, h, mask, kernel, recurrent_kernel, bias, zero_output=False):
     >>> outputs.shape, bool((outputs[:, -1] == h).all())
     (torch.Size([2, 5, 4]), True)
     """
+    if recurrent.takes(sequences, h, kernel, recurrent_kernel, bias):
+        return recurrent.gru(sequences, h, mask, kernel, recurrent_kernel, bias, zero_output)
     if mask is None:
         return one_node.gru(sequences, h, kernel, recurrent_kernel, bias)
     sequences, shut = _with_absence(sequences, mask), _shut(kernel, h.shape[1])

@@ -42,8 +42,8 @@ class LSTM(DenseCellLayer):
         unroll: bool, whether the steps are computed one by one.
         use_cudnn: bool or `"auto"`. The default activations, without `recurrent_dropout` in
             training, are computed by one call of torch for all steps, masks included; `False` has
-            them one by one, as `unroll` has. Second derivatives need `False`: torch's fused LSTM
-            has none.
+            them one by one, as `unroll` has. Second derivatives need `False` on a GPU, and where
+            there are no compiled kernels: torch's fused LSTM has none.
         **kwargs: `zero_output_for_mask`, whether the outputs of steps left out are zero instead;
             `implementation=1` gives each gate draws of its own; and what every layer takes.
 

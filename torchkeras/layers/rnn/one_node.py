@@ -1,6 +1,7 @@
 """LSTM and GRU over all steps, by the functions that `torch.nn.LSTM` and `torch.nn.GRU` call.
 
-On a GPU these are cuDNN's, on a CPU oneDNN's for LSTM; for GRU see `gru_function`.
+For what `kernels.recurrent` does not take. On a GPU these are cuDNN's, on a CPU oneDNN's for LSTM;
+for GRU see `gru_function`.
 `torch.compile` would take torch's functions apart, into as many steps as there are. It gets each
 as one node, an op whose gradient computes the sequence once more. `torch.export` keeps them whole.
 """
