@@ -430,7 +430,7 @@ def _lines(path):
             text = lines.read()
     except (OSError, UnicodeError) as error:
         raise ValueError(
-            "`vocabulary` must be a list, or a file that can be read: text in UTF-8, a token a line. "
+            "`vocabulary` must be a list, or a file that can be read: UTF-8, a token a line. "
             f"Received: vocabulary={path!r} ({getattr(error, 'strerror', None) or error})."
         ) from error
     return text.removesuffix("\n").split("\n")
