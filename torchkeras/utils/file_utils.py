@@ -526,7 +526,12 @@ def _damage_told(path):
         yield
     except Exception as error:
         # bz2 has no error of its own, and lzma is not in every Python.
-        of_coder = str(error) == "Invalid data stream" or type(error).__name__ == "LZMAError"
+        # A place before the beginning, in a zip, is an invalid argument (22) of the system.
+        of_coder = (
+            getattr(error, "errno", None) == 22
+            or str(error) == "Invalid data stream"
+            or type(error).__name__ == "LZMAError"
+        )
         if not (of_coder or isinstance(error, _DAMAGE)):
             raise
         raise ValueError(
