@@ -101,7 +101,9 @@ def _whole(path):
     try:
         yield
     except ValueError as error:  # of NumPy, where it is not ours
-        raise error if "Received: " in str(error) else _bad_file(path, str(error)) from error
+        if "Received: " in str(error):
+            raise
+        raise _bad_file(path, str(error)) from error
     # RuntimeError: an encrypted member, or a compression that is not known.
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before all
