@@ -11,6 +11,7 @@ import pathlib
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
@@ -20,35 +21,69 @@ _FORBIDDEN = (
     "pickle.find_class socket.connect socket.getaddrinfo ctypes.dlopen"
 ).split()
 
+_CHANGES = frozenset("os.remove os.rename os.mkdir os.rmdir os.link os.symlink os.truncate".split())
+_REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
-def _peak_bytes():
+
+def peak_bytes():
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
     return 0
 
 
-def _reset_peak():
+def reset_peak():
     pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def watch(*folders):
+    """A list that from now on gets a word for each event that no reader has a reason for.
+
+    They are ways to run code and to reach the network, and files outside of the folders that are
+    written, or read although they belong to no library.
+    """
+    touched = []
+    inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+    readable = (*inside, *map(os.path.realpath, {sys.prefix, sys.base_prefix, *sys.path}))
+    readable += ("/proc/", "/sys/", "/dev/urandom", "/usr/", "/lib/", str(_REPOSITORY))
+
+    def hear(event, arguments):
+        if event in _FORBIDDEN:
+            touched.append(event)
+        elif event in _CHANGES or event == "open":
+            path = arguments[0]
+            if not isinstance(path, (str, bytes)):
+                return
+            path = os.path.realpath(os.fsdecode(path))
+            writes = event != "open" or _writes(*arguments[1:3])
+            if path == f"/proc/{os.getpid()}/clear_refs":
+                return  # our own
+            if not f"{path}/".startswith(inside if writes else readable):
+                touched.append(f"{event} {'to write ' if writes else ''}{path}")
+
+    sys.addaudithook(hear)
+    return touched
+
+
+def _writes(mode, flags):
+    """Whether an `open` is for writing."""
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
 def spring(make, folder):
     """What becomes of one attack: a dict."""
-    touched = []
     os.makedirs(folder)
     attack = make(pathlib.Path(folder))
-    open_now = [True]
-
-    def watch(event, arguments):
-        if open_now and event in _FORBIDDEN:
-            touched.append(event)
-
-    sys.addaudithook(watch)
-    _reset_peak()
-    before, start = _peak_bytes(), time.process_time()
+    # Archives are unpacked in a folder for temporary files, next to a copy of what was read.
+    heard = watch(folder, tempfile.gettempdir())
+    reset_peak()
+    before, start = peak_bytes(), time.process_time()
     told = {"outcome": "accepted", "error": ""}
     try:
-        attack()
+        result = attack()
+        told["result"] = result if isinstance(result, str) else ""
     except Exception as error:
         # An error of the package's own is what it is a kind of.
         known = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
@@ -56,9 +91,9 @@ def spring(make, folder):
         if os.environ.get("ATTACKS_TRACE"):
             traceback.print_exc()
     told["seconds"] = time.process_time() - start
-    told["bytes"] = _peak_bytes() - before
-    open_now.clear()
-    return {**told, "canary": sorted(set(touched)), "left": _left(folder)}
+    told["bytes"] = peak_bytes() - before
+    touched = set(heard)
+    return {**told, "canary": sorted(touched), "left": _left(folder)}
 
 
 def _left(folder):
@@ -101,7 +136,7 @@ def _virtual_bytes():
 def main(folder, names):
     import torch
 
-    from tests.attacks import arsenal
+    from tests.attacks import arsenal, arsenal_costs  # noqa: F401
 
     torch.set_num_threads(1)
     arsenal.warm_up(pathlib.Path(folder))

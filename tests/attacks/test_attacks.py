@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.attacks import arsenal
+from tests.attacks import arsenal, arsenal_costs  # noqa: F401
 from tests.processes import REPOSITORY
 
 pytest.importorskip("h5py")

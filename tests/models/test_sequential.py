@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -167,6 +168,106 @@ def test_many_adds_take_linear_calls():
     assert all(len(layer._inbound_nodes) == 1 for layer in model.layers)
     assert len(model.state_dict()) == 120
     assert list(model.state_dict())[-1] == "dense_59.bias"
+
+
+def _calls_of(function):
+    """How many functions of Python a call of this one calls."""
+    counted = [0]
+
+    def count(frame, event, argument):
+        counted[0] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return counted[0]
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(3), lambda: layers.Dropout(0.5)])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_adds_cost_the_same_however_many_there_are(make, is_known):
+    def grow(count):
+        model = keras.Sequential([keras.Input((3,))] if is_known else None)
+        for _ in range(count):
+            model.add(make())
+
+    grow(2)
+    few, many = _calls_of(lambda: grow(50)), _calls_of(lambda: grow(400))
+    assert many < 8.2 * few
+
+
+@pytest.mark.parametrize("is_attribute", [False, True])
+def test_a_stack_grown_by_add_is_that_of_the_list(is_attribute):
+    def make():
+        return [
+            layers.Dense(4, name="a.b"),
+            layers.Dropout(0.5, seed=1, name="dropout_5"),
+            layers.Dense(4),
+            layers.Dense(4, name="dense_own"),
+            torch.nn.Linear(4, 4),
+            layers.Dense(4),
+            layers.Dropout(0.5, seed=2, name="dropout_6"),
+            layers.Dense(2, name="dense_9"),
+            layers.Activation("relu", name="dropout"),
+        ]
+
+    def fresh(parts):
+        keras.utils.clear_session(free_memory=False)
+        return keras.Sequential([keras.Input((3,), name="x"), *parts], name="s")
+
+    expected = fresh(make())
+    keras.utils.clear_session(free_memory=False)
+    model = fresh([])
+    for place, part in enumerate(make()):
+        if is_attribute and place == 2:
+            model.mine = part
+        model.add(part)
+    if is_attribute:
+        assert "mine.kernel" in model.state_dict()
+    else:
+        assert list(model.state_dict()) == list(expected.state_dict())
+    values = {variable.path: variable for variable in expected.variables}
+    assert {variable.path for variable in model.variables} == set(values)
+    for variable in model.variables:
+        variable.assign(values[variable.path])
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
+    assert model.output_names == expected.output_names
+    assert len(model._functional.operations) == len(expected._functional.operations) == 10
+    for training in (False, True):
+        keras.utils.set_random_seed(0)
+        here = model(BATCH, training=training)
+        keras.utils.set_random_seed(0)
+        assert torch.equal(here, expected(BATCH, training=training))
+
+
+def test_a_stack_grown_by_add_is_compiled_whole():
+    model = keras.Sequential([keras.Input((3,))])
+    for _ in range(3):
+        model.add(layers.Dense(3, activation="relu"))
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(BATCH), model(BATCH))
+
+
+def test_adds_keep_what_calls_may_skip_only_where_they_may():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    promise = model._fast
+    model.add(layers.Dense(2))
+    assert model._fast is promise
+    model.add(layers.ActivityRegularization(l2=1.0))
+    model(BATCH)
+    assert len(model.losses) == 1
+    model.add(layers.Dense(2))
+    model(BATCH)
+    model(BATCH)
+    assert len(model.losses) == 1
+
+
+def test_names_of_the_input_count():
+    model = keras.Sequential([layers.Dense(2, input_shape=(3,))])
+    with pytest.raises(ValueError, match="different names"):
+        model.add(layers.Dense(2, name=model._stack[0].name))
 
 
 # Kinds of layers

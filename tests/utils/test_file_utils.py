@@ -530,3 +530,40 @@ def test_archives_out_of_proportion(tmp_path, monkeypatch):
             archive.addfile(tarfile.TarInfo(f"{i}"))
     with pytest.raises(ValueError, match="entries or more in .*c.tar.gz of"):
         extract_archive(tmp_path / "c.tar.gz", folder)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_damage_in_a_compressed_tar_is_found_to_its_checksum(tmp_path, kind):
+    path = tmp_path / f"a.tar.{kind}"
+    with tarfile.open(path, f"w:{kind}") as archive:
+        info = tarfile.TarInfo("a")
+        info.size = 2000
+        archive.addfile(info, io.BytesIO(os.urandom(2000)))
+    data = path.read_bytes()
+    assert extract_archive(path, tmp_path / "good")
+    told = 0
+    for place in range(60, len(data), 97):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+        try:
+            assert not extract_archive(path, tmp_path / "out")  # its first block is no tar's
+        except ValueError as error:
+            assert "A whole archive was expected. Received: " in str(error)
+            told += 1
+        assert not (tmp_path / "out").exists()
+    assert told > 10 or kind != "gz"
+
+
+def test_other_bytes_after_a_compressed_tar_are_no_damage(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("a"), io.BytesIO())
+    path.write_bytes(path.read_bytes() + b"signed by somebody")
+    assert extract_archive(path, tmp_path / "out")
+    assert (tmp_path / "out" / "a").exists()
+
+
+def test_what_is_no_file_has_no_hash(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="A regular file was expected"):
+            hash_file(path)

@@ -65,3 +65,37 @@ class Limited:
 
     def __exit__(self, *error):
         _CLAIMS.limits, _CLAIMS.draws_nothing = self._outer.pop()
+
+
+class ClaimLimit(Limited):
+    """A scope in which claims may come to so many bytes; tensors are not counted.
+
+    For a text that describes a model: its weights may be of any size, all else is small.
+
+    Args:
+        most_bytes: int.
+
+    Example:
+
+    >>> from torchkeras.core.claims import ClaimLimit, claim_memory
+    >>> with ClaimLimit(1000):
+    ...     claim_memory(2000)
+    Traceback (most recent call last):
+    ...
+    ValueError: What a model needs beside its weights must be in proportion to its description. \
+Received: a config that asks for 2000 bytes, where 1000 are allowed. It is damaged or hostile.
+    """
+
+    def __init__(self, most_bytes):
+        super().__init__()
+        self._most, self._asked = most_bytes, 0
+
+    def claim(self, size_bytes):
+        """Count bytes that are about to be taken."""
+        self._asked += size_bytes
+        if self._asked > self._most:
+            raise ValueError(
+                "What a model needs beside its weights must be in proportion to its description. "
+                f"Received: a config that asks for {self._asked} bytes, where {self._most} are "
+                "allowed. It is damaged or hostile."
+            )

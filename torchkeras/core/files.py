@@ -35,7 +35,9 @@ def open_regular(path, most_bytes=MAX_FILE_BYTES):
     ...     file.read()
     b'text'
     """
-    # Opening a pipe would wait for a writer, and reading a device may never end.
+    _check_kind(path, os.stat(path) if os.path.exists(path) else None)
+    # It may be another one by now: opening a pipe would wait for a writer, and reading a device
+    # may never end.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
@@ -49,11 +51,7 @@ def open_regular(path, most_bytes=MAX_FILE_BYTES):
         ) from error
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(
-                f"A regular file was expected. Received: {path}, which is "
-                f"{_KINDS.get(stat.S_IFMT(status.st_mode), 'none')}. Give the path of a file."
-            )
+        _check_kind(path, status)
         if most_bytes is not None and status.st_size > most_bytes:
             raise ValueError(
                 f"A file of at most {most_bytes} bytes was expected. Received: {path} of "
@@ -63,6 +61,15 @@ def open_regular(path, most_bytes=MAX_FILE_BYTES):
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _check_kind(path, status):
+    """Raise unless `status`, if there is one, is that of a regular file."""
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise OSError(
+            f"A regular file was expected. Received: {path}, which is "
+            f"{_KINDS.get(stat.S_IFMT(status.st_mode), 'none')}. Give the path of a file."
+        )
 
 
 def check_regular(path):

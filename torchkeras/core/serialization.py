@@ -325,6 +325,16 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
     if custom_objects:
         with custom_object_scope(custom_objects):
             return deserialize_keras_object(config)
+    try:
+        return _deserialize(config)
+    except RecursionError as error:
+        raise ValueError(
+            "A config of objects within objects was expected, up to some hundred deep. Received: "
+            f"one of type {type(config).__name__} that is nested too deeply."
+        ) from error
+
+
+def _deserialize(config):
     if config is None or isinstance(config, (str, bool, int, float)):
         found = get_registered_object(config) if isinstance(config, str) else None
         return config if found is None else found
@@ -341,7 +351,8 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
     if not isinstance(class_name, str):
         raise ValueError(f"`class_name` must be a string. Received: class_name={class_name!r}.")
     if class_name in _VALUES:
-        return _VALUES[class_name](inner)
+        with _explained(class_name):
+            return _VALUES[class_name](inner)
     if class_name == "function":
         return _deserialize_function(config)
     return _deserialize_object(config, class_name, inner)
@@ -407,14 +418,33 @@ def _deserialize_object(config, class_name, inner):
 def _make(cls, config, inner):
     outer, _local.making = is_deserializing(), True
     try:
-        obj = cls.from_config(inner)
-        if config.get("build_config") and hasattr(obj, "build_from_config"):
-            obj.build_from_config(deserialize_keras_object(config["build_config"]))
-        if config.get("compile_config") and hasattr(obj, "compile_from_config"):
-            obj.compile_from_config(config["compile_config"])
+        with _explained(cls.__name__):
+            obj = cls.from_config(inner)
+            if config.get("build_config") and hasattr(obj, "build_from_config"):
+                obj.build_from_config(deserialize_keras_object(config["build_config"]))
+            if config.get("compile_config") and hasattr(obj, "compile_from_config"):
+                obj.compile_from_config(config["compile_config"])
     finally:
         _local.making = outer
     return obj
+
+
+# What a config that is not as it should be leads to, where nobody looked.
+_MISFITS = (LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+
+
+@contextlib.contextmanager
+def _explained(class_name):
+    """Inside, an object is made from a config: whatever is wrong with that is told as such."""
+    try:
+        yield
+    except (NotImplementedError, RecursionError):
+        raise
+    except _MISFITS as error:
+        raise ValueError(
+            f"The config of a '{class_name}' must be one that `get_config` gives. Received: one "
+            f"that leads to {type(error).__name__}: {str(error)[:500]}"
+        ) from error
 
 
 def is_deserializing():

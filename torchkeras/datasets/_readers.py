@@ -6,6 +6,8 @@ facts. Numpy's own classes are not called: even they can be led, by a made-up dt
 bytes of the file as object pointers.
 """
 
+import contextlib
+import errno
 import hashlib
 import math
 import pickle
@@ -47,7 +49,9 @@ def read_npz(path, names):
     >>> read_npz(file, ["x"])
     [array([0, 1, 2])]
     """
-    with np.load(path, allow_pickle=False) as arrays:
+    with _whole(path), np.load(path, allow_pickle=False) as arrays:
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise _bad_file(path, "a single array")
         _check_names(path, arrays.files, names)
         return [arrays[name] for name in names]
 
@@ -78,7 +82,7 @@ def read_object_npz(path, names):
     [[1, 2], [3]]
     """
     arrays = []
-    with zipfile.ZipFile(path) as archive:
+    with _whole(path), zipfile.ZipFile(path) as archive:
         _check_names(path, [name.removesuffix(".npy") for name in archive.namelist()], names)
         for name in names:
             with archive.open(f"{name}.npy") as file:
@@ -89,6 +93,22 @@ def read_object_npz(path, names):
             with archive.open(f"{name}.npy") as file:
                 arrays.append(np.lib.format.read_array(file, allow_pickle=False))
     return arrays
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """Inside, an archive is read: damage is a ValueError."""
+    try:
+        yield
+    except ValueError as error:  # of NumPy, where it is not ours
+        if "Received: " in str(error):
+            raise
+        raise _bad_file(path, str(error)) from error
+    # RuntimeError: an encrypted member, or a compression that is not known.
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before all
+            raise
+        raise _bad_file(path, f"{error} ({type(error).__name__})") from error
 
 
 def arrays_match(path, digests):

@@ -116,3 +116,16 @@ def fast_path_of(layer, spec):
         takes_lists=input_spec is None,
         passes_training=spec.takes_training,
     )
+
+
+def is_settled(layer, fast=None):
+    """Whether the promise of a layer, or this one, holds now."""
+    return (fast or layer._fast).token is SCOPE.token(layer._autocast_dtype)
+
+
+def can_join(layer):
+    """Whether the promise of a model holds on when this layer becomes one of its parts."""
+    return all(
+        part.built and not part._adds_losses and not (part.training and part._in_torch_module)
+        for part in layer._flatten_layers()
+    )

@@ -26,19 +26,22 @@ def fused_pairs(steps, kept):
     calls = Counter(node.operation for node in steps)
     pairs = {}
     for node in steps:
-        # Exactly these classes: a subclass may do something else in `call`.
         if type(node.operation) is not Dense or id(node.outputs[0]) in kept:
             continue
         follow = readers.get(id(node.outputs[0]), ())
-        if len(follow) == 1 and type(follow[0].operation) is Dropout and _takes_only(follow[0]):
+        if len(follow) == 1 and can_fuse(node, follow[0]):
             # A shared Dropout must draw in the order of its calls, and a pair runs earlier.
             if calls[follow[0].operation] == 1:
                 pairs[node] = follow[0]
     return pairs
 
 
-def _takes_only(node):
-    return len(node.args) == 1 and not node.kwargs
+def can_fuse(first, second):
+    """Whether two calls, of which the second alone takes what the first makes, may run as one."""
+    # Exactly these classes: a subclass may do something else in `call`.
+    if type(first.operation) is not Dense or type(second.operation) is not Dropout:
+        return False
+    return len(second.args) == 1 and not second.kwargs
 
 
 class DenseDropout:

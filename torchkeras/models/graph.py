@@ -12,7 +12,7 @@ from torchkeras.core.operation import FunctionOperation, Node
 from torchkeras.core.scopes import spec_scope
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.layer import Layer
-from torchkeras.models.fused_steps import DenseDropout, fused_pairs
+from torchkeras.models.fused_steps import DenseDropout, can_fuse, fused_pairs
 
 
 class Graph:
@@ -50,10 +50,34 @@ class Graph:
             operation: [node for node in operation._inbound_nodes if node in own]
             for operation in self.operations
         }
+        self._numbers = {node: i for calls in self.calls.values() for i, node in enumerate(calls)}
         self.steps = self._in_recorded_order(found)
         starts = dict.fromkeys(self.starts)  # each once
         self.nodes = [*(start._inbound_nodes[0] for start in starts), *self.steps]
+        self._functions = None  # those of a graph that is a chain, which `run` calls in turn
         self.run = self._compile()
+
+    def append(self, node):
+        """Put a call on top of a chain, in the time of one step; False where that cannot be done.
+
+        Args:
+            node: Node of an operation whose name is new here.
+        """
+        (output,) = self.outputs if len(self.outputs) == 1 else (None,)
+        if self._functions is None or node.operation in self.calls or not _is_link(node, output):
+            return False
+        below = self.steps[-1]
+        if can_fuse(below, node):
+            self._functions[-1] = DenseDropout(below.operation, node.operation)
+        else:
+            self._functions.append(_callable(node.operation))
+        self.operations.append(node.operation)
+        self.calls[node.operation] = [node]
+        self._numbers[node] = 0
+        self.steps.append(node)
+        self.nodes.append(node)
+        self.outputs = list(node.outputs)
+        return True
 
     def is_start(self, node):
         """Whether a node is that of an InputLayer of this graph."""
@@ -75,8 +99,7 @@ class Graph:
         node = self.node_of(symbol)
         if id(symbol) in self._places:
             return node.operation, 0, 0
-        place = [id(call) for call in self.calls[node.operation]].index(id(node))
-        return node.operation, place, symbol._keras_history.tensor_index
+        return node.operation, self._numbers[node], symbol._keras_history.tensor_index
 
     def _sort_nodes(self):
         """Nodes, parents before children, and the order in which operations were met."""
@@ -159,7 +182,8 @@ class Graph:
             return _callable(node.operation)
 
         if self._is_chain():
-            return _chain([callable_of(node) for node in steps])
+            self._functions = [callable_of(node) for node in steps]
+            return _chain(self._functions)
         slots = dict(self._places)
         size = len(self.inputs)
         for node in self.steps:
@@ -213,8 +237,7 @@ class Graph:
             return False
         current = self.inputs[0]
         for node in self.steps:
-            alone = len(node.args) == 1 and node.args[0] is current and not node.kwargs
-            if not alone or len(node.outputs) != 1:
+            if not _is_link(node, current):
                 return False
             current = node.outputs[0]
         return current is self.outputs[0]
@@ -238,6 +261,12 @@ def _start_of(symbol):
     if isinstance(operation, InputLayer):
         return operation
     return InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype, name=symbol.name)
+
+
+def _is_link(node, symbol):
+    """Whether a call takes this symbol alone, and gives one."""
+    takes_it = len(node.args) == 1 and node.args[0] is symbol and not node.kwargs
+    return takes_it and len(node.outputs) == 1
 
 
 def _callable(operation):

@@ -12,6 +12,7 @@ from torch import nn
 
 from torchkeras.core import naming, tree
 from torchkeras.core.checks import check_custom_objects
+from torchkeras.core.claims import ClaimLimit
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import (
     custom_object_scope,
@@ -57,6 +58,7 @@ class Model(Trainer, Layer):
 
     _plain_attributes = Layer._plain_attributes | {
         "_layer_keys",
+        "_layer_numbers",
         # Callbacks may set them after each batch, and no graph depends on them.
         "stop_training",
         "stop_evaluating",
@@ -95,6 +97,9 @@ class Model(Trainer, Layer):
     call._is_default = True
 
     def __setattr__(self, name, value):
+        if name in self._plain_attributes:
+            super().__setattr__(name, value)
+            return
         # Only models made of a graph or a stack have such keys.
         keys = self.__dict__.get("_layer_keys", ())
         if keys and isinstance(value, nn.Module):
@@ -115,7 +120,7 @@ class Model(Trainer, Layer):
             )
         # An attribute of the user's own: the layer makes way and takes another key.
         del self._modules[name]
-        self._layer_keys = [key for key in keys if key != name]
+        self._layer_keys = dict.fromkeys(key for key in keys if key != name)
         super().__setattr__(name, value)
         register_layers(self, self._graph_layers())
 
@@ -353,6 +358,9 @@ def _symbols(shape):
     return [_symbols(item) for item in shape]
 
 
+_FREE_BYTES = 96 * 2**20  # of lists and tables that a description may ask for beside its length
+
+
 def model_from_json(json_string, custom_objects=None):
     """The model that `to_json` described, with fresh weights.
 
@@ -362,6 +370,7 @@ def model_from_json(json_string, custom_objects=None):
 
     Raises:
         ValueError: the text is no JSON, or describes nothing that is known.
+        TypeError: it gives an object arguments that it does not take.
 
     Example:
 
@@ -392,9 +401,13 @@ def model_from_json(json_string, custom_objects=None):
     model = None
     if isinstance(config, dict):
         try:
-            model = deserialize_keras_object(config, custom_objects=custom_objects)
-        except RecursionError as error:
-            raise ValueError(nested) from error
+            with ClaimLimit(_FREE_BYTES + 16 * len(json_string)):
+                model = deserialize_keras_object(config, custom_objects=custom_objects)
+        except NotImplementedError as error:
+            raise ValueError(
+                "`json_string` must be what `model.to_json()` returned. Received: "
+                f"{_short(json_string)}, which describes no whole model: {error}"
+            ) from error
     if not isinstance(model, Model):
         raise ValueError(
             "`json_string` must be what `model.to_json()` returned. Received: "
@@ -424,7 +437,7 @@ def register_layers(model, layers):
     # An automatic name makes way for a given one, wherever that stands.
     names = [_key_of(type(layer).__name__, layer.name) for layer in layers]
     given = {key for key, is_automatic in names if not is_automatic}
-    keys, numbers = [], {}
+    keys, numbers = {}, {}  # keys in order, to be found at once
     for layer, (base, is_automatic) in zip(layers, names, strict=True):
         if id(layer) in attributes:
             continue
@@ -436,8 +449,37 @@ def register_layers(model, layers):
         model._hand_down_mode(layer)
         modules[key] = layer
         taken.add(key)
-        keys.append(key)
-    model._layer_keys = keys
+        keys[key] = None
+    model._layer_keys, model._layer_numbers = keys, (numbers, given)
+
+
+def register_next_layer(model, layer):
+    """Make `layer`, the last of a model's graph, a child like those before it, which are already.
+
+    The names are those that `register_layers` gives, in the time of one layer where it can be.
+    """
+    keys, modules = model.__dict__.get("_layer_keys", ()), model._modules
+    base, is_automatic = _key_of(type(layer).__name__, layer.name)
+    # Where some are attributes, or an automatic name makes way, all are looked at.
+    if len(keys) != len(modules) or (not is_automatic and base in modules):
+        register_layers(model, model._graph_layers())
+        return
+    numbers, given = model._layer_numbers
+    key, number = base, numbers.get(base, 0)
+    while (
+        key in modules
+        or key in model._parameters
+        or key in model._buffers
+        or (is_automatic and key in given)
+    ):
+        number += 1
+        key = f"{base}_{number}"
+    numbers[base] = number
+    if not is_automatic:
+        given.add(base)
+    model._hand_down_mode(layer)
+    modules[key] = layer
+    keys[key] = None
 
 
 @functools.lru_cache(maxsize=4096)

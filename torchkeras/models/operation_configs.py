@@ -7,6 +7,7 @@ import torch
 
 from torchkeras.core import naming, shapes
 from torchkeras.core.arguments import map_leaves
+from torchkeras.core.claims import claim_memory
 from torchkeras.core.dtypes import standardize_dtype
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.operation import (
@@ -268,8 +269,26 @@ def _call_function(operation, settings, *operands, **kwargs):
 
 
 def _call_torch(operation, *args, **kwargs):
+    claim_memory(_BYTES_OF_PART * _count_of_parts(operation, args, kwargs))
     with shapes.without_data():
         return _checked_call(operation, args, kwargs)
+
+
+_BYTES_OF_PART = 4096  # for a symbol, and for the time that making it takes
+_SPLITS = frozenset("tensor_split hsplit vsplit dsplit chunk split split_with_sizes unbind".split())
+
+
+def _count_of_parts(operation, args, kwargs):
+    """How many tensors a function that splits one makes at most; 0 for other functions."""
+    name = getattr(operation.call, "__name__", "")
+    if name not in _SPLITS:
+        return 0
+    sizes = [size for x in args[:1] for size in getattr(x, "shape", ()) if isinstance(size, int)]
+    longest = max(sizes, default=1)
+    number = next((x for x in (*args[1:], *kwargs.values()) if isinstance(x, int)), 1)
+    if name in ("tensor_split", "hsplit", "vsplit", "dsplit"):
+        return max(number, 0)
+    return longest if name in ("unbind", "chunk") else longest // max(number, 1)
 
 
 # What a function raises on arguments that it was not made for.

@@ -13,10 +13,11 @@ from torchkeras.core.serialization import (
 )
 from torchkeras.layers.core.input_layer import InputLayer
 from torchkeras.layers.core.torch_module_wrapper import TorchModuleWrapper
-from torchkeras.layers.fast_path import UNSETTLED
+from torchkeras.layers.fast_path import UNSETTLED, can_join, is_settled
 from torchkeras.layers.layer import Layer
 from torchkeras.models.functional import Functional, inputs_by_name
-from torchkeras.models.model import Model, register_layers
+from torchkeras.models.graph import node_of
+from torchkeras.models.model import Model, register_layers, register_next_layer
 
 _GRAPH_PARTS = frozenset(
     "input inputs input_names input_shape output outputs output_names output_shape".split()
@@ -47,7 +48,7 @@ class Sequential(Model):
     torch.Size([2, 1])
     """
 
-    _plain_attributes = Model._plain_attributes | {"_functional", "_stack"}
+    _plain_attributes = Model._plain_attributes | {"_functional", "_names", "_stack"}
 
     def __new__(cls, *args, **kwargs):
         return Layer.__new__(cls, *args, **kwargs)
@@ -55,6 +56,7 @@ class Sequential(Model):
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
         self._stack = []  # the layers, an InputLayer first where there is one
+        self._names = set()  # of layers that are, or once were, in the stack
         self._functional = None
         if layers is not None and not isinstance(layers, (list, tuple)):
             layers = [layers]
@@ -80,12 +82,11 @@ class Sequential(Model):
         >>> model.output_shape
         (None, 2)
         """
-        before, functional = list(self._stack), self._functional
+        before, functional, fast = list(self._stack), self._functional, self._fast
         self._push(layer)
         try:
             if rebuild and functional is not None:
-                with self._name_scope():
-                    self._connect(functional.input, self._stack[-1](functional.output))
+                self._extend(functional, fast)
             elif rebuild:
                 self._rebuild()
         except Exception:
@@ -96,13 +97,36 @@ class Sequential(Model):
                     self._connect(functional.input, functional.output)
             raise
 
+    def _extend(self, functional, fast):
+        """Connect the top layer with those below, in the time of one layer where it can be.
+
+        Args:
+            functional: the _Stack of those below, which becomes that of all.
+            fast: FastPath that this model had before.
+        """
+        layer = self._stack[-1]
+        with self._name_scope():
+            output = layer(functional.output)
+            if not functional.append(output):
+                self._connect(functional.input, output)
+                return
+            naming.auto_name("Functional")
+            self._functional = functional
+            self.built = True
+            if is_settled(self, fast) and is_settled(functional) and can_join(layer):
+                self._fast = fast
+                return
+            functional._fast = UNSETTLED
+            functional._decide_fast_path(functional._spec_of_call())
+            self._decide_fast_path(self._spec_of_call())
+
     def _push(self, *layers):
-        names = {layer.name for layer in self._stack}
         for layer in map(self._as_layer, layers):
-            if layer.name in names:
+            name = layer.name
+            if name in self._names and any(other.name == name for other in self._stack):
                 raise ValueError(
                     "The layers of a Sequential must have different names. Received: a second "
-                    f"layer named '{layer.name}'. The names so far are "
+                    f"layer named '{name}'. The names so far are "
                     f"{[other.name for other in self._stack]}."
                 )
             if isinstance(layer, InputLayer) and self._stack:
@@ -113,9 +137,14 @@ class Sequential(Model):
             shape = layer.__dict__.get("_input_shape_arg")
             if not self._stack and shape is not None:
                 self._stack.append(InputLayer(batch_shape=(None, *shape)))
+                self._names.add(self._stack[0].name)
             self._stack.append(layer)
-            names.add(layer.name)
-        self._forget_graph()
+            self._names.add(name)
+        self._drop_graph()
+        if len(layers) == 1 and "_layer_numbers" in self.__dict__:
+            register_next_layer(self, self._stack[-1])
+        else:
+            register_layers(self, self.layers)
 
     def _as_layer(self, layer):
         if isinstance(layer, Layer):
@@ -162,11 +191,14 @@ class Sequential(Model):
         return layer
 
     def _forget_graph(self):
+        self._drop_graph()
+        register_layers(self, self.layers)
+
+    def _drop_graph(self):
         self.built = False
         self._functional = None
         self._build_shapes = None
         self._fast = UNSETTLED
-        register_layers(self, self.layers)
 
     def _rebuild(self):
         if len(self._stack) < 2:
@@ -199,6 +231,7 @@ class Sequential(Model):
             x = layer(x)
         if isinstance(start, KerasTensor) and not isinstance(self._stack[0], InputLayer):
             self._stack.insert(0, start._keras_history.operation)
+            self._names.add(self._stack[0].name)
         self._connect(start, x)
 
     def _start(self, input_shape):
@@ -414,6 +447,18 @@ class _Stack(Functional):
     """
 
     _checks_sizes = False
+
+    def append(self, output):
+        """Put the layer that made `output` on top; False where it is no plain step."""
+        node = node_of(output)
+        if not self._plain_output or node is None or output is not node.outputs[0]:
+            return False
+        if not self._graph.append(node):
+            return False
+        self._outputs, self._outputs_struct = self._graph.outputs, output
+        self.output_names = [node.operation.name]
+        register_next_layer(self, node.operation)
+        return True
 
 
 def _reads_text(layer):

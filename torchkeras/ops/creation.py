@@ -8,7 +8,7 @@ import torch
 
 from torchkeras.core import config
 from torchkeras.core.convert import convert_to_tensor
-from torchkeras.core.dtypes import result_type, to_torch_dtype
+from torchkeras.core.dtypes import result_type, standardize_dtype, to_torch_dtype
 from torchkeras.core.operation import op, op_names
 from torchkeras.ops import shape_rules as rules
 from torchkeras.ops.operands import all_tensors
@@ -221,7 +221,14 @@ def arange(start, stop=None, step=None, dtype=None):
     return torch.arange(start, stop, 1 if step is None else step, **_facts(dtype))
 
 
-@op(shape=rules.linspace)
+def _linspace_dtype(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+    # Without a run, which makes all the values.
+    values = standardize_dtype(dtype or _common_dtype(start, stop, 0.0))
+    step = values if to_torch_dtype(values).is_floating_point else "float32"
+    return [values, step] if retstep else values
+
+
+@op(shape=rules.linspace, dtype=_linspace_dtype)
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     """`num` evenly spaced values from `start` to `stop`.
 

@@ -68,6 +68,20 @@ class MemoryLimit(TorchDispatchMode, Limited):
             )
 
 
+# Factories of one axis, whose size is no list.
+_ROWS = frozenset("arange linspace logspace randperm".split())
+
+
+def _count_of_row(name, args, kwargs):
+    """How many values such a factory makes, or more."""
+    if name == "randperm":
+        return args[0]
+    if name != "arange":
+        return kwargs.get("steps", args[2] if len(args) > 2 else 100)
+    start, end, step = (0, *args, 1) if len(args) == 1 else (*args, 1)[:3]
+    return math.ceil(abs(end - start) / abs(step)) if step else 0
+
+
 def _bytes_asked_for(func, args, kwargs):
     """Size of the tensor that a factory such as `torch.empty` makes; 0 for other functions."""
     name = func.overloadpacket.__name__
@@ -77,7 +91,9 @@ def _bytes_asked_for(func, args, kwargs):
     device = kwargs.get("device") or (args[0].device if made_from_tensor else None)
     if device is not None and torch.device(device).type == "meta":
         return 0
-    if name == "eye":
+    if name in _ROWS:
+        count = _count_of_row(name, args, kwargs)
+    elif name == "eye":
         count = math.prod(arg for arg in args if isinstance(arg, int))
     else:
         sizes = next((arg for arg in args if isinstance(arg, (list, tuple))), ())

@@ -20,7 +20,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from torchkeras.core.files import check_regular
+from torchkeras.core.files import check_regular, open_regular
 from torchkeras.saving.atomic import atomic_write, scratch_folder
 
 _logger = logging.getLogger(__name__)
@@ -195,6 +195,7 @@ def hash_file(path, algorithm="sha256"):
 
     Raises:
         ValueError: `algorithm` is another one.
+        OSError: the path is no regular file, or cannot be read.
 
     Example:
 
@@ -206,7 +207,7 @@ def hash_file(path, algorithm="sha256"):
     'd41d8cd98f00b204e9800998ecf8427e'
     """
     hasher = _hasher(_hash_name(algorithm, None))
-    with open(path, "rb") as file:
+    with open_regular(path, most_bytes=None) as file:
         while chunk := file.read(_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
@@ -273,7 +274,10 @@ def extract_archive(path, folder=".", archive_format="auto"):
                 archive = _open_tar(path)
                 if archive is not None:
                     with archive:
-                        _write_entries(_tar_entries(archive, _Bounds(path)), folder, path)
+                        bounds = _Bounds(path)
+                        entries = _tar_entries(archive, bounds)
+                        _check_rest(archive.fileobj, bounds)
+                        _write_entries(entries, folder, path)
                     return True
         if archive_type == "zip" and zipfile.is_zipfile(path):
             with _damage_told(path), zipfile.ZipFile(path) as archive:
@@ -455,12 +459,16 @@ class _Bounds:
         Raises:
             ValueError: the archive has too many, or they are too large.
         """
-        self._bytes += size_bytes
         self._entries += 1
-        if size_bytes < 0 or self._bytes > _FREE_BYTES + _MAX_RATIO * self._size:
-            raise self._beyond(f"{self._bytes} bytes or more")
+        self.add_rest(size_bytes)
         if self._entries > _FREE_ENTRIES + self._size // _BYTES_AN_ENTRY:
             raise self._beyond(f"{self._entries} entries or more")
+
+    def add_rest(self, size_bytes):
+        """Count bytes that are no entry of their own."""
+        self._bytes += size_bytes
+        if size_bytes < 0 or self._bytes > _FREE_BYTES + _MAX_RATIO * self._size:
+            raise self._beyond(f"{self._bytes} bytes or more")
 
     def check_stored(self, size_bytes):
         """Raise where entries take more bytes of the archive than it has: they share some."""
@@ -508,7 +516,16 @@ def _damage_told(path):
     """Inside, whatever a reader of archives raises on a damaged one is a ValueError."""
     try:
         yield
-    except _DAMAGE as error:
+    except Exception as error:
+        # bz2 has no error of its own, and lzma is not in every Python.
+        # A place before the beginning, in a zip, is an invalid argument (22) of the system.
+        of_coder = (
+            getattr(error, "errno", None) == 22
+            or str(error) == "Invalid data stream"
+            or type(error).__name__ == "LZMAError"
+        )
+        if not (of_coder or isinstance(error, _DAMAGE)):
+            raise
         raise ValueError(
             f"A whole archive was expected. Received: {path}, which cannot be read to its end "
             f"({type(error).__name__}: {str(error)[:500]}). Download it again."
@@ -549,6 +566,16 @@ def _tar_entries(archive, bounds):
         opener = _opener(archive.extractfile, info)
         entries.append(_Entry(info.name, kind, info.size, target, opener))
     return entries
+
+
+def _check_rest(file, bounds):
+    """Read what follows the end of a tar: the checksum of its compressed bytes is there."""
+    try:
+        while chunk := file.read(_CHUNK_BYTES):
+            bounds.add_rest(len(chunk))
+    except gzip.BadGzipFile as error:
+        if "Not a gzipped file" not in str(error):  # other bytes after it are no damage
+            raise
 
 
 def _zip_entries(archive, bounds):

@@ -337,6 +337,16 @@ def test_calls_that_cannot_be_answered_are_errors():
         layer.set_vocabulary(["a", "b"], idf_weights=[1.0, 2.0])
 
 
+def test_a_file_of_words_must_be_text(tmp_path):
+    (tmp_path / "words").write_bytes(b"a\n\xff\n")
+    (tmp_path / "good").write_bytes("a\r\nä\n".encode())
+    with pytest.raises(ValueError, match="UTF-8.*Received: .*words.*0xff"):
+        StringLookup(vocabulary=tmp_path / "words")
+    with pytest.raises(ValueError, match="UTF-8.*Received: .*which is a folder"):
+        StringLookup(vocabulary=tmp_path)
+    assert StringLookup(vocabulary=tmp_path / "good").get_vocabulary() == ["[UNK]", "a", "ä"]
+
+
 def lookup(mode, expected_output_shape):
     return case(
         StringLookup,

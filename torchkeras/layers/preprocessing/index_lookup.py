@@ -1,13 +1,16 @@
 """IndexLookup: what StringLookup and IntegerLookup share."""
 
 import collections
+import io
 import os
 
 import numpy as np
 import torch
 
+from torchkeras.core.claims import claim_memory
 from torchkeras.core.convert import convert_to_numpy, convert_to_tensor
 from torchkeras.core.dtypes import to_torch_dtype
+from torchkeras.core.files import open_regular
 from torchkeras.core.serialization import is_deserializing
 from torchkeras.core.strings import is_text
 from torchkeras.layers.built_at_init import mark_built
@@ -22,6 +25,8 @@ from torchkeras.layers.preprocessing.category_vectors import (
 )
 from torchkeras.layers.preprocessing.tables import Tables
 from torchkeras.layers.preprocessing.vocabulary_files import VocabularyFiles
+
+_BYTES_OF_TOKEN = 1024  # in lists and tables, and for the time that these take
 
 
 class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
@@ -59,6 +64,7 @@ class IndexLookup(VocabularyFiles, Tables, AdaptableLayer):
     ):
         output_mode = check_mode(output_mode, (*MODES, "tf_idf"))
         _check_int("num_oov_indices", num_oov_indices, 0)
+        claim_memory(_BYTES_OF_TOKEN * num_oov_indices)
         if max_tokens is not None:
             _check_int("max_tokens", max_tokens, 2)
         elif pad_to_max_tokens:
@@ -420,13 +426,14 @@ def _lines(path):
     if is_deserializing():
         refuse_path(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().removesuffix("\n").split("\n")
-    except OSError as error:
+        with open_regular(path) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
+            text = lines.read()
+    except (OSError, UnicodeError) as error:
         raise ValueError(
-            f"`vocabulary` must be a list, or a file that can be read. Received: vocabulary="
-            f"{path!r} ({error.strerror})."
+            "`vocabulary` must be a list, or a file that can be read: UTF-8, a token a line. "
+            f"Received: vocabulary={path!r} ({getattr(error, 'strerror', None) or error})."
         ) from error
+    return text.removesuffix("\n").split("\n")
 
 
 def refuse_path(path):

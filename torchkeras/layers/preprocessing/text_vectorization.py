@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from torchkeras.core.claims import claim_memory
 from torchkeras.core.convert import convert_to_tensor
 from torchkeras.core.keras_tensor import KerasTensor
 from torchkeras.core.serialization import deserialize_keras_object
@@ -21,6 +22,8 @@ from torchkeras.layers.preprocessing.text_tokens import (
     split_text,
     standardize_text,
 )
+
+_BYTES_OF_WIDTH = 1024  # of ngrams
 
 
 class TextVectorization(AdaptableLayer):
@@ -117,6 +120,8 @@ class TextVectorization(AdaptableLayer):
         output_mode = check_mode(output_mode, (*MODES, "tf_idf"))
         _check_choice("standardize", standardize, STANDARDIZATIONS)
         _check_choice("split", split, SPLITS)
+        if _is_size(ngrams):
+            claim_memory(_BYTES_OF_WIDTH * ngrams)
         widths = tuple(range(1, ngrams + 1)) if _is_size(ngrams) else ngrams
         if widths is not None and not (
             isinstance(widths, tuple) and widths and all(map(_is_size, widths))
