@@ -1,16 +1,22 @@
 """Graph: a function of tensors that torch.compile has made one graph of, called at little cost."""
 
 import operator
+import os
+import re
 import types
 
 import torch
 
+from torchkeras import version
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.tracked_module import CHANGES
 
 # Random numbers are drawn by the ops that draw them without a graph: the same seed, the same mask.
 _OPTIONS = {"fallback_random": True}
+# What changes in Python from step to step would need a graph for each.
+_MOST_TRACES = 4
+_OWN_FILES = tuple(os.path.dirname(module.__file__) + os.sep for module in (torch, version))
 
 
 class Graph:
@@ -50,7 +56,8 @@ class Graph:
         """The function's results, after Dynamo has looked."""
         self._direct = self._last = None
         self.was_made = False
-        with torch.no_grad(), torch._dynamo.config.patch(trace_autograd_ops=True):
+        patch = torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=_MOST_TRACES)
+        with torch.no_grad(), patch:
             results = self._function(data)
         if self._code_is_known and self._last is not None:
             self._direct = _DirectCall.make(data, self._variables, results, *self._last)
@@ -128,6 +135,40 @@ class _DirectCall:
             results = self._compiled(*args)
         flat = [None if place is None else results[place] for place in self._order]
         return tree.pack_sequence_as(self._structure, flat)
+
+
+def compile_call(model):
+    """Compile the model's call alone, in as many graphs as it takes."""
+    if model._compiled_call_impl is None:
+        model.__dict__["_compiled_call_impl"] = torch.compile(
+            model._call_impl, options={**_OPTIONS, **(model.jit_options or {})}
+        )
+
+
+def cause_of(error):
+    """Why torch has made no graph: one line, with the place in the user's code.
+
+    Args:
+        error: Exception, Dynamo's or Inductor's.
+    """
+    text = str(error)
+    if type(error).__name__ == "FailOnRecompileLimitHit":
+        return "something in Python changes with the steps, and each change takes another graph"
+    said = re.search(r"'msg': ConstantVariable\(str: '(.*?)'\)", text)
+    if said:
+        cause = said[1]
+    else:
+        lines = [line.strip() for line in text.splitlines()]
+        cause = next((line for line in lines if line), type(error).__name__)
+        cause = cause.removesuffix(".")
+        if "graph_break()" in cause:
+            cause = "torch leaves the graph"
+    places = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)', text)
+    users = [place for place in places if not place[0].startswith(_OWN_FILES)]
+    if users:
+        file, line, function, code = users[-1]
+        cause += f" in {function}: `{code.strip()}` ({os.path.basename(file)}, line {line})"
+    return cause
 
 
 def compile_module(module, inputs, options):

@@ -8,7 +8,7 @@ from torchkeras.core import tree
 from torchkeras.core.user_warnings import warn_user
 from torchkeras.layers.masks import put_masks
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
-from torchkeras.trainers.graph import Graph
+from torchkeras.trainers.graph import Graph, cause_of
 from torchkeras.trainers.known_code import is_known
 
 # Batches of so many shapes get a graph each; those of further ones run without.
@@ -77,7 +77,7 @@ class GraphStep:
                 graph.check()
 
     def _graph(self, data):
-        key = _form_of(data)
+        key = self._form(data)
         found = self._graphs.get(key, 0)
         if isinstance(found, Graph):
             return found
@@ -91,13 +91,17 @@ class GraphStep:
         self._graphs[key] = graph
         return graph
 
+    def _form(self, data):
+        """What a graph is made for; None where there can be none."""
+        return _form_of(data)
+
     def _look_up(self):
         model = self._model
         self._variables = [*model.variables, *model.metrics_variables]
         self._known = is_known(model)
 
     def _refuse(self, error):
-        self.failure = _first_line(error)
+        self.failure = cause_of(error)
         if self._warns:
             warn_user(
                 f"jit_compile: '{self._model.name}' runs without a graph from here on, since "
@@ -225,11 +229,6 @@ def _form_of(data):
         else:
             return None
     return tuple(form)
-
-
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
 
 
 STEPS = {"train_step": TrainGraph, "test_step": TestGraph, "predict_step": PredictGraph}

@@ -15,6 +15,7 @@ from torchkeras.trainers.auto_step import AutoStep
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.graph import can_trace_gradients
+from torchkeras.trainers.own_graph import OWN_STEPS
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
     flat_logs,
@@ -238,12 +239,14 @@ class Steps(Compilation):
         """
         if not overrides(self, name):
             return self._graph_step(name) or default
-        step = getattr(self, name)
+        step, graph = getattr(self, name), self._graph_step(name)
         if takes_state(step):
+            step = graph.by_state if graph else step
             return StatelessStep(self, step, training=name == "train_step")
+        run = graph or step
 
         def checked_step(data):
-            logs = step(data)
+            logs = run(data)
             if name == "train_step":
                 _check_scaled(self)
             if not isinstance(logs, dict):
@@ -258,7 +261,8 @@ class Steps(Compilation):
 
     def _predict_function(self):
         """The function of a batch that gives its outputs."""
-        return stateless_prediction(self) or self._graph_step("predict_step") or self.predict_step
+        graph = self._graph_step("predict_step")
+        return stateless_prediction(self, graph) or graph or self.predict_step
 
     def _graph_step(self, name):
         """The step as a graph, kept from loop to loop; None where it is to run eagerly."""
@@ -272,17 +276,17 @@ class Steps(Compilation):
         return step
 
     def _graph_kind(self, name):
-        if name == "train_step" and self.optimizer.needs_closure:
+        if name == "train_step" and getattr(self.optimizer, "needs_closure", False):
             return None
         if self._uses_graphs():
-            return graph_step.STEPS[name]
+            return (OWN_STEPS if overrides(self, name) else graph_step.STEPS)[name]
         measures = self.jit_auto and name == "train_step" and self._has_whole_steps()
         return AutoStep if measures else None
 
     def _uses_graphs(self):
-        """Whether steps run as graphs: compiled as a whole, where they are the Trainer's own."""
+        """Whether steps run as graphs."""
         # Only where it is asked for: the answer imports torch's compiler.
-        return self.jit_compile and self._has_whole_steps() and can_trace_gradients()
+        return self.jit_compile and can_trace_gradients()
 
     def _has_whole_steps(self):
         """Whether a step is the Trainer's from its beginning to its end."""

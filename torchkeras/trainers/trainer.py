@@ -30,6 +30,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.data_checks import check_validation_data, check_values
 from torchkeras.trainers.epoch_iterator import EpochIterator
+from torchkeras.trainers.graph import compile_call
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
 from torchkeras.trainers.resuming import keeps_position, set_metrics, with_backup
@@ -79,6 +80,9 @@ class Trainer(Steps):
             return parameter.device
         return config.default_device()
 
+    def _uses_graphs(self):
+        return isinstance(self._replica, OneProcess) and super()._uses_graphs()
+
     def _has_whole_steps(self):
         # In one of several processes gradients are reduced while the backward pass runs.
         return isinstance(self._replica, OneProcess) and super()._has_whole_steps()
@@ -117,8 +121,8 @@ class Trainer(Steps):
         """Put in place what every loop needs, once the model is built."""
         if self.jit_compile:
             kernels.load()  # a trace takes what is loaded by then
-            if self._compiled_call_impl is None and not self._uses_graphs():
-                self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
+            if not self._uses_graphs():
+                compile_call(self)
         self._move_metrics(self._device())
         self.__dict__["_running"] = Running(self)
 
