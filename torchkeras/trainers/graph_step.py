@@ -5,7 +5,9 @@ import time
 import torch
 
 from torchkeras.core import tree
+from torchkeras.core.scopes import SCOPE
 from torchkeras.core.user_warnings import warn_user
+from torchkeras.distribution import process_group
 from torchkeras.layers.masks import put_masks
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.graph import Graph, cause_of
@@ -93,7 +95,11 @@ class GraphStep:
 
     def _form(self, data):
         """What a graph is made for; None where there can be none."""
-        return _form_of(data)
+        form, replica = _form_of(data), SCOPE.replica
+        if replica is None or form is None:
+            return form
+        share = replica.share  # of which losses make use
+        return form, share.rows, share.total, share.is_even
 
     def _look_up(self):
         model = self._model
@@ -102,7 +108,7 @@ class GraphStep:
 
     def _refuse(self, error):
         self.failure = cause_of(error)
-        if self._warns:
+        if self._warns and process_group.is_chief():
             warn_user(
                 f"jit_compile: '{self._model.name}' runs without a graph from here on, since "
                 f"torch makes none of its {self.what}: {self.failure}"
@@ -137,6 +143,7 @@ class TrainGraph(GraphStep):
     """A training step: the graph gives the gradients, and the optimizer takes them as it does."""
 
     what = "training step"
+    gives_gradients = True  # the processes of a job average them before the optimizer's update
 
     def _run_eagerly(self, data):
         return self._model._train_on(data)
@@ -161,6 +168,8 @@ class TrainGraph(GraphStep):
 
     def _finish(self, data, results):
         gradients, outputs = results
+        if SCOPE.replica is not None:
+            gradients = SCOPE.replica.scaled_gradients(gradients)
         self._model.optimizer.apply(gradients, self._trainable)
         return self._logs(data, outputs)
 

@@ -289,6 +289,10 @@ class Steps(Compilation):
         return self.jit_compile and can_trace_gradients()
 
     def _has_whole_steps(self):
+        """Whether the clock may choose between graphs and eager steps."""
+        return self._has_standard_steps()
+
+    def _has_standard_steps(self):
         """Whether a step is the Trainer's from its beginning to its end."""
         return not any(overrides(self, name) for name in graph_step.STEPS)
 

@@ -12,6 +12,7 @@ from torchkeras.core import config
 from torchkeras.core.checks import check_whole
 from torchkeras.core.convert import convert_to_numpy
 from torchkeras.distribution import process_group
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.distribution.one_process import OneProcess
 from torchkeras.trainers.argument_checks import (
@@ -81,10 +82,17 @@ class Trainer(Steps):
         return config.default_device()
 
     def _uses_graphs(self):
-        return isinstance(self._replica, OneProcess) and super()._uses_graphs()
+        replica = self._replica
+        whole = isinstance(replica, OneProcess) or self._has_standard_steps()
+        return replica.takes_graphs and whole and super()._uses_graphs()
+
+    def _graph_step(self, name):
+        step = super()._graph_step(name)
+        trains = step is not None and name == "train_step"
+        return step if not trains or self._replica.agrees_on_graph(step.failure) else None
 
     def _has_whole_steps(self):
-        # In one of several processes gradients are reduced while the backward pass runs.
+        # In one of several processes the clock would choose another way than in the others.
         return isinstance(self._replica, OneProcess) and super()._has_whole_steps()
 
     def _join_job(self):
@@ -121,8 +129,15 @@ class Trainer(Steps):
         """Put in place what every loop needs, once the model is built."""
         if self.jit_compile:
             kernels.load()  # a trace takes what is loaded by then
-            if not self._uses_graphs():
+            if not self._uses_graphs() and self._compiled_call_impl is None:
                 compile_call(self)
+                if process_group.is_chief() and not isinstance(self._replica, OneProcess):
+                    own = "gradients of a step of your own are averaged while it runs"
+                    cause = own if self._replica.takes_graphs else "its weights are divided"
+                    warn_user(
+                        f"jit_compile: '{self.name}' has its call compiled, and not its steps: "
+                        f"{cause} among the processes."
+                    )
         self._move_metrics(self._device())
         self.__dict__["_running"] = Running(self)
 
