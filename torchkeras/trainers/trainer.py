@@ -88,8 +88,8 @@ class Trainer(Steps):
 
     def _graph_step(self, name):
         step = super()._graph_step(name)
-        trains = step is not None and name == "train_step"
-        return step if not trains or self._replica.agrees_on_graph(step.failure) else None
+        shared = getattr(step, "gives_gradients", False)
+        return step if not shared or self._replica.agrees_on_graph(step.failure) else None
 
     def _has_whole_steps(self):
         # In one of several processes the clock would choose another way than in the others.
