@@ -294,6 +294,19 @@ def test_what_callbacks_change_counts():
     assert np.abs(without[1][0] - found[1][0]).max() > 0.1
 
 
+def test_metrics_in_float64_count():
+    """Torch 2.13 drops what a graph writes to a float64 scalar on the CPU."""
+    keras.config.set_floatx("float64")
+    try:
+        model = mlp()
+        model.compile("sgd", **SPARSE, jit_compile=True)
+        model.fit(X[:20], LABELS[:20], batch_size=5, verbose=0)
+    finally:
+        keras.config.set_floatx("float32")
+    assert model._graph_steps["train_step"].failure is None
+    assert [float(v.value) for v in model.metrics_variables if "count" in v.path] == [20, 20]
+
+
 def test_a_weight_in_another_tensor_counts():
     model = mlp()
     model.compile("sgd", **SPARSE, jit_compile=True)

@@ -4,6 +4,7 @@ import operator
 import os
 import re
 import types
+import warnings
 
 import torch
 
@@ -42,6 +43,8 @@ class Graph:
     """
 
     def __init__(self, function, variables, code_is_known, options=None):
+        # What we keep in such caches depends on their arguments alone.
+        warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
         self._function = torch.compile(
             _own_code(function), fullgraph=True, dynamic=False, backend=self._compile
         )
@@ -74,6 +77,7 @@ class Graph:
         self._direct = None
 
     def _compile(self, module, inputs):
+        _keep_writes_to_scalars(module)
         compiled = compile_module(module, inputs, self._options)
         self.was_made = True
 
@@ -169,6 +173,20 @@ def cause_of(error):
         file, line, function, code = users[-1]
         cause += f" in {function}: `{code.strip()}` ({os.path.basename(file)}, line {line})"
     return cause
+
+
+def _keep_writes_to_scalars(module):
+    """Let torch not trace again for the sake of float64 scalars on the CPU.
+
+    It would, to make constants of those that are read as numbers, and in the second trace torch
+    2.13 drops what is written to the others: a metric in float64 would count nothing.
+    """
+    from torch._dynamo.symbolic_convert import TensorifyState
+
+    for node in module.graph.nodes:
+        number = getattr(node.meta.get("example_value"), "item_memo", None)
+        if node.op == "placeholder" and isinstance(number, torch.SymFloat):
+            TensorifyState.specialize(str(number.node._expr))
 
 
 def compile_module(module, inputs, options):
