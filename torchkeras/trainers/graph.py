@@ -1,5 +1,6 @@
 """Graph: a function of tensors that torch.compile has made one graph of, called at little cost."""
 
+import contextlib
 import operator
 import os
 import re
@@ -77,8 +78,8 @@ class Graph:
         self._direct = None
 
     def _compile(self, module, inputs):
-        _keep_writes_to_scalars(module)
-        compiled = compile_module(module, inputs, self._options)
+        with _writes_to_scalars_kept(module):
+            compiled = compile_module(module, inputs, self._options)
         self.was_made = True
 
         def run(*args):
@@ -175,18 +176,28 @@ def cause_of(error):
     return cause
 
 
-def _keep_writes_to_scalars(module):
+@contextlib.contextmanager
+def _writes_to_scalars_kept(module):
     """Let torch not trace again for the sake of float64 scalars on the CPU.
 
     It would, to make constants of those that are read as numbers, and in the second trace torch
     2.13 drops what is written to the others: a metric in float64 would count nothing.
     """
     from torch._dynamo.symbolic_convert import TensorifyState
+    from torch.fx.experimental.symbolic_shapes import SymT, symbol_is_type
 
+    shapes = torch._guards.TracingContext.get().fake_mode.shape_env
+    numbers = {str(s) for s in shapes.backed_var_to_val if symbol_is_type(s, SymT.FLOAT)}
     for node in module.graph.nodes:
-        number = getattr(node.meta.get("example_value"), "item_memo", None)
-        if node.op == "placeholder" and isinstance(number, torch.SymFloat):
-            TensorifyState.specialize(str(number.node._expr))
+        value = node.meta.get("example_value")
+        if node.op == "placeholder" and isinstance(value, torch.SymFloat):
+            numbers.discard(str(value.node._expr))  # a number indeed
+    added = numbers - TensorifyState.force_specializations
+    TensorifyState.force_specializations.update(added)
+    try:
+        yield
+    finally:
+        TensorifyState.force_specializations.difference_update(added)
 
 
 def compile_module(module, inputs, options):
