@@ -68,13 +68,18 @@ class AutoStep:
             return self._run(data)
         if self._steps_to_come is not None:
             self._steps_to_come -= 1
-        start = time.perf_counter()
+        start = self._now()
         logs = self._run(data)
         times = self._times[self._kind]
-        times.append(time.perf_counter() - start)
+        times.append(self._now() - start)
         if len(times) >= _SKIPPED + _TIMED:
             self._decide()
         return logs
+
+    def _now(self):
+        if self._model._device().type == "cuda":
+            torch.cuda.synchronize()  # a step has then done what it has begun
+        return time.perf_counter()
 
     def _run(self, data):
         return self._graph(data) if self._kind == "graph" else self._model._train_on(data)

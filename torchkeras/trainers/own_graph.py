@@ -20,6 +20,15 @@ class OwnStep(GraphStep):
 
     name, what = "train_step", "training step"
 
+    def __init__(self, model, running, warns=True):
+        super().__init__(model, running, warns)
+        self._step = getattr(model, self.name)
+        self._takes_state = takes_state(self._step)
+
+    def fits(self, running):
+        """Whether the graphs are those of this step, in a loop that has looked up `running`."""
+        return super().fits(running) and getattr(self._model, self.name) == self._step
+
     def by_state(self, state, data):
         """The step, where it has JAX's form."""
         return self((state, data))
@@ -38,8 +47,7 @@ class OwnStep(GraphStep):
         compile_call(self._model)
 
     def _run_eagerly(self, data):
-        step = getattr(self._model, self.name)
-        return step(*data) if self._takes_state else step(data)
+        return self._step(*data) if self._takes_state else self._step(data)
 
     def _function(self):
         model, name = self._model, self.name
@@ -56,10 +64,6 @@ class OwnStep(GraphStep):
 
     def _finish(self, data, results):
         return results
-
-    @property
-    def _takes_state(self):
-        return takes_state(getattr(self._model, self.name))
 
 
 class OwnTestStep(OwnStep):

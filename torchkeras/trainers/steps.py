@@ -14,7 +14,7 @@ from torchkeras.trainers import graph_step
 from torchkeras.trainers.auto_step import AutoStep
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
-from torchkeras.trainers.graph import can_trace_gradients
+from torchkeras.trainers.graph import can_trace_gradients, compile_call
 from torchkeras.trainers.own_graph import OWN_STEPS
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
@@ -277,6 +277,13 @@ class Steps(Compilation):
 
     def _graph_kind(self, name):
         if name == "train_step" and getattr(self.optimizer, "needs_closure", False):
+            if self.jit_compile and self._compiled_call_impl is None:
+                compile_call(self)
+                kind = type(self.optimizer.optimizer).__name__
+                warn_user(
+                    f"jit_compile: '{self.name}' has its call compiled, and not its training "
+                    f"step: torch's {kind} computes the loss several times a step."
+                )
             return None
         if self._uses_graphs():
             return (OWN_STEPS if overrides(self, name) else graph_step.STEPS)[name]
