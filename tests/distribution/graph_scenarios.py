@@ -1,5 +1,7 @@
 """What is trained as graphs in several processes; without Inductor, which takes seconds a graph."""
 
+import warnings
+
 import numpy as np
 import torch
 
@@ -37,13 +39,11 @@ def train(model, *data, traces=True, batch_size=10, epochs=3, callbacks=(), **co
     finally:
         graph.compile_module = compiler
     if several:
-        steps = model._graph_steps.items()
-        failures = {name: step.failure for name, step in steps}
+        failures = {name: step.failure for name, step in model._graph_steps.items()}
         assert set(failures) == {"train_step", "test_step", "predict_step"}, failures
         assert (failures["train_step"] is None) == traces, failures
-        assert traces is False or any(
-            isinstance(each, graph.Graph) for each in model._graph_steps["train_step"]._graphs.values()
-        )
+        made = model._graph_steps["train_step"]._graphs.values()
+        assert not traces or any(isinstance(each, graph.Graph) for each in made)
     found = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
     found.update({f"log_{k}": np.array(v) for k, v in history.history.items()})
     found.update({f"evaluated_{k}": np.array(v) for k, v in evaluated.items()})
@@ -122,8 +122,6 @@ class Unused(keras.Model):
 
 
 def unused_weights():
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return train(Unused(), X, Y, optimizer="adam", loss="mse")

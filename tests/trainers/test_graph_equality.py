@@ -4,6 +4,8 @@ Each model takes seconds of Inductor. So a model has many outputs, with a loss o
 another family each; and optimizers, which stay outside of the graph, share one that torch keeps.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -64,24 +66,25 @@ def check(make, x, y, **arguments):
 
 # Optimizers
 
-O = keras.optimizers
+KINDS = keras.optimizers
 OPTIMIZERS = {
-    name: (lambda cls=getattr(O, name): cls(learning_rate=0.01))
+    name: functools.partial(getattr(KINDS, name), learning_rate=0.01)
     for name in (
         "Adadelta Adafactor Adagrad Adam Adamax AdamW Ftrl Lamb Lion Muon Nadam RMSprop SGD "
         "ScheduleFreeAdamW"
     ).split()
-    if hasattr(O, name)
 }
 OPTIMIZERS |= {
-    "clipnorm": lambda: O.Adam(0.01, clipnorm=0.1),
-    "clipvalue": lambda: O.SGD(0.01, clipvalue=0.01),
-    "global_clipnorm": lambda: O.SGD(0.1, momentum=0.9, nesterov=True, global_clipnorm=0.1),
-    "accumulation": lambda: O.Adam(0.01, gradient_accumulation_steps=3, weight_decay=0.01),
-    "average": lambda: O.Adam(0.01, amsgrad=True, use_ema=True, ema_overwrite_frequency=7),
-    "schedule": lambda: O.RMSprop(O.schedules.CosineDecay(0.01, 60, warmup_steps=9), centered=True),
-    "loss_scale": lambda: O.LossScaleOptimizer(O.Adam(0.01), dynamic_growth_steps=9),
-    "fixed_scale": lambda: O.SGD(0.1, loss_scale_factor=64.0),
+    "clipnorm": lambda: KINDS.Adam(0.01, clipnorm=0.1),
+    "clipvalue": lambda: KINDS.SGD(0.01, clipvalue=0.01),
+    "global_clipnorm": lambda: KINDS.SGD(0.1, momentum=0.9, nesterov=True, global_clipnorm=0.1),
+    "accumulation": lambda: KINDS.Adam(0.01, gradient_accumulation_steps=3, weight_decay=0.01),
+    "average": lambda: KINDS.Adam(0.01, amsgrad=True, use_ema=True, ema_overwrite_frequency=7),
+    "schedule": lambda: KINDS.RMSprop(
+        KINDS.schedules.CosineDecay(0.01, 60, warmup_steps=9), centered=True
+    ),
+    "loss_scale": lambda: KINDS.LossScaleOptimizer(KINDS.Adam(0.01), dynamic_growth_steps=9),
+    "fixed_scale": lambda: KINDS.SGD(0.1, loss_scale_factor=64.0),
     "torch": lambda: torch.optim.NAdam,
 }
 
@@ -148,7 +151,7 @@ def test_losses(weights):
             for name, (_, activation, _) in LOSSES.items()
         }
         losses = {name: loss for name, (loss, _, _) in LOSSES.items()}
-        return keras.Model(inputs, outputs), {"optimizer": O.SGD(0.01), "loss": losses}
+        return keras.Model(inputs, outputs), {"optimizer": KINDS.SGD(0.01), "loss": losses}
 
     y = {name: target for name, (_, _, target) in LOSSES.items()}
     given = {name: WEIGHTS for name in LOSSES if name != "of_torch"}  # it gives one number
@@ -229,7 +232,7 @@ def test_metrics():
         }
         metrics = {name: made() for name, (_, _, made) in METRICS.items()}
         compilation = {
-            "optimizer": O.SGD(0.01),
+            "optimizer": KINDS.SGD(0.01),
             "loss": dict.fromkeys(METRICS, "mse"),
             "metrics": metrics,
             "weighted_metrics": {"bits": [M.AUC(name="weighted")], "numbers": ["mae"]},

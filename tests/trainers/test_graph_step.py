@@ -318,6 +318,62 @@ def test_a_weight_in_another_tensor_counts():
     assert model.predict(X, batch_size=11, verbose=0).dtype == np.float64
 
 
+def test_memory_that_changes_within_an_epoch_counts():
+    """A Parameter stays the same object while its `.data` becomes another tensor."""
+
+    class Swap(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            if batch == 1:
+                weight = self.model.layers[-1].kernel.value
+                weight.data = torch.zeros_like(weight, dtype=torch.float64)
+
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    found = model.predict(np.tile(X, (2, 1)), batch_size=11, verbose=0, callbacks=[Swap()])
+    assert np.abs(found[:22] - 1 / 3).min() > 1e-4
+    np.testing.assert_allclose(found[22:], 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Model 'functional' expects inputs in the structure")
+def test_data_in_another_structure_has_a_graph_of_its_own():
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    model = keras.Model({"a": a, "b": b}, layers.Subtract()([a, b]))
+    model.compile("sgd", "mse", jit_compile=True)
+    ones, zeros = np.ones((3, 2), "float32"), np.zeros((3, 2), "float32")
+
+    def batches():
+        for _ in range(3):
+            yield ({"a": ones, "b": zeros},)
+            yield ([ones, zeros],)
+            yield ({"b": ones, "a": zeros},)
+
+    found = model.predict(batches(), verbose=0).reshape(-1, 6)
+    assert found.tolist() == [[1] * 6, [1] * 6, [-1] * 6] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own modules
+def test_what_inductor_makes_in_python_only_is_made_there(monkeypatch):
+    from torch._inductor import compile_fx as inductor
+
+    compile_fx, tries = inductor.compile_fx, []
+
+    def no_wrapper(module, inputs, config_patches=None, **options):
+        if config_patches is not None:  # else it is its own call of itself
+            tries.append(config_patches.get("cpp_wrapper", False))
+            if tries[-1]:
+                raise NotImplementedError("in C++")
+        return compile_fx(module, inputs, config_patches=config_patches, **options)
+
+    monkeypatch.setattr(inductor, "compile_fx", no_wrapper)
+    model = mlp()
+    model.compile("sgd", **SPARSE, jit_compile=True)
+    expected = model.predict_on_batch(X[:11])
+    found = model.predict(X, batch_size=11, verbose=0)
+    np.testing.assert_allclose(found[:11], expected, rtol=1e-5)
+    assert tries == [True, False] and not model._graph_steps["predict_step"].failure
+
+
 def test_what_has_no_graph_runs_eagerly_and_says_why():
     class Branching(UserModel):
         def call(self, x):

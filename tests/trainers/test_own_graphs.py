@@ -82,17 +82,13 @@ class ByState(keras.Model):
     """JAX's form, in all three steps."""
 
     def loss_and_updates(self, trainable, non_trainable, x, y, training=True):
-        y_pred, non_trainable = self.stateless_call(
-            trainable, non_trainable, x, training=training
-        )
+        y_pred, non_trainable = self.stateless_call(trainable, non_trainable, x, training=training)
         return self.compute_loss(x, y, y_pred), (y_pred, non_trainable)
 
     def train_step(self, state, data):
         trainable, non_trainable, optimizer_variables, metrics_variables = state
         differentiated = keras.autograd.value_and_grad(self.loss_and_updates, has_aux=True)
-        (loss, (y_pred, non_trainable)), gradients = differentiated(
-            trainable, non_trainable, *data
-        )
+        (loss, (y_pred, non_trainable)), gradients = differentiated(trainable, non_trainable, *data)
         trainable, optimizer_variables = self.optimizer.stateless_apply(
             optimizer_variables, gradients, trainable
         )

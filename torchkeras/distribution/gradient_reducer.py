@@ -84,9 +84,7 @@ class GradientReducer:
 
     # A step
 
-    def begin(
-        self, weight, own_step, overlaps, communicates=True, accumulated=False, given=False
-    ):
+    def begin(self, weight, own_step, overlaps, communicates=True, accumulated=False, given=False):
         """Expect the gradients of a step.
 
         Args:

@@ -51,18 +51,20 @@ def dense(x, kernel, bias=None, activation=codes.NONE, rate=0.0, seed_generator=
         x, kernel, bias = _promote(x, kernel, bias)
     products = x.numel() * kernel.shape[-1]
     least = _LEAST_PRODUCTS if x.is_cpu and not compiled.mkl_is_slow else _LEAST_NARROW_PRODUCTS
-    if (
-        reaches(products, least)
-        and type(activation) is int
-        and _fuses(products, x, kernel, bias, activation, rate)
-    ):
-        return _fused(x, kernel, bias, activation, rate, seed_generator)
+    has_code = type(activation) is int
+    fused = (activation, rate) if has_code else (codes.NONE, 0.0)
+    if reaches(products, least) and _fuses(products, x, kernel, bias, *fused):
+        y = _fused(x, kernel, bias, *fused, seed_generator)
+        if has_code:
+            return y
+        y = activation(y)
+        return dropout(y, rate, seed_generator) if rate else y
     if bias is not None and x.dim() == 2:
         y = torch.addmm(bias, x, kernel)
     else:
         y = _plus(torch.matmul(x, kernel), bias)
     if activation:
-        y = codes.PLAIN[activation](y) if type(activation) is int else activation(y)
+        y = codes.PLAIN[activation](y) if has_code else activation(y)
     return dropout(y, rate, seed_generator) if rate else y
 
 

@@ -11,6 +11,7 @@ import torch
 
 from torchkeras.core.scopes import SCOPE
 
+_SCHEMA = "update(int number, Tensor?[] grads, int[] places, Tensor(a!)[] touched) -> ()"
 _LIBRARY = None  # made when the first graph needs the op
 _IN_GRAPHS = weakref.WeakValueDictionary()  # number -> GraphUpdate
 
@@ -104,6 +105,8 @@ def _define():
     global _LIBRARY
     if _LIBRARY is None:
         _LIBRARY = torch.library.Library("torchkeras", "FRAGMENT")
-        _LIBRARY.define("update(int number, Tensor?[] grads, int[] places, Tensor(a!)[] touched) -> ()")
+        _LIBRARY.define(
+            "update(int number, Tensor?[] grads, int[] places, Tensor(a!)[] touched) -> ()"
+        )
         _LIBRARY.impl("update", _update, "CompositeExplicitAutograd")
         _LIBRARY.impl("update", lambda number, grads, places, touched: None, "Meta")

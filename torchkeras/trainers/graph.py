@@ -1,24 +1,24 @@
 """Graph: a function of tensors that torch.compile has made one graph of, called at little cost."""
 
 import contextlib
+import copy
 import operator
-import os
-import re
 import types
 import warnings
 
 import torch
 
-from torchkeras import version
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.tracked_module import CHANGES
+from torchkeras.trainers.trace_faults import writes_to_scalars_kept
 
 # Random numbers are drawn by the ops that draw them without a graph: the same seed, the same mask.
 _OPTIONS = {"fallback_random": True}
 # What changes in Python from step to step would need a graph for each.
 _MOST_TRACES = 4
-_OWN_FILES = tuple(os.path.dirname(module.__file__) + os.sep for module in (torch, version))
+# The code between the kernels in C++ as well, not in Python: 0.84 to 0.96 of the time of a step.
+_CPU_OPTIONS = {"cpp_wrapper": True}
 
 
 class Graph:
@@ -64,12 +64,13 @@ class Graph:
         with torch.no_grad(), patch:
             results = self._function(data)
         if self._code_is_known and self._last is not None:
-            self._direct = _DirectCall.make(data, self._variables, results, *self._last)
+            leaves = tree.flatten(data)
+            self._direct = _DirectCall.make(leaves, self._variables, results, *self._last)
         self._last = None
         return results
 
     def ready(self):
-        """The function to call now instead of this one, past Dynamo; None where that must look."""
+        """The function of the data's leaves to call now, past Dynamo; None where that must look."""
         direct = self._direct
         return direct if direct is not None and direct.holds() else None
 
@@ -78,7 +79,7 @@ class Graph:
         self._direct = None
 
     def _compile(self, module, inputs):
-        with _writes_to_scalars_kept(module):
+        with writes_to_scalars_kept(module):
             compiled = compile_module(module, inputs, self._options)
         self.was_made = True
 
@@ -99,47 +100,59 @@ class _DirectCall:
         self._places = places  # pairs (place among the arguments, place among the data's leaves)
         self._slots = [(variable._store, variable._key) for variable in slots.values()]
         self._tensors = [store[key] for store, key in self._slots]
-        self._dtypes = [tensor.dtype for tensor in self._tensors]
+        self._layouts = _layouts(self._tensors)
         self._order = order  # places among the graph's results, None for None
         self._structure = structure
         self._tokens = SCOPE.tokens
         self._changes = CHANGES.count
 
     @classmethod
-    def make(cls, data, variables, results, compiled, args, graph_results):
+    def make(cls, leaves, variables, results, compiled, args, graph_results):
         """A call like the one that Dynamo has just made; None where it cannot be told how."""
-        leaves = {id(leaf): place for place, leaf in enumerate(tree.flatten(data))}
+        places_of_leaves = {id(leaf): place for place, leaf in enumerate(leaves)}
         slots = {id(v._store[v._key]): v for v in variables}
-        places = [(i, leaves[id(arg)]) for i, arg in enumerate(args) if id(arg) in leaves]
+        places = [
+            (i, places_of_leaves[id(arg)])
+            for i, arg in enumerate(args)
+            if id(arg) in places_of_leaves
+        ]
         if any(not isinstance(arg, torch.Tensor) for arg in args):
             return None
         found = {id(result): place for place, result in enumerate(graph_results)}
         flat = tree.flatten(results)
         if any(result is not None and id(result) not in found for result in flat):
             return None
-        kept = [None if id(arg) in leaves else arg for arg in args]
+        kept = [None if id(arg) in places_of_leaves else arg for arg in args]
         used = {id(arg): slots[id(arg)] for arg in kept if id(arg) in slots}
         order = [None if result is None else found[id(result)] for result in flat]
         return cls(compiled, kept, places, used, order, tree.map_structure(lambda _: 0, results))
 
     def holds(self):
         """Whether all is as it was, except for the numbers in the tensors."""
+        tensors = [store[key] for store, key in self._slots]
         return (
             CHANGES.count == self._changes
             and SCOPE.tokens is self._tokens
             and SCOPE.read is None
-            and all(map(operator.is_, [store[key] for store, key in self._slots], self._tensors))
+            and all(map(operator.is_, tensors, self._tensors))
+            and _layouts(tensors) == self._layouts
         )
 
-    def __call__(self, data):
-        leaves = tree.flatten(data)
+    def __call__(self, leaves):
         args = self._args.copy()
         for place, leaf in self._places:
             args[place] = leaves[leaf]
         with torch.no_grad():
             results = self._compiled(*args)
         flat = [None if place is None else results[place] for place in self._order]
+        if type(self._structure) is list:
+            return flat
         return tree.pack_sequence_as(self._structure, flat)
+
+
+def _layouts(tensors):
+    """Where and how tensors lie in memory, which an assignment to `.data` changes."""
+    return [(tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
 
 
 def compile_call(model):
@@ -150,60 +163,22 @@ def compile_call(model):
         )
 
 
-def cause_of(error):
-    """Why torch has made no graph: one line, with the place in the user's code.
+def compile_module(module, inputs, options):
+    """A function that computes what an FX module does, made by Inductor.
 
     Args:
-        error: Exception, Dynamo's or Inductor's.
+        module: FX module.
+        inputs: list of its arguments, fake ones.
+        options: dict of options of `torch._inductor.config`.
     """
-    text = str(error)
-    if type(error).__name__ == "FailOnRecompileLimitHit":
-        return "something in Python changes with the steps, and each change takes another graph"
-    said = re.search(r"'msg': ConstantVariable\(str: '(.*?)'\)", text)
-    if said:
-        cause = said[1]
-    else:
-        lines = [line.strip() for line in text.splitlines()]
-        cause = next((line for line in lines if line), type(error).__name__)
-        cause = cause.removesuffix(".")
-        if "graph_break()" in cause:
-            cause = "torch leaves the graph"
-    places = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)', text)
-    users = [place for place in places if not place[0].startswith(_OWN_FILES)]
-    if users:
-        file, line, function, code = users[-1]
-        cause += f" in {function}: `{code.strip()}` ({os.path.basename(file)}, line {line})"
-    return cause
-
-
-@contextlib.contextmanager
-def _writes_to_scalars_kept(module):
-    """Let torch not trace again for the sake of float64 scalars on the CPU.
-
-    It would, to make constants of those that are read as numbers, and in the second trace torch
-    2.13 drops what is written to the others: a metric in float64 would count nothing.
-    """
-    from torch._dynamo.symbolic_convert import TensorifyState
-    from torch.fx.experimental.symbolic_shapes import SymT, symbol_is_type
-
-    shapes = torch._guards.TracingContext.get().fake_mode.shape_env
-    numbers = {str(s) for s in shapes.backed_var_to_val if symbol_is_type(s, SymT.FLOAT)}
-    for node in module.graph.nodes:
-        value = node.meta.get("example_value")
-        if node.op == "placeholder" and isinstance(value, torch.SymFloat):
-            numbers.discard(str(value.node._expr))  # a number indeed
-    added = numbers - TensorifyState.force_specializations
-    TensorifyState.force_specializations.update(added)
-    try:
-        yield
-    finally:
-        TensorifyState.force_specializations.difference_update(added)
-
-
-def compile_module(module, inputs, options):
-    """A function that computes what an FX module does, made by Inductor."""
     from torch._inductor.compile_fx import compile_fx
 
+    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
+    if all(tensor.device.type == "cpu" for tensor in tensors) and "cpp_wrapper" not in options:
+        # Not all that Inductor makes in Python it makes in C++.
+        with contextlib.suppress(Exception):
+            patches = {**_CPU_OPTIONS, **options}
+            return compile_fx(copy.deepcopy(module), inputs, config_patches=patches)
     return compile_fx(module, inputs, config_patches=options)
 
 

@@ -10,11 +10,13 @@ from torchkeras.core.user_warnings import warn_user
 from torchkeras.distribution import process_group
 from torchkeras.layers.masks import put_masks
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
-from torchkeras.trainers.graph import Graph, cause_of
+from torchkeras.trainers.graph import Graph
 from torchkeras.trainers.known_code import is_known
+from torchkeras.trainers.trace_faults import cause_of
 
 # Batches of so many shapes get a graph each; those of further ones run without.
 _MOST_GRAPHS = 8
+_ONE_TENSOR = {torch.Tensor}
 
 
 class GraphStep:
@@ -46,13 +48,17 @@ class GraphStep:
         self._compile_s = 0.0
         self.failure = self.news = None
 
-    def __call__(self, data):
-        graph = None if self.failure else self._graph(data)
+    def __call__(self, data, batch=None):
+        batch = data if batch is None else batch  # without a state beside it
+        is_flat = type(batch) is tuple and set(map(type, batch)) == _ONE_TENSOR
+        leaves = batch if is_flat else tree.flatten(batch)
+        structure = None if is_flat else repr(tree.map_structure(lambda _: 0, batch))
+        graph = None if self.failure else self._graph(leaves, structure)
         if graph is None:
             return self._run_eagerly(data)
         direct = graph.ready()
         if direct is not None:
-            return self._finish(data, direct(data))
+            return self._finish(data, direct(leaves))
         self._model._clear_losses()  # of a step before: a trace would look at them
         start = time.perf_counter()
         try:
@@ -78,8 +84,8 @@ class GraphStep:
             if isinstance(graph, Graph):
                 graph.check()
 
-    def _graph(self, data):
-        key = self._form(data)
+    def _graph(self, leaves, structure):
+        key = _form_of(leaves, structure)
         found = self._graphs.get(key, 0)
         if isinstance(found, Graph):
             return found
@@ -92,14 +98,6 @@ class GraphStep:
         graph = Graph(self._function(), self._variables, self._known, self._model.jit_options)
         self._graphs[key] = graph
         return graph
-
-    def _form(self, data):
-        """What a graph is made for; None where there can be none."""
-        form, replica = _form_of(data), SCOPE.replica
-        if replica is None or form is None:
-            return form
-        share = replica.share  # of which losses make use
-        return form, share.rows, share.total, share.is_even
 
     def _look_up(self):
         model = self._model
@@ -162,12 +160,12 @@ class TrainGraph(GraphStep):
                 found = torch.autograd.grad(scaled, tensors, allow_unused=True)
             outputs = model._note_batch(x, y, y_pred, sample_weight, loss.detach(), running)
             model._clear_losses()
-            return list(found), outputs
+            return list(found) if outputs is None else (list(found), outputs)
 
         return gradients
 
     def _finish(self, data, results):
-        gradients, outputs = results
+        gradients, outputs = results if type(results) is tuple else (results, None)
         if SCOPE.replica is not None:
             gradients = SCOPE.replica.scaled_gradients(gradients)
         self._model.optimizer.apply(gradients, self._trainable)
@@ -227,16 +225,19 @@ def _rules(running):
     return running.adds_losses, running.own_metrics, running.old_compute_loss
 
 
-def _form_of(data):
-    """What a graph is made for: shapes, dtypes, places of the leaves; None if one is no tensor."""
-    form = []
-    for leaf in tree.flatten(data):
+def _form_of(leaves, structure):
+    """What a graph is made for: structure, shapes, dtypes, places; None if a leaf is no tensor."""
+    form = [structure]
+    for leaf in leaves:
         if leaf is None:
             form.append(None)
         elif type(leaf) is torch.Tensor:
             form.append((leaf.shape, leaf.stride(), leaf.dtype, leaf.device))
         else:
             return None
+    if SCOPE.replica is not None:
+        share = SCOPE.replica.share  # of which losses make use
+        form.append((share.rows, share.total, share.is_even))
     return tuple(form)
 
 

@@ -31,10 +31,7 @@ class OwnStep(GraphStep):
 
     def by_state(self, state, data):
         """The step, where it has JAX's form."""
-        return self((state, data))
-
-    def _form(self, data):
-        return super()._form(data[1] if self._takes_state else data)
+        return self((state, data), data)
 
     def _look_up(self):
         self._variables, self._known = [], False  # torch looks before each call

@@ -11,8 +11,8 @@ from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config
 from torchkeras.core.checks import check_whole
 from torchkeras.core.convert import convert_to_numpy
-from torchkeras.distribution import process_group
 from torchkeras.core.user_warnings import warn_user
+from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.distribution.one_process import OneProcess
 from torchkeras.trainers.argument_checks import (
