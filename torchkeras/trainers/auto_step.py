@@ -90,12 +90,12 @@ class AutoStep:
         return self._graph(data) if self._kind == "graph" else self._model._train_on(data)
 
     def _decide(self):
-        eager = statistics.median(self._times["eager"][_SKIPPED:])
+        eager = _typical(self._times["eager"])
         if not self._compares:
             self._compares = self._pays(eager)
             self._times["eager"].clear()  # a later call of `fit` may have more to do
             return
-        graph = statistics.median(self._times["graph"][_SKIPPED:])
+        graph = _typical(self._times["graph"])
         if self._graph.failure:
             self._choose("eager", f"torch makes no graph of it: {self._graph.failure}")
         elif graph < eager:
@@ -116,3 +116,8 @@ class AutoStep:
         self.reason = reason
         how = {"eager": "eagerly", "graph": "as one graph"}[kind]
         self.news = f"jit_compile='auto': the training step runs {how} ({reason})."
+
+
+def _typical(times_s):
+    """The lower quartile: on a machine that others use too, many steps wait for it."""
+    return statistics.quantiles(times_s[_SKIPPED:])[0]
