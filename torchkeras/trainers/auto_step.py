@@ -25,8 +25,9 @@ class AutoStep:
 
     Some eager steps are timed. Where what is left to do is known and long enough, the step is
     compiled; then both kinds are timed in turns, whatever else the machine does meanwhile, and the
-    faster one is kept. The choice stays for later calls of `fit`. Where torch is asked for deterministic algorithms the step runs eagerly: a graph
-    rounds differently, and when it begins depends on the clock.
+    faster one is kept. The choice stays for later calls of `fit`. Where torch is asked for
+    deterministic algorithms the step runs eagerly: a graph rounds differently, and when it begins
+    depends on the clock.
 
     Args:
         model: the model.
