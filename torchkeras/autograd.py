@@ -60,14 +60,14 @@ class GradientTape:
         self._grad_mode = None
 
     def __enter__(self):
-        self._grad_mode = torch.enable_grad()
-        self._grad_mode.__enter__()
+        self._grad_mode = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)  # by a function, which torch.compile can trace
         _open_tapes.append(self)
         return self
 
     def __exit__(self, *exc):
         _open_tapes.remove(self)
-        self._grad_mode.__exit__(*exc)
+        torch.set_grad_enabled(self._grad_mode)
         for tensor, required in reversed(self._watched):
             if not required and tensor.is_leaf:
                 tensor.requires_grad_(False)

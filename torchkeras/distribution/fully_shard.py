@@ -107,6 +107,8 @@ class ShardedReplica(Replica):
         distribution: FullyShard.
     """
 
+    takes_graphs = False
+
     def __init__(self, model, distribution):
         super().__init__(model)
         self._distribution = distribution

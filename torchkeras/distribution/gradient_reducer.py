@@ -6,6 +6,9 @@ right for any number of backward passes, for weights without a part in the loss,
 optimizers. What the first step shows to be one backward pass through all weights is from then on
 left to torch's DistributedDataParallel, which sends gradients while others are still computed.
 
+Where the step is a compiled graph, its gradients are no business of hooks: they are given to
+`apply`, and averaged there, in every process and also in those steps that run without the graph.
+
 An average over the processes leaves alone what is already the same in all of them, because the
 weights of the average add up to 1. So averaging once more than needed never does harm.
 """
@@ -43,7 +46,7 @@ class GradientReducer:
         self._finds_unused = False
         self._decided = False  # whether the first step has shown which way to go
         self._own_step = False
-        self._way = None  # of the running step: "overlap", "hooks", or None: not at all
+        self._way = None  # of the running step: "overlap", "hooks", "given", or None: not at all
         self._weight = 1.0
         self._clear()
 
@@ -66,6 +69,11 @@ class GradientReducer:
         self._sparse = set(map(id, _with_sparse_gradients(self._model)))
         self._decided = False
 
+    def stand_by(self):
+        """Expect that gradients are given to `apply`, and nothing of backward passes."""
+        self.release()
+        self._sparse = set(map(id, _with_sparse_gradients(self._model)))
+
     def release(self):
         """Take all hooks off the weights."""
         self._detach()
@@ -76,7 +84,7 @@ class GradientReducer:
 
     # A step
 
-    def begin(self, weight, own_step, overlaps, communicates=True, accumulated=False):
+    def begin(self, weight, own_step, overlaps, communicates=True, accumulated=False, given=False):
         """Expect the gradients of a step.
 
         Args:
@@ -85,6 +93,7 @@ class GradientReducer:
             overlaps: bool, whether the plain average over processes is right.
             communicates: bool, False for a step whose gradients are only accumulated.
             accumulated: bool, whether `lay` will add what was accumulated before.
+            given: bool, whether gradients are averaged when they are given to `apply`.
         """
         if accumulated and self._finds_unused:
             overlaps = False  # DDP does not tell which weights no process has used
@@ -93,6 +102,8 @@ class GradientReducer:
         self._own_step = own_step
         if not communicates:
             self._way = None
+        elif given:
+            self._way = "given"
         elif self._ddp is not None and overlaps:
             self._way = "overlap"
             self._detach()
@@ -118,8 +129,9 @@ class GradientReducer:
         Args:
             gradients: dict of parameters to tensors.
         """
-        for parameter, gradient in gradients.items():
-            parameter.grad = gradient
+        if self._way != "given":
+            for parameter, gradient in gradients.items():
+                parameter.grad = gradient
         self._laid = gradients
 
     def end(self):
@@ -145,6 +157,8 @@ class GradientReducer:
         """
         if self._way is None:
             return grads
+        if self._way == "given":
+            return self._average_of_given(grads, [_slot(v) for v in variables])
         if self._way == "overlap":
             self._complete()
             if _are_own(grads, variables):
@@ -219,6 +233,28 @@ class GradientReducer:
         for i, part in zip([*places, *rows], parts, strict=True):
             averaged[i] = part
         return averaged
+
+    def _average_of_given(self, grads, tensors):
+        """Averages of gradients as they are given; what was accumulated before comes to them.
+
+        Where no process has a gradient there is none, and what was accumulated is dropped.
+        """
+        if self._sparse:
+            return self._averaged(grads, tensors)
+        with torch.no_grad():
+            parts = []
+            for grad, tensor in zip(grads, tensors, strict=True):
+                part = torch.zeros_like(tensor) if grad is None else grad.detach() * self._weight
+                if tensor in self._laid:
+                    part = part.add_(self._laid[tensor], alpha=self._weight)
+                parts.append(part)
+            # With them travels how many have a gradient; that is read where one is missing here.
+            counts = torch.tensor([float(g is not None) for g in grads], device=parts[0].device)
+            process_group.all_reduce_([*parts, counts])
+            if any(g is None for g in grads):
+                found = zip(parts, counts.tolist(), strict=True)
+                parts = [part if count else None for part, count in found]
+        return parts
 
     def _sum_of_rows(self, grad, tensor):
         """The average of gradients of which each process has some rows, as it has its own."""

@@ -25,6 +25,7 @@ class OneProcess:
     """
 
     divides_batches = False
+    takes_graphs = True
 
     def __init__(self, model):
         self.model = model
@@ -117,6 +118,10 @@ class OneProcess:
     def agree(self, flag="stop_training"):
         """Whether a callback has set the flag of the model."""
         return getattr(self.model, flag)
+
+    def agrees_on_graph(self, failure):
+        """True: whatever has failed is known here."""
+        return True
 
     def agree_after_batch(self, hook, flag):
         """Whether a callback, or another thread, has set the flag of the model."""

@@ -337,6 +337,8 @@ _PACKED_BYTES = 64 * 2**20
 def _packed(tensors, communicate):
     import torch.distributed as dist
 
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break(msg="what it computes takes messages between the processes")
     _State.messages += 1
     groups = {}
     for tensor in tensors:

@@ -30,6 +30,7 @@ class Replica:
     """
 
     divides_batches = True  # whether each process has rows of its own
+    takes_graphs = True  # whether a step of the Trainer's may be one compiled graph
 
     def __init__(self, model, bucket_cap_mb=None, find_unused_parameters="auto"):
         self.model = model
@@ -37,6 +38,7 @@ class Replica:
         self._reducer = GradientReducer(model, bucket_cap_mb, find_unused_parameters)
         self._statistics = None
         self._own_step = False
+        self._gives = False  # whether the step is a graph, which gives its gradients
         self._trains_alone = False  # whether batches are trained on one by one, outside of `fit`
         self._known = None  # versions of weights that are the same everywhere
         self._listening = {}  # hook -> (whether callbacks see it, whether they read its logs)
@@ -229,10 +231,15 @@ class Replica:
         """`step`, a function of a batch, run on this process's rows of it.
 
         Args:
-            step: function of the data that returns the logs.
+            step: function of the data that returns the logs. Where its attribute
+                `gives_gradients` is true, they are averaged when the optimizer is given them.
             iterator: EpochIterator that gives the batches.
         """
-        self._reducer.look_up()
+        self._gives = getattr(step, "gives_gradients", False)
+        if self._gives:
+            self._reducer.stand_by()
+        else:
+            self._reducer.look_up()
 
         def run(data):
             with self._on_share(step, iterator.share), self._reducing():
@@ -311,7 +318,7 @@ class Replica:
             # The loss carries the share: the plain average is right for any.
             accumulated = communicates and self._accumulates_alone()
             weight = 1 / process_group.world_size()
-            self._reducer.begin(weight, False, True, communicates, accumulated)
+            self._reducer.begin(weight, False, True, communicates, accumulated, self._gives)
             if accumulated:
                 self._reducer.lay(self._take_accumulated())
 
@@ -348,6 +355,14 @@ class Replica:
         if not self.share.is_even:
             loss = loss * (self.share.weight * process_group.world_size())
         return self._reducer.before_backward(loss)
+
+    def scaled_gradients(self, gradients):
+        """Gradients of a loss without `scaled_loss`, as they are with it."""
+        if not self.share.is_even:
+            present = [gradient for gradient in gradients if gradient is not None]
+            scale = self.share.weight * process_group.world_size()
+            torch._foreach_mul_(present, scale)
+        return gradients
 
     def gradient_weight(self):
         """What this process's gradients count for, against those of the others."""
@@ -416,6 +431,16 @@ class Replica:
         with state_reduction.metrics_reduced(self.model.metrics_variables):
             logs = self._final_logs(logs, local)
             return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in logs.items()}
+
+    def agrees_on_graph(self, failure):
+        """Whether the graphs of a training step have failed in no process.
+
+        Args:
+            failure: str, why they have in this one; or None.
+        """
+        flag = torch.tensor([failure is not None], dtype=torch.uint8)
+        process_group.all_reduce_([flag], "max")
+        return not flag
 
     def agree_after_batch(self, hook, flag):
         """Whether to stop after a batch: agreed on where callbacks may have decided so."""

@@ -9,6 +9,7 @@ from torchkeras.core import naming, serialization
 from torchkeras.core.checks import check_real, check_switch, check_whole
 from torchkeras.core.scopes import SCOPE, StatelessScope
 from torchkeras.core.variable import Variable
+from torchkeras.optimizers.graph_update import apply_in_graph, is_traced
 from torchkeras.optimizers.learning_rate import LearningRate
 from torchkeras.optimizers.moving_average import MovingAverage
 from torchkeras.optimizers.optimizer_state import OptimizerState
@@ -62,6 +63,7 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
     """
 
     holds_optimizers = False  # whether it lets others update
+    _graph_update = None  # how graphs of whole steps name it
     needs_closure = False  # whether a step computes the loss itself, as torch's LBFGS does
 
     def __init__(
@@ -223,6 +225,9 @@ class Optimizer(OptimizerState, LearningRate, MovingAverage, UpdatePaths):
         """
         grads = list(grads)
         if not grads:
+            return
+        if self._graph_update is not None and is_traced():
+            apply_in_graph(self, grads, trainable_variables)
             return
         variables = self._given_variables(grads, trainable_variables)
         if SCOPE.replica is not None:

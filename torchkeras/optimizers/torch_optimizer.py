@@ -9,6 +9,7 @@ from torch import nn
 from torchkeras.core import config
 from torchkeras.core.variable import Variable
 from torchkeras.optimizers.constrain import constrain
+from torchkeras.optimizers.graph_update import apply_in_graph, is_traced
 
 _NEEDS_CLOSURE = {}  # class of a torch optimizer -> bool
 
@@ -42,6 +43,7 @@ class TorchOptimizer:
     0.5
     """
 
+    _graph_update = None  # how graphs of whole steps name it
     use_ema = False
     loss_scale_factor = None
     gradient_accumulation_steps = None
@@ -114,6 +116,9 @@ class TorchOptimizer:
             TypeError: the optimizer evaluates the loss itself, as LBFGS does.
         """
         grads = list(grads)
+        if self._graph_update is not None and is_traced():
+            apply_in_graph(self, grads, trainable_variables)
+            return
         variables = self._given(grads, trainable_variables)
         if self.needs_closure:
             name = type(self.optimizer).__name__

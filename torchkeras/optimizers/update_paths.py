@@ -157,7 +157,8 @@ class UpdatePaths:
     def _apply_plainly(self, grads, variables):
         if SCOPE.stateless is None:
             self._place_state()
-        grads, variables = each_tensor_once(grads, variables)
+            # By state, `_has_ties` has told: two variables may be given one tensor.
+            grads, variables = each_tensor_once(grads, variables)
         grads = [checked_gradient(g, v) for g, v in zip(grads, variables, strict=True)]
         calls = self._counted_calls()
         steps = self.gradient_accumulation_steps

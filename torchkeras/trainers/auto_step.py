@@ -24,9 +24,10 @@ class AutoStep:
     """A training step that runs eagerly until it is known whether a graph is worth its time.
 
     Some eager steps are timed. Where what is left to do is known and long enough, the step is
-    compiled, timed as well, and kept if it is the faster one. The choice stays for later calls
-    of `fit`. Where torch is asked for deterministic algorithms the step runs eagerly: a graph
-    rounds differently, and when it begins depends on the clock.
+    compiled; then both kinds are timed in turns, whatever else the machine does meanwhile, and the
+    faster one is kept. The choice stays for later calls of `fit`. Where torch is asked for
+    deterministic algorithms the step runs eagerly: a graph rounds differently, and when it begins
+    depends on the clock.
 
     Args:
         model: the model.
@@ -42,7 +43,8 @@ class AutoStep:
         self._model = model
         self._graph = TrainGraph(model, running, warns=False)
         self._times = {"eager": [], "graph": []}
-        self._kind = "eager"
+        self._kind = "eager"  # of the step that runs
+        self._compares = False  # whether both kinds take turns
         self._steps_to_come = None
         self._is_pinned = False
         self.chosen = self.reason = self.news = None
@@ -68,26 +70,33 @@ class AutoStep:
             return self._run(data)
         if self._steps_to_come is not None:
             self._steps_to_come -= 1
-        start = time.perf_counter()
+        self._kind = self._next_kind()
+        start = self._now()
         logs = self._run(data)
-        times = self._times[self._kind]
-        times.append(time.perf_counter() - start)
-        if len(times) >= _SKIPPED + _TIMED:
+        self._times[self._kind].append(self._now() - start)
+        if len(self._times[self._kind]) >= _SKIPPED + _TIMED:
             self._decide()
         return logs
+
+    def _next_kind(self):
+        eager, graph = len(self._times["eager"]), len(self._times["graph"])
+        return "graph" if self._compares and (graph < _SKIPPED or graph <= eager) else "eager"
+
+    def _now(self):
+        if self._model._device().type == "cuda":
+            torch.cuda.synchronize()  # a step has then done what it has begun
+        return time.perf_counter()
 
     def _run(self, data):
         return self._graph(data) if self._kind == "graph" else self._model._train_on(data)
 
     def _decide(self):
-        eager = statistics.median(self._times["eager"][_SKIPPED:])
-        if self._kind == "eager":
-            if self._pays(eager):
-                self._kind = "graph"
-            else:
-                self._times["eager"].clear()  # a later call of `fit` may have more to do
+        eager = _typical(self._times["eager"])
+        if not self._compares:
+            self._compares = self._pays(eager)
+            self._times["eager"].clear()  # a later call of `fit` may have more to do
             return
-        graph = statistics.median(self._times["graph"][_SKIPPED:])
+        graph = _typical(self._times["graph"])
         if self._graph.failure:
             self._choose("eager", f"torch makes no graph of it: {self._graph.failure}")
         elif graph < eager:
@@ -108,3 +117,8 @@ class AutoStep:
         self.reason = reason
         how = {"eager": "eagerly", "graph": "as one graph"}[kind]
         self.news = f"jit_compile='auto': the training step runs {how} ({reason})."
+
+
+def _typical(times_s):
+    """The lower quartile: on a machine that others use too, many steps wait for it."""
+    return statistics.quantiles(times_s[_SKIPPED:])[0]

@@ -60,12 +60,12 @@ class Compilation:
             run_eagerly: bool, never compile the model's call.
             steps_per_execution: int, at least 1; callbacks see every so many batches.
             jit_compile: bool or `"auto"`. True makes one graph of a step by `torch.compile`:
-                forward pass, loss, gradients and metrics; of the model's call alone, where a
-                step is the user's own, or in one of several processes. What torch can make no
-                graph of runs as without it, and a warning says why. `"auto"` does so for training
-                that is to last for minutes: it times some steps of either kind, and keeps the
-                faster one. A graph rounds differently; False, or
-                `torch.use_deterministic_algorithms(True)`, excludes it.
+                forward pass, loss, gradients and metrics; also of a step of the user's own. What
+                torch can make no graph of runs as without it, and a warning says why. `"auto"`
+                does so for training that is to last for minutes, by the Trainer's own step in
+                one process: it times some steps of either kind, and keeps the faster one. A
+                graph rounds differently; False, or `torch.use_deterministic_algorithms(True)`,
+                excludes it.
             auto_scale_loss: bool, whether the optimizer of a model that computes in
                 `mixed_float16` is put into a `LossScaleOptimizer`, lest small gradients vanish;
                 not one with a `loss_scale_factor` of its own.

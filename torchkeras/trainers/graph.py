@@ -4,12 +4,14 @@ import contextlib
 import copy
 import operator
 import types
+import warnings
 
 import torch
 
 from torchkeras.core import tree
 from torchkeras.core.scopes import SCOPE
 from torchkeras.layers.tracked_module import CHANGES
+from torchkeras.trainers.trace_faults import writes_to_scalars_kept
 
 _OPTIONS = {
     # Random numbers are drawn by the ops that draw them without a graph: the same seed and mask.
@@ -19,6 +21,8 @@ _OPTIONS = {
     # times the processor time of a step of a convolutional network.
     "realize_reads_threshold": 8,
 }
+# What changes in Python from step to step would need a graph for each.
+_MOST_TRACES = 4
 # The code between the kernels in C++ as well, not in Python: 0.84 to 0.96 of the time of a step.
 _CPU_OPTIONS = {"cpp_wrapper": True}
 
@@ -46,6 +50,8 @@ class Graph:
     """
 
     def __init__(self, function, variables, code_is_known, options=None):
+        # What we keep in such caches depends on their arguments alone.
+        warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
         self._function = torch.compile(
             _own_code(function), fullgraph=True, dynamic=False, backend=self._compile
         )
@@ -60,7 +66,8 @@ class Graph:
         """The function's results, after Dynamo has looked."""
         self._direct = self._last = None
         self.was_made = False
-        with torch.no_grad(), torch._dynamo.config.patch(trace_autograd_ops=True):
+        patch = torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=_MOST_TRACES)
+        with torch.no_grad(), patch:
             results = self._function(data)
         if self._code_is_known and self._last is not None:
             leaves = tree.flatten(data)
@@ -78,7 +85,8 @@ class Graph:
         self._direct = None
 
     def _compile(self, module, inputs):
-        compiled = compile_module(module, inputs, self._options)
+        with writes_to_scalars_kept(module):
+            compiled = compile_module(module, inputs, self._options)
         self.was_made = True
 
         def run(*args):
@@ -151,6 +159,14 @@ class _DirectCall:
 def _layouts(tensors):
     """Where and how tensors lie in memory, which an assignment to `.data` changes."""
     return [(tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
+
+
+def compile_call(model):
+    """Compile the model's call alone, in as many graphs as it takes."""
+    if model._compiled_call_impl is None:
+        model.__dict__["_compiled_call_impl"] = torch.compile(
+            model._call_impl, options={**_OPTIONS, **(model.jit_options or {})}
+        )
 
 
 def compile_module(module, inputs, options):

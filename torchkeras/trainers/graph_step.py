@@ -5,11 +5,14 @@ import time
 import torch
 
 from torchkeras.core import tree
+from torchkeras.core.scopes import SCOPE
 from torchkeras.core.user_warnings import warn_user
+from torchkeras.distribution import process_group
 from torchkeras.layers.masks import put_masks
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 from torchkeras.trainers.graph import Graph
 from torchkeras.trainers.known_code import is_known
+from torchkeras.trainers.trace_faults import cause_of
 
 # Batches of so many shapes get a graph each; those of further ones run without.
 _MOST_GRAPHS = 8
@@ -45,10 +48,11 @@ class GraphStep:
         self._compile_s = 0.0
         self.failure = self.news = None
 
-    def __call__(self, data):
-        is_flat = type(data) is tuple and set(map(type, data)) == _ONE_TENSOR
-        leaves = data if is_flat else tree.flatten(data)
-        structure = None if is_flat else repr(tree.map_structure(lambda _: 0, data))
+    def __call__(self, data, batch=None):
+        batch = data if batch is None else batch  # without a state beside it
+        is_flat = type(batch) is tuple and set(map(type, batch)) == _ONE_TENSOR
+        leaves = batch if is_flat else tree.flatten(batch)
+        structure = None if is_flat else repr(tree.map_structure(lambda _: 0, batch))
         graph = None if self.failure else self._graph(leaves, structure)
         if graph is None:
             return self._run_eagerly(data)
@@ -91,8 +95,6 @@ class GraphStep:
             return None
         if self._variables is None:
             self._look_up()
-            if self.failure:
-                return None
         graph = Graph(self._function(), self._variables, self._known, self._model.jit_options)
         self._graphs[key] = graph
         return graph
@@ -101,15 +103,10 @@ class GraphStep:
         model = self._model
         self._variables = [*model.variables, *model.metrics_variables]
         self._known = is_known(model)
-        if self.writes and any(map(_loses_writes, self._variables)):
-            self._refuse(
-                "torch before 2.14 loses what a graph writes to a scalar of float64 on a CPU, such "
-                "as the total of a metric"
-            )
 
     def _refuse(self, error):
-        self.failure = _first_line(error)
-        if self._warns:
+        self.failure = cause_of(error)
+        if self._warns and process_group.is_chief():
             warn_user(
                 f"jit_compile: '{self._model.name}' runs without a graph from here on, since "
                 f"torch makes none of its {self.what}: {self.failure}"
@@ -118,7 +115,6 @@ class GraphStep:
     # What differs between the kinds
 
     what = "step"
-    writes = True  # whether it changes variables: metrics, at least
 
     def _run_eagerly(self, data):
         """The step without a graph."""
@@ -145,6 +141,7 @@ class TrainGraph(GraphStep):
     """A training step: the graph gives the gradients, and the optimizer takes them as it does."""
 
     what = "training step"
+    gives_gradients = True  # the processes of a job average them before the optimizer's update
 
     def _run_eagerly(self, data):
         return self._model._train_on(data)
@@ -169,6 +166,8 @@ class TrainGraph(GraphStep):
 
     def _finish(self, data, results):
         gradients, outputs = results if type(results) is tuple else (results, None)
+        if SCOPE.replica is not None:
+            gradients = SCOPE.replica.scaled_gradients(gradients)
         self._model.optimizer.apply(gradients, self._trainable)
         return self._logs(data, outputs)
 
@@ -203,7 +202,6 @@ class PredictGraph(GraphStep):
     """A step of a prediction: outputs."""
 
     what = "prediction"
-    writes = False
 
     def _run_eagerly(self, data):
         return self._model.predict_step(data)
@@ -237,19 +235,10 @@ def _form_of(leaves, structure):
             form.append((leaf.shape, leaf.stride(), leaf.dtype, leaf.device))
         else:
             return None
+    if SCOPE.replica is not None:
+        share = SCOPE.replica.share  # of which losses make use
+        form.append((share.rows, share.total, share.is_even))
     return tuple(form)
-
-
-def _loses_writes(variable):
-    """Whether torch's AOTAutograd drops a graph's in-place changes of it, without a word."""
-    tensor = variable._store[variable._key]
-    is_scalar = tensor.dim() == 0 and tensor.dtype is torch.float64 and tensor.device.type == "cpu"
-    return is_scalar and torch.__version__ < (2, 14)
-
-
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
 
 
 STEPS = {"train_step": TrainGraph, "test_step": TestGraph, "predict_step": PredictGraph}

@@ -46,14 +46,14 @@ class StatelessStep:
         if self._state is None:
             build_metrics(self._model, data)
             self._variables = self._collect()
-            self._state = tuple([v.value for v in part] for part in self._variables)
+            self._state = tuple([v.value.detach() for v in part] for part in self._variables)
         result = self._step(self._state, data)
         sizes = [len(part) for part in self._variables]
         if not _is_logs_and_state(result, sizes):
             raise ValueError(
                 f"A step that takes `(state, data)` must return `(logs, state)`, the state as "
                 f"{len(sizes)} lists of {sizes} tensors. Received: {_outline(result)} from "
-                f"{type(self._model).__name__}.{self._step.__name__}."
+                f"{type(self._model).__name__}.{'train_step' if self._training else 'test_step'}."
             )
         logs, state = result
         self._state = state if self.counts_metrics else (*state[:-1], self._state[-1])
@@ -73,8 +73,9 @@ class StatelessStep:
             return
         for variables, values in zip(self._variables, self._state, strict=True):
             for variable, value in zip(variables, values, strict=True):
-                if value is not variable._store[variable._key]:
-                    variable.assign(value.value if isinstance(value, Variable) else value)
+                value = value.value if isinstance(value, Variable) else value
+                if not _is_same(value, variable._store[variable._key]):
+                    variable.assign(value)
         self._state = None
 
 
@@ -116,15 +117,20 @@ def build_metrics(model, data):
                 part.build(y, y_pred)
 
 
-def stateless_prediction(model):
-    """A function of data for a `predict_step` of JAX's form, or None if it has another."""
+def stateless_prediction(model, graph=None):
+    """A function of data for a `predict_step` of JAX's form, or None if it has another.
+
+    `graph` is the step as a graph, where it runs as one.
+    """
     step = model.predict_step
     if not takes_state(step):
         return None
+    if graph is not None:
+        step = graph.by_state
     parts = (model.trainable_variables, model.non_trainable_variables)
 
     def predict(data):
-        result = step(tuple([v.value for v in part] for part in parts), data)
+        result = step(tuple([v.value.detach() for v in part] for part in parts), data)
         if not isinstance(result, tuple) or len(result) != 2:
             raise ValueError(
                 "A predict_step that takes `(state, data)` must return `(outputs, "
@@ -149,6 +155,16 @@ def written_back(step):
         yield
     finally:
         write_back(step)
+
+
+def _is_same(value, tensor):
+    """Whether a value of the state is what the model has given it."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.data_ptr() == tensor.data_ptr()
+        and value.shape == tensor.shape
+        and value.dtype is tensor.dtype
+    )
 
 
 def _is_logs_and_state(result, sizes):

@@ -14,7 +14,8 @@ from torchkeras.trainers import graph_step
 from torchkeras.trainers.auto_step import AutoStep
 from torchkeras.trainers.compilation import Compilation
 from torchkeras.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
-from torchkeras.trainers.graph import can_trace_gradients
+from torchkeras.trainers.graph import can_trace_gradients, compile_call
+from torchkeras.trainers.own_graph import OWN_STEPS
 from torchkeras.trainers.stateless_step import (
     StatelessStep,
     flat_logs,
@@ -239,12 +240,14 @@ class Steps(Compilation):
         """
         if not overrides(self, name):
             return self._graph_step(name) or default
-        step = getattr(self, name)
+        step, graph = getattr(self, name), self._graph_step(name)
         if takes_state(step):
+            step = graph.by_state if graph else step
             return StatelessStep(self, step, training=name == "train_step")
+        run = graph or step
 
         def checked_step(data):
-            logs = step(data)
+            logs = run(data)
             if name == "train_step":
                 _check_scaled(self)
             if not isinstance(logs, dict):
@@ -259,7 +262,8 @@ class Steps(Compilation):
 
     def _predict_function(self):
         """The function of a batch that gives its outputs."""
-        return stateless_prediction(self) or self._graph_step("predict_step") or self.predict_step
+        graph = self._graph_step("predict_step")
+        return stateless_prediction(self, graph) or graph or self.predict_step
 
     def _graph_step(self, name):
         """The step as a graph, kept from loop to loop; None where it is to run eagerly."""
@@ -273,19 +277,30 @@ class Steps(Compilation):
         return step
 
     def _graph_kind(self, name):
-        if name == "train_step" and self.optimizer.needs_closure:
+        if name == "train_step" and getattr(self.optimizer, "needs_closure", False):
+            if self.jit_compile and self._compiled_call_impl is None:
+                compile_call(self)
+                kind = type(self.optimizer.optimizer).__name__
+                warn_user(
+                    f"jit_compile: '{self.name}' has its call compiled, and not its training "
+                    f"step: torch's {kind} computes the loss several times a step."
+                )
             return None
         if self._uses_graphs():
-            return graph_step.STEPS[name]
+            return (OWN_STEPS if overrides(self, name) else graph_step.STEPS)[name]
         measures = self.jit_auto and name == "train_step" and self._has_whole_steps()
         return AutoStep if measures else None
 
     def _uses_graphs(self):
-        """Whether steps run as graphs: compiled as a whole, where they are the Trainer's own."""
+        """Whether steps run as graphs."""
         # Only where it is asked for: the answer imports torch's compiler.
-        return self.jit_compile and self._has_whole_steps() and can_trace_gradients()
+        return self.jit_compile and can_trace_gradients()
 
     def _has_whole_steps(self):
+        """Whether the clock may choose between graphs and eager steps."""
+        return self._has_standard_steps()
+
+    def _has_standard_steps(self):
         """Whether a step is the Trainer's from its beginning to its end."""
         return not any(overrides(self, name) for name in graph_step.STEPS)
 

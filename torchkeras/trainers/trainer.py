@@ -12,6 +12,7 @@ from torchkeras.callbacks.callback import logs_to_floats
 from torchkeras.core import config
 from torchkeras.core.checks import check_whole
 from torchkeras.core.convert import convert_to_numpy
+from torchkeras.core.user_warnings import warn_user
 from torchkeras.distribution import process_group
 from torchkeras.distribution.distribution_lib import effective_distribution
 from torchkeras.distribution.one_process import OneProcess
@@ -31,6 +32,7 @@ from torchkeras.trainers.data_adapters.data_adapter_utils import (
 )
 from torchkeras.trainers.data_checks import check_validation_data, check_values
 from torchkeras.trainers.epoch_iterator import EpochIterator
+from torchkeras.trainers.graph import compile_call
 from torchkeras.trainers.loop_mode import LoopMode
 from torchkeras.trainers.predictions import Predictions, SharedPredictions, predict_at_once
 from torchkeras.trainers.resuming import keeps_position, set_metrics, with_backup
@@ -82,8 +84,18 @@ class Trainer(Steps):
             return parameter.device
         return config.default_device()
 
+    def _uses_graphs(self):
+        replica = self._replica
+        whole = isinstance(replica, OneProcess) or self._has_standard_steps()
+        return replica.takes_graphs and whole and super()._uses_graphs()
+
+    def _graph_step(self, name):
+        step = super()._graph_step(name)
+        shared = getattr(step, "gives_gradients", False)
+        return step if not shared or self._replica.agrees_on_graph(step.failure) else None
+
     def _has_whole_steps(self):
-        # In one of several processes gradients are reduced while the backward pass runs.
+        # In one of several processes the clock would choose another way than in the others.
         return isinstance(self._replica, OneProcess) and super()._has_whole_steps()
 
     def _join_job(self):
@@ -120,8 +132,15 @@ class Trainer(Steps):
         """Put in place what every loop needs, once the model is built."""
         if self.jit_compile:
             kernels.load()  # a trace takes what is loaded by then
-            if self._compiled_call_impl is None and not self._uses_graphs():
-                self.__dict__["_compiled_call_impl"] = torch.compile(self._call_impl)
+            if not self._uses_graphs() and self._compiled_call_impl is None:
+                compile_call(self)
+                if process_group.is_chief() and not isinstance(self._replica, OneProcess):
+                    own = "gradients of a step of your own are averaged while it runs"
+                    cause = own if self._replica.takes_graphs else "its weights are divided"
+                    warn_user(
+                        f"jit_compile: '{self.name}' has its call compiled, and not its steps: "
+                        f"{cause} among the processes."
+                    )
         self._move_metrics(self._device())
         self.__dict__["_running"] = Running(self)
 
