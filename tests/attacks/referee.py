@@ -134,10 +134,13 @@ def _virtual_bytes():
 
 
 def main(folder, names):
+    import mimetypes
+
     import torch
 
     from tests.attacks import arsenal, arsenal_costs  # noqa: F401
 
+    mimetypes.init()  # it reads the system's list, at the first URL
     torch.set_num_threads(1)
     arsenal.warm_up(pathlib.Path(folder))
     for name, attack in arsenal.ATTACKS.items():

@@ -61,7 +61,7 @@ def test_a_sample_of_damage(tmp_path):
     assert sum(one["outcome"] != "accepted" for one in told) > 25
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", FORMATS)
 def test_all_damage(tmp_path, name):
     check(tmp_path, 200, 60, [name])

@@ -28,21 +28,21 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITERS)
 def test_full_disk(server, small_disk, name):
     found = server.call("disks", "fill", name, small_disk / "w", small_disk / "filler")
     assert found == {"error": errno.ENOSPC, "after": 0, "strays": [], "then": 1, "left": []}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITERS)
 def test_limit_of_a_file(server, tmp_path, name):
     found = server.call("disks", "limit", name, tmp_path / "w")
     assert found == {"error": errno.EFBIG, "after": 0, "strays": [], "then": 1, "left": []}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITERS)
 def test_disk_that_cannot_flush(server, tmp_path, name):
     if name in ("CSVLogger", "extract_archive"):

@@ -20,7 +20,7 @@ pytestmark = [
 FEW = [name for name in trainings.SOURCES if "process" in name or "workers" in name]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("source", trainings.SOURCES)
 def test_killed_at_every_step_of_every_kind_of_data(server, tmp_path, source):
     every = 4 if source in FEW else 1
@@ -28,7 +28,7 @@ def test_killed_at_every_step_of_every_kind_of_data(server, tmp_path, source):
     assert kills >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("source", ["arrays", "DataLoader, generator, below a pass"])
 @pytest.mark.parametrize("model", [name for name in trainings.MODELS if name != "plain"])
 def test_killed_at_every_step_of_every_kind_of_model(server, tmp_path, model, source):
@@ -43,7 +43,7 @@ def test_killed_at_a_step(tmp_path):
 CODES = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "source, model, freq",
     [

@@ -15,7 +15,7 @@ import pytest
 from tests.processes import REPOSITORY
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.skipif(sys.platform == "win32", reason="torchrun"),
 ]
 SCRIPT = pathlib.Path(__file__).with_name("torchrun_script.py")

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITERS)
 def test_killed_at_100_random_moments(server, tmp_path, name):
     seed = random_seed()
@@ -36,7 +36,7 @@ def random_seed():
     return int.from_bytes(os.urandom(4), "little")  # other moments each time
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITERS)
 def test_killed_before_each_use_of_a_file(server, tmp_path, name):
     found = server.call("killing", "kill_before_each_event", name, tmp_path / "w")

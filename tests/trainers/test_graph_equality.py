@@ -16,7 +16,7 @@ from torchkeras.trainers import graph
 
 pytestmark = [
     pytest.mark.skipif(not graph.can_trace_gradients(), reason="this torch traces no gradients"),
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's, of its own modules
 ]
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 from tests.processes import REPOSITORY
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.skipif(
         not pathlib.Path("/proc/self/status").exists(), reason="asks the kernel of Linux"
     ),

@@ -20,12 +20,12 @@ Y = X @ RNG.normal(size=(5, 2)).astype("float32")
 
 @pytest.fixture(autouse=True)
 def traced(request, monkeypatch):
-    """Options of each graph; without Inductor, except in slow tests."""
+    """Options of each graph; without Inductor, except in tests that take long."""
     compiled, make = [], graph.compile_module
 
     def compile_module(module, inputs, options):
         compiled.append(options)
-        if request.node.get_closest_marker("slow"):
+        if any(map(request.node.get_closest_marker, ("slow", "exhaustive"))):
             return make(module, inputs, options)
         return torch._dynamo.lookup_backend("aot_eager")(module, inputs)
 
@@ -246,9 +246,14 @@ def test_a_graph_gives_what_the_step_gives(name, traced):
     assert len(traced) == 5  # whole batches, and the rest where it came again
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own modules
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "torch" else pytest.mark.exhaustive)
+        for name in FORMS
+    ],
+)
 def test_a_compiled_graph_gives_what_the_step_gives(name):
     check(name, 20)
 

@@ -105,8 +105,6 @@ def _define():
     global _LIBRARY
     if _LIBRARY is None:
         _LIBRARY = torch.library.Library("torchkeras", "FRAGMENT")
-        _LIBRARY.define(
-            "update(int number, Tensor?[] grads, int[] places, Tensor(a!)[] touched) -> ()"
-        )
+        _LIBRARY.define(_SCHEMA)
         _LIBRARY.impl("update", _update, "CompositeExplicitAutograd")
         _LIBRARY.impl("update", lambda number, grads, places, touched: None, "Meta")
