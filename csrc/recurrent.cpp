@@ -143,9 +143,9 @@ Forward recurrent_steps(Tensor x, Tensor h, std::optional<Tensor> c, Tensor kern
   const int64_t inner = r.features + r.units;
   const Scratch weights(r.dtype, kernels().recurrent_width(r) * 4 * (inner + 1));
   const Tensor w = packed(kernel), u = packed(recurrent), from = with_rows(x);
-  const std::optional<Tensor> b = bias.has_value() ? std::optional<Tensor>(packed(*bias)) : bias;
-  kernels().pack_recurrent(r, w.const_data_ptr(), u.const_data_ptr(), data_of(b), weights.get(),
-                           nullptr);
+  const Tensor b = bias.has_value() ? packed(*bias) : w;
+  kernels().pack_recurrent(r, w.const_data_ptr(), u.const_data_ptr(),
+                           bias.has_value() ? b.const_data_ptr() : nullptr, weights.get(), nullptr);
   const int64_t slots = keeps ? r.steps : 2;
   const Tensor inputs = empty(kernel, {slots * r.batch, input_width(r)});
   const Tensor cells = empty(kernel, {r.is_lstm ? slots * r.batch : 0, r.units});

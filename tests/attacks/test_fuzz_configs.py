@@ -36,7 +36,13 @@ def test_everything_that_a_file_may_name_is_drawn(corpus):
 @pytest.mark.slow
 def test_unchanged_configs_are_read(corpus):
     known = Corpus(corpus)
+    # One takes a function, two look at values, of which there are none while a file is read.
+    refused = {"ops.jvp", "torch.nn.functional.gaussian_nll_loss", "torch.where"}
     for name in known.models:
+        if name.removeprefix("model: ") in refused:
+            with pytest.raises(ValueError, match="such as it can be computed with"):
+                keras.models.model_from_json(json.dumps(known.configs[name]))
+            continue
         made = keras.models.model_from_json(json.dumps(known.configs[name]))
         assert isinstance(made, keras.Model)
 

@@ -46,6 +46,7 @@ FUNCTIONS = {
     "conv": lambda x: ops.conv(x[:, :, None], torch.ones(3, 1, 2), padding="same"),
     "batch_normalization": lambda x: ops.batch_normalization(x, torch.ones(4), torch.ones(4), -1),
     "attention": lambda x: ops.dot_product_attention(*[x[:, :, None, None]] * 3, is_causal=True),
+    "clip_by_tensors": lambda x: ops.clip(x, x * 0.5, ops.maximum(x, 1.0)),
     "rearrange": lambda x: ops.rearrange(x, "a (b c) -> a c b", c=2),
     "rfft": lambda x: ops.rfft(x, fft_length=6)[0],
     "layer_normalization": lambda x: ops.layer_normalization(x, torch.arange(4.0)),

@@ -152,7 +152,8 @@ def _describe_function(operation, arguments):
         for parameter in bound.signature.parameters.values():
             value = bound.arguments[parameter.name]
             if not _is_operand(name, parameter.name):
-                values[parameter.name] = value
+                # A tensor of the model, as a bound of `clip` may be, belongs to the call.
+                (named if _holds_symbol(value) else values)[parameter.name] = value
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 operands.extend(value)
             elif parameter.kind is not parameter.VAR_KEYWORD:
@@ -164,7 +165,8 @@ def _describe_function(operation, arguments):
         remaining.append((operands, named))
     if len(settings) > 1:
         # Called several times, by hand: each call keeps its own.
-        remaining = [(a, values) for (a, _), values in zip(remaining, settings, strict=True)]
+        both = zip(remaining, settings, strict=True)
+        remaining = [(operands, {**values, **named}) for (operands, named), values in both]
         settings = [{}]
     class_name = operation.class_name
     module = OPS[name]._run.__module__.rpartition(".")[2]
@@ -177,6 +179,14 @@ def _describe_function(operation, arguments):
         "registered_name": class_name,
     }
     return config, remaining
+
+
+def _holds_symbol(value):
+    """Whether a described argument has a tensor of the model in it."""
+    if isinstance(value, dict):
+        is_symbol = value.get("class_name") == "__keras_tensor__"
+        return is_symbol or any(map(_holds_symbol, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_holds_symbol, value))
 
 
 def _is_operand(op_name, parameter):

@@ -441,7 +441,7 @@ class _Entry:
 # An archive may grow by so much when it is unpacked, and have so many entries for its size. Texts
 # shrink to a tenth, tables to a thirtieth; zeros, holes and repeated headers shrink without limit.
 _FREE_BYTES, _MAX_RATIO = 64 * 2**20, 100
-_FREE_ENTRIES, _BYTES_AN_ENTRY = 10_000, 48
+_FREE_ENTRIES, _BYTES_AN_ENTRY = 10_000, 80
 _MAX_HEADER_BYTES = 2**20  # of names and other records that stand before an entry of a tar
 
 
