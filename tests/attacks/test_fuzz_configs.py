@@ -34,6 +34,7 @@ def test_everything_that_a_file_may_name_is_drawn(corpus):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of a model for each function of torch, torch's own words
 def test_unchanged_configs_are_read(corpus):
     known = Corpus(corpus)
     # One takes a function, two look at values, of which there are none while a file is read.
