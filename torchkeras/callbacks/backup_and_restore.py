@@ -153,12 +153,12 @@ class BackupAndRestore(SaveFrequency, Callback):
     def _load(self):
         """The state of an earlier run, set in the model; None if there was no earlier run."""
         there = [p for p in (self._path, self._previous_path) if os.path.lexists(p)]
-        if there and not process_group.is_active() and self.model.__dict__.get("_put_back") is None:
+        in_fit = getattr(self.model, "_training_data", None) is not None
+        has_kept = self.model.__dict__.get("_put_back") is not None
+        if there and in_fit and not has_kept and not process_group.is_active():
             # What the program's own code raises, until the first step, `fit` answers by this. In
             # several processes an error ends the job.
-            put_back = keep_state(self.model)
-            if getattr(self.model, "_training_data", None) is not None:
-                self.model.__dict__["_put_back"] = put_back
+            self.model.__dict__["_put_back"] = keep_state(self.model)
         for path in there[:-1]:
             try:
                 return load_training_state(path, self.model, self._companions)

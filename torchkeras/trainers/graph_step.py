@@ -49,11 +49,13 @@ class GraphStep:
         self.failure = self.news = None
 
     def __call__(self, data, batch=None):
+        if self.failure:
+            return self._run_eagerly(data)
         batch = data if batch is None else batch  # without a state beside it
         is_flat = type(batch) is tuple and set(map(type, batch)) == _ONE_TENSOR
         leaves = batch if is_flat else tree.flatten(batch)
         structure = None if is_flat else repr(tree.map_structure(lambda _: 0, batch))
-        graph = None if self.failure else self._graph(leaves, structure)
+        graph = self._graph(leaves, structure)
         if graph is None:
             return self._run_eagerly(data)
         direct = graph.ready()
